@@ -1,0 +1,46 @@
+# make run    set everything up and serve on http://127.0.0.1:8000
+# make test   set everything up and run the tests
+# make check  format, lint, types, container files
+# Needs Python 3.11 and make; everything else goes into .venv.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test test-long check format clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/synthorax serve
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m long
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# A stamp is made only after pip has ended well, so an interrupted set-up is done again.
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Synthorax needs $(PYTHON); set PYTHON=… to another name of Python 3.11." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Floor 2: HTTP in, pictures out.  Never brings torch with `import app.main`."""

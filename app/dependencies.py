@@ -1,0 +1,60 @@
+"""What routes can ask for, as types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from celery import Celery
+from fastapi import Depends, Request
+from redis.asyncio import Redis
+
+from app.engine.pool import EnginePool
+from app.generate.service import GenerateService
+from library.errors import Unavailable
+from library.settings import Settings
+from library.versions import ModelLibrary
+from worker.jobs import JobStore
+
+
+@dataclass(frozen=True)
+class State:
+    """What lives as long as the process."""
+
+    settings: Settings
+    library: ModelLibrary
+    pool: EnginePool
+    samples: GenerateService
+    jobs: JobStore | None  # None: no Redis is configured
+    streams: Redis | None
+    celery: Celery | None
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.synthorax
+    return state
+
+
+def _jobs(request: Request) -> JobStore:
+    jobs = _state(request).jobs
+    if jobs is None:
+        raise Unavailable(
+            "This service has no Redis, so it has no train jobs.",
+            field="SYNTHORAX_REDIS_URL",
+            remedy="Start it with `synthorax serve`, or set SYNTHORAX_REDIS_URL.",
+        )
+    return jobs
+
+
+def _library(request: Request) -> ModelLibrary:
+    return _state(request).library
+
+
+def _samples(request: Request) -> GenerateService:
+    return _state(request).samples
+
+
+AppState = Annotated[State, Depends(_state)]
+Jobs = Annotated[JobStore, Depends(_jobs)]
+Library = Annotated[ModelLibrary, Depends(_library)]
+Samples = Annotated[GenerateService, Depends(_samples)]

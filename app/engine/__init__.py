@@ -1,0 +1,1 @@
+"""Engines: backends that turn latents into pictures, one thread a device."""

@@ -1,0 +1,99 @@
+"""Errors as RFC 9457 `application/problem+json`, naming field, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from library.errors import Conflict, InvalidValue, SynthoraxError
+
+logger = logging.getLogger("synthorax.app")
+
+RETRY_SECONDS = "1"
+
+
+class NotAcceptable(SynthoraxError):
+    slug, title, status = "not-acceptable", "There is no such form of the answer", 406
+
+
+class EngineDiffers(Conflict):
+    slug, title = "engine-differs", "Another engine samples here"
+
+
+def problem_response(problem: dict[str, Any]) -> JSONResponse:
+    headers = {"Retry-After": RETRY_SECONDS} if problem["status"] in (429, 503) else {}
+    return JSONResponse(
+        problem, problem["status"], headers=headers, media_type="application/problem+json"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error as a problem."""
+    app.add_exception_handler(SynthoraxError, _synthorax)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _synthorax(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SynthoraxError)
+    return problem_response(error.as_problem())
+
+
+async def _validation(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = []
+    for found in error.errors():
+        where = [str(part) for part in found["loc"]]
+        given = found.get("input")
+        if found["type"] == "json_invalid":
+            field, allowed = "body", f"JSON ({found.get('ctx', {}).get('error', 'not JSON')})"
+            given = None
+        else:
+            # ("body", "seed") is the field seed; a body that is no object stays "body".
+            field = ".".join(where[1:]) or where[0]
+            allowed = found["msg"]
+        errors.append({"field": field, "given": _short(given), "allowed": allowed})
+    first = errors[0]
+    problem = InvalidValue(f"{first['field']} is {first['given']!r}: {first['allowed']}.")
+    return problem_response({**problem.as_problem(), "errors": errors})
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"There is nothing at {request.url.path!r}."
+    elif error.status_code == 405:
+        detail = f"{request.method} is not possible at {request.url.path!r}."
+    problem = {
+        "type": "about:blank",
+        "title": str(error.detail),
+        "status": error.status_code,
+        "detail": detail,
+    }
+    response = problem_response(problem)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    logger.error("unexpected error", exc_info=error)
+    problem = SynthoraxError(
+        "The service made an error that it did not expect.",
+        remedy="Its log holds the details; please report it.",
+    )
+    return problem_response(problem.as_problem())
+
+
+def _short(value: Any) -> Any:
+    """What was given, cut so that an error is never larger than its cause."""
+    if isinstance(value, bool | int | float | type(None)):
+        return value if not isinstance(value, float) or value == value else "NaN"
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else text[:200] + "…"

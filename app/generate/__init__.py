@@ -1,0 +1,1 @@
+"""POST /generate and the address of a sample."""

@@ -1,0 +1,88 @@
+"""The body of POST /generate and its answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field, model_validator
+
+from app.schemas import Request
+from library.errors import InvalidValue
+from library.latents import SEED_MAX
+
+COUNT_MAX = 256
+
+Seed = Annotated[int, Field(ge=0, le=SEED_MAX, examples=[42])]
+Truncation = Annotated[float, Field(gt=0, le=1, description="psi: scales the latents")]
+Model = Annotated[str, Field(min_length=1, max_length=80, examples=["chest-xray-dcgan@1"])]
+Label = Annotated[str, Field(max_length=200)]
+
+
+class Item(Request):
+    """One sample, named."""
+
+    seed: Seed
+    label: Label | None = None
+
+
+class GenerateRequest(Request):
+    """Either `count` samples from `seed` on, or a list of `items`."""
+
+    model: Model | None = Field(None, description="name or name@version; null: the active one")
+    label: Label | None = Field(None, description="a class of the model; null: drawn by the seed")
+    count: int = Field(1, ge=1, le=COUNT_MAX)
+    seed: Seed | None = Field(None, description="sample i has seed + i; null: drawn at random")
+    truncation: Truncation = 1.0
+    items: list[Item] | None = Field(None, min_length=1, max_length=COUNT_MAX)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> GenerateRequest:
+        if self.items is not None:
+            given = self.model_fields_set & {"label", "count", "seed"}
+            if given:
+                name = sorted(given)[0]
+                raise InvalidValue(
+                    f"{name} is given beside items.",
+                    field=name,
+                    value=getattr(self, name),
+                    remedy="Give items, or label, count and seed, not both.",
+                )
+        elif self.seed is not None and self.seed + self.count - 1 > SEED_MAX:
+            raise InvalidValue(
+                f"The last seed would be {self.seed + self.count - 1}.",
+                field="seed",
+                value=self.seed,
+                remedy=f"seed + count - 1 must be at most {SEED_MAX} (2^53 - 1).",
+            )
+        return self
+
+
+class ModelIdentity(BaseModel):
+    name: str
+    version: int
+    digest: str
+
+
+class EngineIdentity(BaseModel):
+    backend: str
+    precision: str
+    digest: str
+
+
+class Image(BaseModel):
+    index: int
+    seed: int
+    label: str | None
+    width: int
+    height: int
+    sha256: str = Field(description="of the pixels, row by row, one byte each")
+    png: str = Field(description="base64")
+
+
+class Generated(BaseModel):
+    """The answer of POST /generate in JSON."""
+
+    model: ModelIdentity
+    engine: EngineIdentity
+    synthetic: bool = True
+    images: list[Image]

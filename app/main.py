@@ -1,0 +1,83 @@
+"""The application: `create_app()`, and `app` for servers that import it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from app import errors
+from app.datasets.routes import router as datasets
+from app.dependencies import State
+from app.engine.pool import EnginePool
+from app.generate.routes import router as generate
+from app.generate.service import GenerateService
+from app.guard import Guard
+from app.health.routes import router as health
+from app.models.routes import router as models
+from app.train_jobs.routes import router as train_jobs
+from library import __version__
+from library.settings import Settings, from_environment
+from library.versions import ModelLibrary
+from worker.connection import client, streaming_client
+from worker.jobs import JobStore
+from worker.queue import celery_app
+
+WEB = Path(__file__).parent / "web"
+STREAMS_MAX = 64  # event streams at once: each holds a connection to Redis
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API on settings (from the environment, if none are given)."""
+    settings = settings or from_environment()
+    library = ModelLibrary(settings.models)
+    pool = EnginePool(settings, library)
+    url = settings.redis_url
+    state = State(
+        settings=settings,
+        library=library,
+        pool=pool,
+        samples=GenerateService(pool, library),
+        jobs=JobStore(client(url)) if url else None,
+        streams=streaming_client(url, STREAMS_MAX) if url else None,
+        celery=celery_app(url) if url else None,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        pool.start()
+        yield
+        pool.stop()
+        if state.streams is not None:
+            await state.streams.aclose()
+
+    app = FastAPI(
+        title="Synthorax",
+        version=__version__,
+        description="Seeded synthetic chest X-rays, and training of the generators that make them. "
+        "Synthetic; not for diagnosis.",
+        docs_url=None,  # FastAPI's page loads from a CDN; ours is served from here
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.synthorax = state
+    errors.install(app)
+    for router in (generate, models, datasets, train_jobs, health):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=WEB), name="static")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> FileResponse:
+        return FileResponse(WEB / "docs.html")
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/ui/{path:path}", include_in_schema=False)
+    def page(path: str = "") -> FileResponse:  # noqa: ARG001  the page reads its own address
+        return FileResponse(WEB / "index.html")
+
+    app.add_middleware(Guard, settings=settings)
+    return app

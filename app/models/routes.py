@@ -1,0 +1,89 @@
+"""The model library: what there is, its cards and grids, and which one is served by default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from fastapi.responses import FileResponse, PlainTextResponse
+
+from app.dependencies import Library
+from library.errors import NotFound
+from library.versions import Broken, Version
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+VersionNumber = Annotated[int, Path(ge=1)]
+
+
+@router.get("")
+def list_models(library: Library) -> dict[str, Any]:
+    """Every version, also those that cannot be used, with the reason."""
+    try:
+        active = library.find(None).reference
+    except NotFound:
+        active = None
+    return {"data": [_summary(version, active) for version in library.versions()]}
+
+
+@router.get("/{name}@{version}")
+def get_model(name: str, version: VersionNumber, library: Library) -> dict[str, Any]:
+    """Everything that is recorded of a version (its model.json)."""
+    found = library.find(f"{name}@{version}")
+    return {**found.card, "reference": found.reference, "links": _links(found)}
+
+
+@router.get("/{name}@{version}/card", response_class=PlainTextResponse)
+def get_card(name: str, version: VersionNumber, library: Library) -> FileResponse:
+    """The version's card, Markdown."""
+    return _file(library.find(f"{name}@{version}"), "CARD.md", "text/markdown; charset=utf-8")
+
+
+@router.get("/{name}@{version}/samples.png", response_class=FileResponse)
+def get_grid(name: str, version: VersionNumber, library: Library) -> FileResponse:
+    """The grid that was made when the version was published."""
+    return _file(library.find(f"{name}@{version}"), "samples.png", "image/png")
+
+
+@router.post("/{name}@{version}/activate")
+def activate(name: str, version: VersionNumber, library: Library) -> dict[str, Any]:
+    """Serve this version where a request names no model."""
+    found = library.activate(f"{name}@{version}")
+    return _summary(found, found.reference)
+
+
+def _file(version: Version, name: str, media_type: str) -> FileResponse:
+    path = version.path / name
+    if not path.is_file():
+        raise NotFound(f"{version.reference} has no {name}.")
+    return FileResponse(path, media_type=media_type)
+
+
+def _summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
+    identity = {
+        "name": version.name,
+        "version": version.version,
+        "reference": f"{version.name}@{version.version}",
+    }
+    if isinstance(version, Broken):
+        return {**identity, "usable": False, "reason": version.reason}
+    training = version.card["training"]
+    return {
+        **identity,
+        "usable": True,
+        "active": version.reference == active,
+        "digest": version.digest,
+        "resolution": version.resolution,
+        "labels": version.labels,
+        "family": version.card["architecture"]["family"],
+        "private": version.private,
+        "created": version.card["created"],
+        "dataset": version.card["dataset"],
+        "training": {key: training[key] for key in ("preset", "images", "steps", "seconds")},
+        "links": _links(version),
+    }
+
+
+def _links(version: Version) -> dict[str, str]:
+    base = f"/models/{version.reference}"
+    return {"self": base, "card": f"{base}/card", "samples": f"{base}/samples.png"}

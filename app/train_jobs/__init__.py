@@ -1,0 +1,1 @@
+"""Train jobs over HTTP."""

@@ -1,0 +1,144 @@
+"""Train jobs: create, list, follow, cancel."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+
+from app.dependencies import AppState, Jobs
+from app.negotiation import preferred
+from app.train_jobs import events
+from app.train_jobs.schemas import TrainJob, TrainJobRequest, TrainJobs
+from app.train_jobs.service import TrainJobService
+from library.config import resolve
+from library.errors import NotFound
+from library.presets import DESCRIPTIONS, PRESETS
+from worker.jobs import reaching_redis
+
+router = APIRouter(tags=["train-jobs"])
+
+StreamId = Annotated[str, Query(pattern=r"^\d{1,20}(-\d{1,20})?$", description="an event's id")]
+Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+def _service(state: AppState, jobs: Jobs) -> TrainJobService:
+    assert state.celery is not None  # there is one whenever there is a store
+    return TrainJobService(state.settings, jobs, state.celery)
+
+
+Service = Annotated[TrainJobService, Depends(_service)]
+
+
+@router.get("/presets")
+def list_presets() -> dict[str, Any]:
+    """Named configurations, every field resolved."""
+    data = []
+    for name in PRESETS:
+        config = resolve(name, {"seed": 0}).as_dict()
+        del config["seed"]  # drawn for each job
+        data.append({"name": name, "description": DESCRIPTIONS[name], "config": config})
+    return {"data": data}
+
+
+@router.post("/train-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob)
+def create(request: TrainJobRequest, service: Service, response: Response) -> Any:
+    """Queue a training run on a folder of images."""
+    job = service.create(request)
+    response.headers["Location"] = job["links"]["self"]
+    return job
+
+
+@router.get("/train-jobs", response_model=TrainJobs)
+def list_jobs(
+    service: Service,
+    status: Status | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Any:
+    """Jobs, newest first."""
+    return service.page(status, after, limit)
+
+
+@router.get("/train-jobs/{job}", response_model=TrainJob)
+def get(job: str, service: Service) -> Any:
+    return service.get(job)
+
+
+@router.post(
+    "/train-jobs/{job}/cancel", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+)
+def cancel(job: str, service: Service) -> Any:
+    """End a job; a running one writes a checkpoint first.  409 when it has ended."""
+    return service.cancel(job)
+
+
+@router.get(
+    "/train-jobs/{job}/events",
+    responses={200: {"content": {"text/event-stream": {}}, "description": "SSE, or a JSON page"}},
+)
+async def follow(
+    job: str,
+    service: Service,
+    state: AppState,
+    jobs: Jobs,
+    accept: Annotated[str, Header()] = "application/json",
+    last_event_id: Annotated[str, Header(pattern=r"^\d{0,20}(-\d{1,20})?$")] = "",
+    after: StreamId = "0",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> Response:
+    """Events: with `Accept: text/event-stream` history, then live; else a page of JSON."""
+    await run_in_threadpool(service.get, job)  # 404 before the stream begins
+    start = last_event_id or after
+    if preferred(accept, ("application/json", "text/event-stream")) == "text/event-stream":
+        assert state.streams is not None
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            events.stream(state.streams, job, start),
+            media_type="text/event-stream",
+            headers=headers,
+        )
+    with reaching_redis():
+        return JSONResponse(await run_in_threadpool(events.page, jobs.redis, job, start, limit))
+
+
+@router.get("/train-jobs/{job}/metrics")
+def metrics(
+    job: str,
+    service: Service,
+    accept: Annotated[str, Header()] = "application/json",
+    scope: Literal["epoch", "step"] | None = None,
+) -> Response:
+    """Every number of the run, from its run folder: JSON, or CSV by Accept."""
+    lines = [
+        line for line in service.run(job).read_metrics() if scope is None or line["scope"] == scope
+    ]
+    if preferred(accept, ("application/json", "text/csv")) == "application/json":
+        return JSONResponse({"data": lines})
+    buffer = io.StringIO()
+    if lines:
+        names = [name for name in lines[0] if name not in ("type", "job")]
+        writer = csv.DictWriter(buffer, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    return Response(buffer.getvalue(), media_type="text/csv")
+
+
+@router.get("/train-jobs/{job}/samples/{epoch}.png", response_class=FileResponse)
+def samples(job: str, epoch: Annotated[int, Path(ge=1)], service: Service) -> FileResponse:
+    """The grid of the fixed noise after an epoch."""
+    run = service.run(job)
+    path = run.sample(epoch)
+    if not path.is_file():
+        epochs = run.sampled_epochs()
+        raise NotFound(
+            f"There is no grid of epoch {epoch}.",
+            field="epoch",
+            value=epoch,
+            remedy=f"There are grids up to epoch {epochs[-1]}." if epochs else "None is made yet.",
+        )
+    return FileResponse(path, media_type="image/png")

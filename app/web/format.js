@@ -1,0 +1,39 @@
+// Numbers and times as people read them.
+
+/** 0.3456 → "0.346"; large and tiny values keep three digits. @param {number | null | undefined} v */
+export function number(v) {
+  if (v === null || v === undefined || !Number.isFinite(v)) return "–";
+  if (v === 0) return "0";
+  const size = Math.abs(v);
+  if (size < 0.001) return v.toExponential(1);
+  return size >= 100 ? v.toFixed(0) : size >= 10 ? v.toFixed(1) : v.toFixed(3);
+}
+
+/** 4000 → "4,000". @param {number} v */
+export const whole = (v) => v.toLocaleString("en");
+
+/** 661 → "11 min". @param {number} seconds */
+export function duration(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours >= 48) return `${Math.round(hours / 24)} days`;
+  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+}
+
+/** A moment as "3 min ago". @param {string} moment ISO 8601 */
+export function ago(moment) {
+  const seconds = (Date.now() - Date.parse(moment)) / 1000;
+  return seconds < 45 ? "just now" : `${duration(seconds)} ago`;
+}
+
+/** "14:03:09" in the reader's zone. @param {string} moment ISO 8601 */
+export function clock(moment) {
+  const at = new Date(moment);
+  return Number.isNaN(at.getTime()) ? "" : at.toLocaleTimeString("en-GB");
+}
+
+/** What is left of a run in words, or "" where nobody knows. @param {number | null | undefined} eta */
+export const left = (eta) =>
+  eta === null || eta === undefined ? "" : `about ${duration(eta)} left`;

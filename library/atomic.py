@@ -1,0 +1,76 @@
+"""Writes that either happened or did not: temporary file, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable (the rename itself lives in the folder)."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace path by content; a reader sees the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def new_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder beside its future name; the caller renames it (`claim`).
+
+    Whatever is left of it when the block ends is removed.
+    """
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = parent / f".{secrets.token_hex(6)}.tmp"
+    temporary.mkdir(mode=0o700)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def claim(temporary: Path, final: Path) -> bool:
+    """Rename a finished folder to its final name; False when another took the name first."""
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())
+    sync_folder(temporary)
+    try:
+        os.rename(temporary, final)
+    except OSError:
+        if final.exists():
+            return False
+        raise
+    sync_folder(final.parent)
+    return True

@@ -1,0 +1,166 @@
+"""A dataset in place: a folder with one sub-folder per class, found, fingerprinted, recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from library.atomic import read_json, write_json
+from library.digest import digest_file, digest_json
+from library.errors import InvalidValue, NotFound
+from library.images import SUFFIXES
+
+SPLIT_NAMES = frozenset({"train", "val", "valid", "validation", "test"})
+UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True)
+class File:
+    """One candidate image: its path below the root and its class name."""
+
+    path: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the candidates of a dataset lie.  Nothing is decoded yet."""
+
+    root: Path
+    files: tuple[File, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted({file.label for file in self.files}))
+
+    def counts(self) -> dict[str, int]:
+        counts = dict.fromkeys(self.labels, 0)
+        for file in self.files:
+            counts[file.label] += 1
+        return counts
+
+
+def scan(root: Path, field: str = "dataset.path") -> Folder:
+    """Find the images below a folder: one class per sub-folder, or no classes at all.
+
+    Raises InvalidValue (naming `field`) for a folder that is missing, empty, or a set of splits.
+    """
+    if not root.is_dir():
+        raise InvalidValue(
+            f"There is no folder {str(root)!r}.",
+            field=field,
+            value=str(root),
+            remedy="Give the path of an existing folder with one sub-folder of images per class.",
+        )
+    visible = [entry for entry in os.scandir(root) if not entry.name.startswith(".")]
+    folders = sorted(entry.name for entry in visible if entry.is_dir())
+    if folders and all(name.lower() in SPLIT_NAMES for name in folders):
+        raise InvalidValue(
+            f"The folder {str(root)!r} holds splits ({', '.join(folders)}), not classes.",
+            field=field,
+            value=str(root),
+            remedy=f"Train on one split: {str(root / folders[-1])!r}."
+            if "train" not in folders
+            else f"Train on {str(root / 'train')!r}.",
+        )
+    files = [File(name, UNLABELLED) for name in _images(root)] if not folders else []
+    for label in folders:
+        files += [File(f"{label}/{name}", label) for name in _images(root / label)]
+    if not files:
+        raise InvalidValue(
+            f"The folder {str(root)!r} holds no PNG or JPEG file.",
+            field=field,
+            value=str(root),
+            remedy="Put images into one sub-folder per class, for example NORMAL/ and PNEUMONIA/.",
+        )
+    return Folder(root, tuple(files))
+
+
+def _images(folder: Path) -> list[str]:
+    found = []
+    for parent, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        below = os.path.relpath(parent, folder)
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                found.append(name if below == "." else f"{below}/{name}")
+    return sorted(found)
+
+
+def fingerprint(folder: Folder) -> str:
+    """SHA-256 over (path, label, SHA-256 of the bytes) of every file: the name of this content."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = pool.map(lambda file: digest_file(folder.root / file.path), folder.files)
+        lines = [[f.path, f.label, d] for f, d in zip(folder.files, digests, strict=True)]
+    return digest_json(lines)
+
+
+def within_roots(path: str, roots: Sequence[Path], field: str = "dataset.path") -> Path:
+    """The real path of a folder that lies under one of the configured roots."""
+    given = Path(path)
+    candidates = [given] if given.is_absolute() else [root / given for root in roots]
+    for candidate in candidates:
+        real = Path(os.path.realpath(candidate))
+        if any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+            if real.is_dir() or given.is_absolute() or candidate is candidates[-1]:
+                return real
+    allowed = ", ".join(str(root) for root in roots) or "none is configured"
+    raise InvalidValue(
+        f"The folder {path!r} is not under a dataset root.",
+        field=field,
+        value=path,
+        remedy=f"Use a folder under one of the roots ({allowed}), "
+        "or add its parent to SYNTHORAX_DATASET_ROOTS and start the service again.",
+    )
+
+
+# Records: one small file a dataset, so that what was refused, and why, can be shown.
+
+
+def dataset_id(path: Path) -> str:
+    """The id of a folder in place: the same folder has the same id."""
+    return "ds-" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+
+
+def write_record(data_dir: Path, record: dict[str, Any]) -> None:
+    folder = data_dir / "datasets"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_json(folder / f"{record['id']}.json", record)
+
+
+def register(data_dir: Path, folder: Folder) -> dict[str, Any]:
+    """Record a folder in place; a record that validation has completed before is kept."""
+    identity = dataset_id(folder.root)
+    try:
+        return read_record(data_dir, identity)
+    except NotFound:
+        record: dict[str, Any] = {
+            "id": identity,
+            "name": folder.root.name,
+            "path": str(folder.root),
+            "status": "validating",
+            "fingerprint": None,
+            "images": len(folder.files),
+            "labels": {label: {"images": n} for label, n in folder.counts().items()},
+            "refused": [],
+            "error": None,
+        }
+        write_record(data_dir, record)
+        return record
+
+
+def read_record(data_dir: Path, identity: str) -> dict[str, Any]:
+    path = data_dir / "datasets" / f"{identity}.json"
+    if not identity.replace("-", "").isalnum() or not path.is_file():
+        raise NotFound(f"There is no dataset {identity!r}.", field="dataset", value=identity)
+    record: dict[str, Any] = read_json(path)
+    return record
+
+
+def list_records(data_dir: Path) -> list[dict[str, Any]]:
+    return [read_json(path) for path in sorted((data_dir / "datasets").glob("ds-*.json"))]

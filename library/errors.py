@@ -1,0 +1,82 @@
+"""The one tree of exceptions.
+
+SynthoraxError
+├── InvalidValue      a field holds a value that is not allowed
+├── NotFound          no such model, version, label, job, dataset
+├── Conflict          the thing is in a state that does not allow this
+├── Unusable          something on disk is damaged, incomplete or of an unknown format
+├── Busy              a bound is reached; trying again later helps
+└── Unavailable       a part of the service (Redis, a device) is away
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SynthoraxError(Exception):
+    """An error that a user can act on.
+
+    detail: what is wrong, in one sentence, with the value given;
+    field: the request or configuration field (dotted path), if there is one;
+    value: what was given; remedy: what to do instead.
+    """
+
+    slug = "error"
+    title = "Something went wrong"
+    status = 500
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        field: str | None = None,
+        value: Any = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
+
+    def as_problem(self) -> dict[str, Any]:
+        """The body of an RFC 9457 problem (without `instance`)."""
+        problem: dict[str, Any] = {
+            "type": f"https://synthorax.invalid/errors/{self.slug}",
+            "title": self.title,
+            "status": self.status,
+            "detail": str(self),
+        }
+        if self.field is not None:
+            problem["errors"] = [
+                {"field": self.field, "given": self.value, "allowed": self.remedy or self.detail}
+            ]
+        return problem
+
+
+class InvalidValue(SynthoraxError):
+    slug, title, status = "invalid-value", "A value is not allowed", 422
+
+
+class NotFound(SynthoraxError):
+    slug, title, status = "not-found", "There is no such thing", 404
+
+
+class Conflict(SynthoraxError):
+    slug, title, status = "conflict", "Not possible in this state", 409
+
+
+class Unusable(SynthoraxError):
+    slug, title, status = "unusable", "Damaged or unknown data on disk", 409
+
+
+class Busy(SynthoraxError):
+    slug, title, status = "busy", "The service is at its bound", 503
+
+
+class Unavailable(SynthoraxError):
+    slug, title, status = "unavailable", "A part of the service is away", 503

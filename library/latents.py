@@ -1,0 +1,45 @@
+"""What a seed means: `philox-1`, the latents of a sample as a pure function of its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from library.philox import words
+
+SCHEME = "philox-1"
+SEED_MAX = 2**53 - 1  # the largest integer that JavaScript keeps exactly
+_LATENT_STREAM = 0
+_LABEL_STREAM = 1
+
+
+def latents(
+    seeds: Sequence[int] | NDArray[np.uint64], dim: int, truncation: float = 1.0
+) -> NDArray[np.float32]:
+    """Standard normal latents, (n, dim) float32, row i a function of seeds[i] alone.
+
+    Philox4x32-10 keyed by the seed; words (a, b) of a block give
+    sqrt(-2 ln((a + 1) / 2^32)) * (cos, sin)(2 pi b / 2^32) (Box-Muller) in float64, rounded to
+    float32; then scaled by `truncation`, psi in (0, 1].
+    """
+    random = words(np.asarray(seeds, np.uint64), _LATENT_STREAM, -(-dim // 4))
+    radius = np.sqrt(-2.0 * np.log((random[:, 0::2] + 1.0) / 2.0**32))
+    angle = random[:, 1::2] * (2.0 * np.pi / 2.0**32)
+    normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    z: NDArray[np.float32] = normal.reshape(len(random), -1)[:, :dim].astype(np.float32)
+    return z if truncation == 1.0 else z * np.float32(truncation)
+
+
+def drawn_labels(
+    seeds: Sequence[int] | NDArray[np.uint64], frequencies: Sequence[float]
+) -> NDArray[np.int64]:
+    """The class index that a null label stands for, (n,), drawn by the training frequencies.
+
+    The draw has a stream of its own, so naming the label does not change the latents.
+    """
+    random = words(np.asarray(seeds, np.uint64), _LABEL_STREAM, 1)[:, 0]
+    edges = np.cumsum(np.asarray(frequencies, np.float64))
+    index = np.searchsorted(edges / edges[-1], random / 2.0**32, side="right")
+    return np.minimum(index, len(edges) - 1).astype(np.int64)

@@ -1,0 +1,112 @@
+"""The request of a run: what `python -m training run` reads, its configuration resolved."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from library.atomic import read_json, write_json
+from library.config import RunConfig, resolve
+from library.errors import InvalidValue
+from library.runs import RunFolder, run_folder
+
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Train on `dataset` into `run`; publish as `model` (None: train only) in `data_dir`."""
+
+    run: RunFolder
+    dataset: Path
+    dataset_id: str | None
+    model: str | None
+    preset: str
+    config: RunConfig
+    data_dir: Path
+    job: str | None = None
+    private: bool = True
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self) -> None:
+        self.run.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        content = {
+            "run": str(self.run.path),
+            "dataset": {"path": str(self.dataset), "id": self.dataset_id},
+            "model": self.model,
+            "preset": self.preset,
+            "config": self.config.as_dict(),
+            "data_dir": str(self.data_dir),
+            "job": self.job,
+            "private": self.private,
+            "metadata": dict(self.metadata),
+        }
+        write_json(self.run.request, content)
+
+
+def check_model_name(name: Any) -> str:
+    """A name that is safe as a folder and in an address.  Raises InvalidValue."""
+    if isinstance(name, str) and MODEL_NAME.fullmatch(name):
+        return name
+    raise InvalidValue(
+        f"model is {name!r}.",
+        field="model",
+        value=name,
+        remedy="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends.",
+    )
+
+
+def read_request(path: Path) -> RunRequest:
+    """Read CONFIG.json.  Raises InvalidValue naming the field, the value and the remedy."""
+    try:
+        content = read_json(path)
+    except OSError as error:
+        raise InvalidValue(
+            f"The file {str(path)!r} cannot be read ({error.strerror}).", field="CONFIG.json"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise InvalidValue(f"{str(path)!r} is not JSON: {error}.", field="CONFIG.json") from None
+    known = {
+        *("run", "dataset", "model", "preset", "config", "data_dir", "job", "private", "metadata"),
+    }
+    if not isinstance(content, dict):
+        raise InvalidValue(f"{str(path)!r} is not a JSON object.", field="CONFIG.json")
+    for name in content:
+        if name not in known:
+            raise InvalidValue(
+                f"The request has no field {name!r}.",
+                field=name,
+                value=content[name],
+                remedy=f"Its fields are: {', '.join(sorted(known))}.",
+            )
+    dataset = content.get("dataset")
+    if not isinstance(dataset, dict) or not isinstance(dataset.get("path"), str):
+        raise InvalidValue(
+            f"dataset is {dataset!r}.",
+            field="dataset",
+            value=dataset,
+            remedy='Give {"path": "FOLDER"}, a folder with one sub-folder of images per class.',
+        )
+    data_dir = Path(content.get("data_dir") or "data").absolute()
+    job = content.get("job")
+    if content.get("run"):
+        run = RunFolder(Path(content["run"]).absolute())
+    else:
+        run = run_folder(data_dir, job or path.stem)
+    model = content.get("model")
+    return RunRequest(
+        run=run,
+        dataset=Path(dataset["path"]).absolute(),
+        dataset_id=dataset.get("id"),
+        model=None if model is None else check_model_name(model),
+        preset=content.get("preset") or "paper",
+        config=resolve(content.get("preset") or "paper", content.get("config")),
+        data_dir=data_dir,
+        job=job,
+        private=bool(content.get("private", True)),
+        metadata=content.get("metadata") or {},
+    )

@@ -1,0 +1,106 @@
+"""The run folder: what a train job writes, and service, figures and next attempt read."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from library.atomic import write_bytes
+from library.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """{data dir}/runs/{job}: request.json, dataset.json, environment.json, metrics.jsonl, …"""
+
+    path: Path
+
+    @property
+    def request(self) -> Path:
+        """The request as given to `python -m training run`, its configuration resolved."""
+        return self.path / "request.json"
+
+    @property
+    def dataset(self) -> Path:
+        return self.path / "dataset.json"
+
+    @property
+    def environment(self) -> Path:
+        """What decides the bits beside the configuration: device, precision, threads, versions."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def published(self) -> Path:
+        return self.path / "published.json"
+
+    def sample(self, epoch: int) -> Path:
+        return self.path / "samples" / f"epoch-{epoch:05d}.png"
+
+    def sampled_epochs(self) -> list[int]:
+        return sorted(
+            int(p.stem.split("-")[1]) for p in (self.path / "samples").glob("epoch-*.png")
+        )
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The metric lines; a last line that a kill cut short is left out."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def drop_metrics_above(self, images: int) -> None:
+        """Forget what was measured after a checkpoint: it will be measured again."""
+        kept = [line for line in self.read_metrics() if line["images"] <= images]
+        write_bytes(self.metrics, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one trainer writes a run folder.  Raises Conflict when another one does."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(
+                    f"Another trainer is at work in the run folder {self.path.name!r}.",
+                    remedy="Wait for it, or stop it first.",
+                ) from None
+            yield
+        finally:
+            os.close(handle)
+
+
+def run_folder(data_dir: Path, job: str) -> RunFolder:
+    return RunFolder(data_dir / "runs" / job)
+
+
+def existing(path: Path) -> RunFolder:
+    """A run folder that was started.  Raises NotFound."""
+    folder = RunFolder(path)
+    if not folder.request.is_file():
+        raise NotFound(
+            f"{str(path)!r} is no run folder.",
+            field="run",
+            value=str(path),
+            remedy="Give a folder that `python -m training run` wrote: it holds a request.json.",
+        )
+    return folder

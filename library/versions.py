@@ -1,0 +1,222 @@
+"""The model library on disk: names, their published versions, and the one served by default."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from library.atomic import claim, read_json, write_json
+from library.digest import digest_file
+from library.errors import InvalidValue, NotFound, Unusable
+from library.latents import SCHEME
+
+SCHEMA = 1
+BUNDLED = Path(__file__).resolve().parent.parent / "models"
+REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
+_REQUIRED = ("digest", "architecture", "resolution", "labels", "label_frequencies", "files")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published set of generator weights, immutable."""
+
+    name: str
+    version: int
+    path: Path
+    card: dict[str, Any]  # model.json
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def digest(self) -> str:
+        return str(self.card["digest"])
+
+    @property
+    def resolution(self) -> int:
+        return int(self.card["resolution"])
+
+    @property
+    def latent_dim(self) -> int:
+        return int(self.card["architecture"]["latent_dim"])
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names by index; empty for a model without classes."""
+        return list(self.card["labels"])
+
+    @property
+    def label_frequencies(self) -> list[float]:
+        return list(self.card["label_frequencies"])
+
+    @property
+    def private(self) -> bool:
+        return bool(self.card.get("private", True))
+
+    def verify(self) -> None:
+        """Compare the weights' files with their digests.  Raises Unusable."""
+        for name, file in self.card["files"].items():
+            if digest_file(self.path / name) != file["sha256"]:
+                raise Unusable(
+                    f"{name} of {self.reference} is not the file that was published "
+                    "(its SHA-256 differs).",
+                    field="model",
+                    value=self.reference,
+                    remedy="Restore the version's folder from a backup, or publish it again.",
+                )
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A version that cannot be used, and why."""
+
+    name: str
+    version: int
+    reason: str
+
+
+class ModelLibrary:
+    """Versions below {data dir}/models, and the bundled ones, read in place."""
+
+    def __init__(self, folder: Path, bundled: Path | None = BUNDLED) -> None:
+        self.folder = folder
+        self.roots = [folder] if bundled is None or bundled == folder else [folder, bundled]
+
+    def versions(self) -> list[Version | Broken]:
+        """Every version, usable or not, by name, then newest first."""
+        found = [self._read(path) for path in self._paths()]
+        return sorted(found, key=lambda v: (v.name, -v.version))
+
+    def find(self, reference: str | None) -> Version:
+        """`name@version`, `name` (its newest usable version), or None (the active version).
+
+        Raises NotFound, or Unusable with the reason.
+        """
+        if reference is None:
+            reference = self.active()
+        match = REFERENCE.fullmatch(reference)
+        name, number = (match["name"], match["version"]) if match else (reference, None)
+        broken: Broken | None = None
+        for version in self.versions():
+            if version.name != name or (number and version.version != int(number)):
+                continue
+            if isinstance(version, Version):
+                return version
+            broken = broken or version
+        if broken is not None:
+            raise Unusable(
+                f"{broken.name}@{broken.version} cannot be used: {broken.reason}.",
+                field="model",
+                value=reference,
+                remedy="Use another version: GET /models lists them.",
+            )
+        names = sorted({v.name for v in self.versions()})
+        raise NotFound(
+            f"There is no model {reference!r}.",
+            field="model",
+            value=reference,
+            remedy=f"The models here are: {', '.join(names) or 'none yet; train one'}.",
+        )
+
+    def active(self) -> str:
+        """The reference served by default: the operator's choice, or the bundled one."""
+        for root in self.roots:
+            try:
+                return str(read_json(root / "active.json")["model"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        usable = [v for v in self.versions() if isinstance(v, Version)]
+        if not usable:
+            raise NotFound(
+                "There is no model yet.", field="model", remedy="Train one: POST /train-jobs."
+            )
+        return usable[0].reference
+
+    def activate(self, reference: str) -> Version:
+        version = self.find(reference)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_json(self.folder / "active.json", {"model": version.reference})
+        return version
+
+    def with_digest(self, name: str, digest: str) -> Version | None:
+        """The version of this name that holds exactly these weights, if there is one."""
+        for version in self.versions():
+            if isinstance(version, Version) and (version.name, version.digest) == (name, digest):
+                return version
+        return None
+
+    def publish(self, name: str, prepared: Path, card: dict[str, Any]) -> Version:
+        """Claim the next version number of a name for a prepared folder (same file system).
+
+        model.json is written here, since it holds the number; the rename publishes.
+        """
+        (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        while True:
+            taken = [int(path.name) for path in self._paths() if path.parent.name == name]
+            number = max(taken, default=0) + 1
+            card = {**card, "schema": SCHEMA, "name": name, "version": number}
+            write_json(prepared / "model.json", card)
+            final = self.folder / name / str(number)
+            if claim(prepared, final):
+                return Version(name, number, final, card)
+
+    def _paths(self) -> Iterator[Path]:
+        for root in self.roots:
+            if root.is_dir():
+                for path in root.glob("*/*"):
+                    if path.name.isdigit() and path.is_dir() and os.access(path, os.R_OK):
+                        yield path
+
+    def _read(self, path: Path) -> Version | Broken:
+        name, number = path.parent.name, int(path.name)
+        try:
+            card = read_json(path / "model.json")
+            reason = _problem(card, path)
+        except FileNotFoundError:
+            reason = "model.json is missing"
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            reason = f"model.json cannot be read ({error})"
+        return Broken(name, number, reason) if reason else Version(name, number, path, card)
+
+
+def _problem(card: Any, path: Path) -> str:
+    if not isinstance(card, dict) or card.get("schema") != SCHEMA:
+        return "model.json has a format that this version of Synthorax does not know"
+    missing = [key for key in _REQUIRED if key not in card]
+    if missing:
+        return f"model.json lacks {', '.join(missing)}"
+    if card.get("latents") != SCHEME:
+        return f"its latents are {card.get('latents')!r}, and this version knows {SCHEME!r}"
+    for name, file in card["files"].items():
+        try:
+            size = (path / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if size != file["bytes"]:
+            return f"{name} has {size} bytes instead of {file['bytes']}"
+    return ""
+
+
+def label_index(version: Version, label: str | None, field: str = "label") -> int | None:
+    """The class index of a label; None for "draw it from the seed" and for models without classes.
+
+    Raises InvalidValue naming the labels that exist.
+    """
+    if label is None:
+        return None
+    if label in version.labels:
+        return version.labels.index(label)
+    raise InvalidValue(
+        f"{version.reference} has no label {label!r}.",
+        field=field,
+        value=label,
+        remedy=f"Its labels are: {', '.join(version.labels)}; or null."
+        if version.labels
+        else "It was trained without classes: leave the label out.",
+    )

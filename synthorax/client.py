@@ -1,0 +1,144 @@
+"""A client of the HTTP API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # s
+
+
+class SynthoraxError(Exception):
+    """The service refused, or cannot be reached.  `problem` is its RFC 9457 answer."""
+
+    def __init__(self, message: str, problem: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem or {}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated image as PNG bytes, and what makes it again."""
+
+    seed: int
+    label: str | None
+    sha256: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    model: str
+    digest: str
+    engine: str
+    samples: list[Sample]
+
+
+class Client:
+    """Talks to a service at `url` (SYNTHORAX_URL, or http://127.0.0.1:8000).
+
+    Methods raise SynthoraxError with the service's own words.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = (url or os.environ.get("SYNTHORAX_URL") or DEFAULT_URL).rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+
+    def generate(
+        self,
+        label: str | None = None,
+        count: int = 1,
+        seed: int | None = None,
+        model: str | None = None,
+        truncation: float = 1.0,
+    ) -> Batch:
+        """`count` samples of a model, from `seed` on."""
+        body = {
+            "model": model,
+            "label": label,
+            "count": count,
+            "seed": seed,
+            "truncation": truncation,
+        }
+        answer = self.request("POST", "/generate", json=body)
+        found = answer["model"]
+        samples = [
+            Sample(i["seed"], i["label"], i["sha256"], base64.b64decode(i["png"]))
+            for i in answer["images"]
+        ]
+        reference = f"{found['name']}@{found['version']}"
+        return Batch(reference, found["digest"], answer["engine"]["digest"], samples)
+
+    def train(
+        self, path: str, model: str, preset: str = "quick", config: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Queue a train job on a folder that the service can read in place."""
+        body = {
+            "dataset": {"path": path},
+            "model": model,
+            "preset": preset,
+            "config": config or {},
+        }
+        return self.request("POST", "/train-jobs", json=body)
+
+    def job(self, job: str) -> dict[str, Any]:
+        return self.request("GET", f"/train-jobs/{job}")
+
+    def dataset(self, dataset: str) -> dict[str, Any]:
+        return self.request("GET", f"/datasets/{dataset}")
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        return self.request("POST", f"/train-jobs/{job}/cancel")
+
+    def events(self, job: str) -> Iterator[dict[str, Any]]:
+        """Events of a job from its start, live until it has ended; reconnects by itself."""
+        last = ""
+        while True:
+            headers = {"Accept": "text/event-stream"}
+            if last:
+                headers["Last-Event-ID"] = last
+            try:
+                address = f"/train-jobs/{job}/events"
+                with self._http.stream("GET", address, headers=headers) as response:
+                    if response.is_error:
+                        response.read()
+                        raise _refusal(response)
+                    for line in response.iter_lines():
+                        name, _, value = line.partition(":")
+                        if name == "id":
+                            last = value.strip()
+                        elif name == "data":
+                            yield json.loads(value)
+            except httpx.TransportError:
+                pass  # the next connection goes on after `last`
+            if self.job(job)["finished_at"] is not None:
+                return
+
+    def request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """One call; every answer of the service is a JSON object."""
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise SynthoraxError(
+                f"No Synthorax answers at {self.url} ({type(error).__name__}). Start it with "
+                "`synthorax serve`, or set SYNTHORAX_URL."
+            ) from None
+        if response.is_error:
+            raise _refusal(response)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _refusal(response: httpx.Response) -> SynthoraxError:
+    try:
+        problem = response.json()
+        return SynthoraxError(problem["detail"], problem)
+    except (ValueError, KeyError, TypeError):
+        return SynthoraxError(f"The service answered {response.status_code}.")

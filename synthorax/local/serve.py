@@ -1,0 +1,202 @@
+"""synthorax serve: Valkey, a worker and the API, started together, stopped in order."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from library.errors import Conflict, SynthoraxError
+from library.settings import Settings, from_environment
+from synthorax.local import valkey
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 60  # for the API to answer; a slow disk may take long to import its packages
+# Seconds to end after SIGTERM: the API closes streams, the worker waits for a checkpoint.
+STOP_SECONDS = {"api": 10.0, "worker": 75.0, "valkey": 15.0}
+
+
+@dataclass
+class Child:
+    """One of the three processes and how to start it again."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    pass_fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+
+    def start(self) -> None:
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            pass_fds=self.pass_fds,
+            start_new_session=True,  # Ctrl-C is for us; we stop the others in order
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS[self.name])
+        except subprocess.TimeoutExpired:
+            say(f"{self.name} did not end in time and is killed")
+            self.process.kill()
+            self.process.wait()
+
+
+def serve() -> int:
+    """Run until Ctrl-C or SIGTERM.  Returns the exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        settings = from_environment()
+        settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.data_dir.chmod(0o700)
+        _only_one(settings)
+        _port_is_free(settings)
+        return _serve(settings)
+    except SynthoraxError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _serve(settings: Settings) -> int:
+    sockets = Path(tempfile.mkdtemp(prefix="synthorax-"))  # a socket's path has 104 bytes at most
+    children = _children(settings, sockets)
+    try:
+        for child in children:
+            child.start()
+        _wait_for_api(settings, children)
+        say(f"Synthorax is at http://{_shown_host(settings)}:{settings.port}  (Ctrl-C stops it)")
+        return _watch(children)
+    except KeyboardInterrupt:
+        say("stopping; a running train job writes a checkpoint and goes on at the next start")
+        return 0
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for child in reversed(children):  # API, worker, Valkey
+            child.stop()
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _children(settings: Settings, sockets: Path) -> list[Child]:
+    environment = {"PYTHONPATH": str(ROOT), "SYNTHORAX_DATA_DIR": str(settings.data_dir)}
+    children = []
+    if settings.redis_url:
+        environment["SYNTHORAX_REDIS_URL"] = settings.redis_url
+    else:
+        folder, path = settings.data_dir / "redis", sockets / "valkey.sock"
+        handle = valkey.lock(folder)
+        children.append(Child("valkey", valkey.command(folder, path), {}, (handle,)))
+        environment["SYNTHORAX_REDIS_URL"] = f"unix://{path}"
+    children.append(Child("worker", [sys.executable, "-m", "worker"], environment))
+    children.append(Child("api", [sys.executable, "-m", "app"], environment))
+    return children
+
+
+def _watch(children: list[Child]) -> int:
+    """Start a child again that ended by itself; give up on one that cannot stay up."""
+    while True:
+        time.sleep(0.5)
+        for child in children:
+            assert child.process is not None
+            code = child.process.poll()
+            if code is None:
+                continue
+            if time.monotonic() - child.started < 5:
+                say(f"{child.name} ended with {code} right after its start; stopping")
+                return 1
+            say(f"{child.name} ended with {code} and is started again")
+            child.start()
+
+
+def _wait_for_api(settings: Settings, children: list[Child]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    address = f"http://{_shown_host(settings)}:{settings.port}/health/live"
+    while time.monotonic() < deadline:
+        for child in children:
+            if child.process is not None and child.process.poll() is not None:
+                raise Conflict(
+                    f"{child.name} ended with {child.process.returncode} at its start.",
+                    remedy="Its own words are above; `synthorax doctor` may know more.",
+                )
+        try:
+            with urllib.request.urlopen(address, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise Conflict(f"The API did not answer at {address} within {START_SECONDS} s.")
+
+
+def _only_one(settings: Settings) -> None:
+    """One `serve` a data folder.  The handle stays open, and so the lock held, until we end."""
+    path = settings.data_dir / "serve.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(handle, 200).decode(errors="replace").strip()
+        raise Conflict(
+            f"Synthorax already serves {str(settings.data_dir)!r} ({other}).",
+            field="SYNTHORAX_DATA_DIR",
+            value=str(settings.data_dir),
+            remedy="Use that one, stop it, or set SYNTHORAX_DATA_DIR to another folder.",
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(
+        handle, f"process {os.getpid()}, http://{_shown_host(settings)}:{settings.port}".encode()
+    )
+
+
+def _port_is_free(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise Conflict(
+                f"Port {settings.port} of {settings.host} cannot be used ({error.strerror}).",
+                field="SYNTHORAX_PORT",
+                value=settings.port,
+                remedy="Stop the program that uses it, or set SYNTHORAX_PORT to another port.",
+            ) from None
+
+
+def _shown_host(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+def _die_with_parent() -> None:
+    """In a new child on Linux: SIGTERM when `serve` dies without stopping it."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def say(message: str) -> None:
+    print(message, flush=True)  # noqa: T201

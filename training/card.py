@@ -1,0 +1,90 @@
+"""The card of a version: what it is, what made it, and what it must not be used for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from library.atomic import write_bytes
+
+
+def write_card(path: Path, name: str, card: dict[str, Any]) -> None:
+    """Write CARD.md from model.json's content."""
+    write_bytes(path, card_text(name, card).encode())
+
+
+def card_text(name: str, card: dict[str, Any]) -> str:
+    training, dataset, config = card["training"], card["dataset"], card["training"]["config"]
+    environment, last = training["environment"], training["last_epoch"] or {}
+    labels = ", ".join(card["labels"]) or "none (one distribution over all images)"
+    counts = ", ".join(f"{label} {count}" for label, count in dataset["labels"].items())
+    images = f"{training['images']:,}"
+    minutes = training["seconds"] / 60
+    numbers = "\n".join(
+        f"| {title} | {last.get(key, float('nan')):.4f} |"
+        for key, title in (
+            ("loss_d", "Loss_D"),
+            ("loss_g", "Loss_G"),
+            ("d_x", "D(x)"),
+            ("d_g_z1", "D(G(z)) before the generator's step"),
+            ("d_g_z2", "D(G(z)) after the generator's step"),
+        )
+    )
+    overrides = "\n".join(f"| {key} | {value} |" for key, value in config.items())
+    attribution = card["attribution"] or "Not stated by the operator."
+    privacy = (
+        "Trained on private data: keep the files on this server."
+        if card["private"]
+        else "Trained on public data."
+    )
+    return f"""# {name}
+
+Synthetic chest X-rays of {card["resolution"]}x{card["resolution"]} pixels from a
+{card["architecture"]["family"].upper()} generator. **Synthetic; not for diagnosis.**
+
+![Samples of seeds 0 to 63](samples.png)
+
+## Intended use
+
+Research and teaching: augmenting or replacing training images, testing software, demonstrating
+generators. Not for diagnosis, and not evidence of what a disease looks like.
+
+## Labels
+
+{labels}
+
+## Training data
+
+{dataset["images"]} images ({counts}); fingerprint `{dataset["fingerprint"]}`.
+{attribution}
+{privacy}
+
+## Training
+
+Preset `{training["preset"]}`: {images} images shown in {training["steps"]:,} steps,
+{minutes:.1f} minutes on {environment["device"]} ({environment["device_name"]},
+{environment["threads"]} threads), precision **{environment["precision"]}**
+({"channels_last" if environment["channels_last"] else "contiguous"} layout), torch
+{environment["torch"]}. Weights are stored rounded to float16; batch norm statistics were
+estimated on the rounded weights. ONNX Runtime and torch differ by at most
+{card["onnx_check"]["max_difference"]:.1e} of a range of 2 on 64 seeds.
+
+![Losses over training](loss.png)
+
+| last epoch | |
+|---|---|
+{numbers}
+
+| configuration | |
+|---|---|
+{overrides}
+
+Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_version"]}.
+
+## Limits
+
+- No fidelity, privacy or usefulness report is part of this card; a version without a report has
+  not been shown to be any of the three.
+- Images can repeat features of training images; similarity to patients was not tested here.
+- What the training images lack (ages, devices, diseases, views), the samples lack too.
+"""

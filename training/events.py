@@ -1,0 +1,31 @@
+"""What a run tells: one JSON object a line on stdout, metrics also in the run folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from library.runs import RunFolder
+
+
+class Events:
+    """Emits events: status, metric, sample, checkpoint, log.  Never a file's or person's name."""
+
+    def __init__(self, run: RunFolder, job: str | None) -> None:
+        self._run = run
+        self._job = job
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        event = {"type": kind, "time": time, "job": self._job, **fields}
+        line = json.dumps(event)
+        if kind == "metric":
+            with open(self._run.metrics, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def log(self, message: str, level: str = "info", **fields: Any) -> None:
+        self.emit("log", level=level, message=message, **fields)

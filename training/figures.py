@@ -1,0 +1,111 @@
+"""The paper's figures 5, 6 and 7 from a run folder."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from library.atomic import write_bytes
+from library.datasets import scan
+from library.decoded import decode
+from library.errors import Conflict
+from library.images import Fit, grid
+from library.requests import RunRequest
+from library.runs import RunFolder
+from training.seeds import Stream, generator
+
+_DPI = 150
+_EPOCHS_SHOWN = 6
+
+
+def write_figures(request: RunRequest) -> list[Path]:
+    """Write figure-5 (real beside synthetic), -6 (samples at epochs), -7 (losses) as PNG.
+
+    Raises Conflict when the run has not finished an epoch.
+    """
+    run = request.run
+    if not run.sampled_epochs():
+        raise Conflict(
+            f"The run {run.path.name!r} has not finished an epoch yet.",
+            remedy="Wait for its first epoch, then ask again.",
+        )
+    run.figures.mkdir(exist_ok=True, mode=0o700)
+    made = {
+        "figure-5-real-and-synthetic.png": real_and_synthetic(request),
+        "figure-6-samples-by-epoch.png": samples_by_epoch(run, request.config.resolution),
+        "figure-7-losses.png": loss_figure(run),
+    }
+    for name, content in made.items():
+        write_bytes(run.figures / name, content)
+    return [run.figures / name for name in made]
+
+
+def real_and_synthetic(request: RunRequest) -> bytes:
+    """64 real images, chosen by the run's seed, beside the last epoch's 64 samples."""
+    run, config = request.run, request.config
+    fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
+    data = decode(scan(request.dataset), config.resolution, fit, request.data_dir / "decoded")
+    chosen = generator(config.seed, Stream.GRID).permutation(len(data.images))[:64]
+    last = run.sampled_epochs()[-1]
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _picture(left, grid(np.asarray(data.images[np.sort(chosen)]), 8), "Real")
+    _picture(right, np.asarray(Image.open(run.sample(last))), f"Synthetic, epoch {last}")
+    return _png(figure)
+
+
+def samples_by_epoch(run: RunFolder, resolution: int) -> bytes:
+    """The same 16 latents at up to six epochs, from the first to the last."""
+    epochs = run.sampled_epochs()
+    picks = np.unique(np.geomspace(1, len(epochs), _EPOCHS_SHOWN).round().astype(int) - 1)
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    axes = np.asarray(figure.subplots(2, 3)).ravel()
+    side = 4 * (resolution + 2) - 2
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, pick in zip(axes, picks, strict=False):
+        shown = np.asarray(Image.open(run.sample(epochs[pick])))[:side, :side]
+        _picture(axis, shown, f"Epoch {epochs[pick]}")
+    return _png(figure)
+
+
+def loss_figure(run: RunFolder) -> bytes:
+    """Losses of discriminator and generator, and D(x) and D(G(z)), over epochs."""
+    lines = [line for line in run.read_metrics() if line["scope"] == "epoch"]
+    epochs = [line["epoch"] for line in lines]
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    losses, outputs = figure.subplots(2, 1, sharex=True)
+    for axis, key, name, style in (
+        (losses, "loss_d", "Loss_D", "-"),
+        (losses, "loss_g", "Loss_G", "--"),
+        (outputs, "d_x", "D(x)", "-"),
+        (outputs, "d_g_z1", "D(G(z)) before G's step", "--"),
+        (outputs, "d_g_z2", "D(G(z)) after G's step", ":"),
+    ):
+        values = [line[key] for line in lines]
+        marker = "o" if len(lines) == 1 else None
+        axis.plot(epochs, values, style, label=name, linewidth=1.4, marker=marker)
+    losses.set_ylabel("Loss")
+    outputs.set(xlabel="Epoch", ylabel="Probability of “real”", ylim=(0, 1))
+    for axis in (losses, outputs):
+        axis.grid(alpha=0.3)
+        axis.legend(loc="upper right", frameon=False)
+    return _png(figure)
+
+
+def _picture(axis: Axes, levels: NDArray[np.uint8], title: str) -> None:
+    axis.imshow(levels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_title(title, fontsize=11)
+    axis.set_axis_off()
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()

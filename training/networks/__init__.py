@@ -1,0 +1,34 @@
+"""Networks by family: what `architecture` in model.json names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from library.config import RunConfig
+from library.errors import Unusable
+from training.networks.dcgan import Discriminator, Generator
+
+__all__ = ["Discriminator", "Generator", "architecture_of", "build_generator"]
+
+
+def architecture_of(config: RunConfig, classes: int) -> dict[str, Any]:
+    """The generator's family and arguments, as a version records them."""
+    return {
+        "family": config.family,
+        "resolution": config.resolution,
+        "latent_dim": config.latent_dim,
+        "width": config.generator_width,
+        "classes": classes if config.conditional else 0,
+    }
+
+
+def build_generator(architecture: dict[str, Any]) -> Generator:
+    """The generator that `architecture` names.  Raises Unusable for one that is not known."""
+    arguments = dict(architecture)
+    family = arguments.pop("family", None)
+    if family != "dcgan":
+        raise Unusable(
+            f"The architecture family {family!r} is not known to this version of Synthorax.",
+            remedy="It was probably published by a newer one: update Synthorax.",
+        )
+    return Generator(**arguments)

@@ -1,0 +1,98 @@
+"""The paper's DCGAN (Radford, Metz and Chintala 2015), for 64 to 512 pixels, with classes.
+
+At 64 pixels and width 64 the generator's `main` has the paper's 14 modules.  A doubling of the
+resolution adds a stage of twice the channels at the 4x4 end, at most 1,024.
+Classes: the generator's latent is joined by a class embedding; the discriminator's logit gains
+the projection of its mean features on a class embedding (Miyato and Koyama 2018).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CLASS_EMBEDDING = 32  # numbers that tell the generator the class
+CHANNELS_MAX = 1024
+
+
+def stage_channels(width: int, resolution: int) -> list[int]:
+    """Channels after each generator stage, 4x4 first: 512, 256, 128, 64 at 64 px, width 64."""
+    stages = resolution.bit_length() - 3  # 64 -> 4: 4x4, 8x8, 16x16, 32x32
+    largest = max(CHANNELS_MAX, 8 * width)
+    return [min(width * 2**i, largest) for i in reversed(range(stages))]
+
+
+class Generator(nn.Module):
+    """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1]."""
+
+    def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.classes = classes
+        # N(0, 1), torch's own: a class can move the first layer as far as the latent does.
+        self.embedding = nn.Embedding(classes, CLASS_EMBEDDING) if classes else None
+        channels = stage_channels(width, resolution)
+        inputs = latent_dim + (CLASS_EMBEDDING if classes else 0)
+        layers: list[nn.Module] = []
+        for i, outputs in enumerate(channels):
+            stride, padding = (1, 0) if i == 0 else (2, 1)
+            # The bias would be removed by the batch norm that follows.
+            layers += [
+                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+            inputs = outputs
+        layers += [nn.ConvTranspose2d(inputs, 1, 4, 2, 1, bias=False), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        if self.embedding is not None:
+            if label is None:
+                raise ValueError("a conditional generator needs labels")
+            z = torch.cat([z, self.embedding(label)], dim=1)  # (n, latent_dim + 32)
+        images: Tensor = self.main(z[:, :, None, None])  # (n, 1, resolution, resolution)
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real above 0."""
+
+    def __init__(self, resolution: int, width: int, classes: int = 0) -> None:
+        super().__init__()
+        channels = stage_channels(width, resolution)[::-1]
+        layers: list[nn.Module] = []
+        inputs = 1
+        for i, outputs in enumerate(channels):
+            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False))
+            if i > 0:  # the layer that sees pixels has no batch norm
+                layers.append(nn.BatchNorm2d(outputs))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+            inputs = outputs
+        self.main = nn.Sequential(*layers)
+        # The sigmoid of the paper's last layer lives in the loss (logits are steadier).
+        self.logit = nn.Conv2d(inputs, 1, 4, 1, 0, bias=False)
+        self.embedding = nn.Embedding(classes, inputs) if classes else None
+        self.apply(_initialise)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, 0.0, 0.02)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        features = self.main(images)  # (n, channels, 4, 4)
+        logits: Tensor = self.logit(features).flatten()  # (n,)
+        if self.embedding is not None:
+            if label is None:
+                raise ValueError("a conditional discriminator needs labels")
+            pooled = features.mean((2, 3))  # (n, channels)
+            logits = logits + (pooled * self.embedding(label)).sum(1)
+        return logits
+
+
+def _initialise(module: nn.Module) -> None:
+    """DCGAN initialisation: N(0, 0.02) for convolutions, N(1, 0.02) for batch norm scales."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,139 @@
+"""From a finished run to a version in the model library."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from safetensors.torch import save_file
+
+from library import __version__
+from library.atomic import new_folder, read_json, write_bytes, write_json
+from library.digest import digest_file, digest_version
+from library.errors import Conflict
+from library.latents import SCHEME
+from library.requests import RunRequest
+from library.runs import RunFolder
+from library.versions import ModelLibrary, Version
+from training.card import write_card
+from training.checkpoints import State, load_checkpoint
+from training.export import check, round_to_half, stored_tensors, to_onnx
+from training.figures import loss_figure
+from training.networks import Generator, architecture_of
+from training.precision import Arithmetic
+from training.sampling import estimate_statistics, fixed_grid
+from training.trainer import new_game
+
+
+def trained_generator(request: RunRequest) -> tuple[Generator, dict[str, Any]]:
+    """The generator of a run's newest checkpoint, and the checkpoint's counters.
+
+    Raises Conflict when the run has no checkpoint.
+    """
+    run = request.run
+    classes = len(read_json(run.dataset)["labels"]) if run.dataset.is_file() else 0
+    game = new_game(request.config, classes, torch.device("cpu"), Arithmetic("float32", False))
+    modules: dict[str, torch.nn.Module] = {
+        "generator": game.generator,
+        "discriminator": game.discriminator,
+    }
+    if game.average is not None:
+        modules["average"] = game.average
+    state = State(modules, {}, {})
+    path, _ = load_checkpoint(run.checkpoints, state)
+    if path is None:
+        raise Conflict(
+            f"The run {run.path.name!r} has no checkpoint to publish.",
+            remedy="Train it first: `python -m training run CONFIG.json`.",
+        )
+    return game.sampler, state.counters
+
+
+def publish(
+    request: RunRequest,
+    name: str,
+    library: ModelLibrary,
+    attribution: str | None = None,
+) -> Version:
+    """Publish a run's generator under a name; the same weights are published once.
+
+    Weights are rounded to float16, batch norm's statistics estimated anew on the rounded
+    weights, the ONNX file made and checked against torch.
+    """
+    run = request.run
+    generator, counters = trained_generator(request)
+    dataset = read_json(run.dataset)
+    round_to_half(generator)
+    estimate_statistics(generator)
+    tensors = stored_tensors(generator)
+    config = request.config
+    identity = {
+        "architecture": architecture_of(config, len(dataset["labels"])),
+        "labels": sorted(dataset["labels"]) if config.conditional else [],
+        "label_frequencies": _frequencies(dataset) if config.conditional else [],
+        "latents": SCHEME,
+    }
+    digest = digest_version(identity, {name: t.numpy() for name, t in tensors.items()})
+    existing = library.with_digest(name, digest)
+    if existing is not None:
+        _remember(run, existing)
+        return existing
+    with new_folder(library.folder / name) as folder:
+        save_file(tensors, folder / "model.safetensors")
+        onnx.save(to_onnx(generator), folder / "model.onnx")
+        difference = check(generator, folder / "model.onnx")
+        write_bytes(folder / "samples.png", fixed_grid(generator))
+        write_bytes(folder / "loss.png", loss_figure(run))
+        if run.metrics.is_file():
+            shutil.copyfile(run.metrics, folder / "metrics.jsonl")
+        card = {
+            "digest": digest,
+            **identity,
+            "resolution": config.resolution,
+            "weights": "float16",
+            "training": {
+                "preset": request.preset,
+                "config": config.as_dict(),
+                "environment": read_json(run.environment),
+                "steps": counters["step"],
+                "images": counters["step"] * config.batch_size,
+                "seconds": round(counters["seconds"], 1),
+                "last_epoch": _last_epoch(run),
+            },
+            "dataset": {key: dataset[key] for key in ("fingerprint", "images", "labels")},
+            "onnx_check": {"max_difference": difference},
+            "ancestry": [],
+            "job": request.job,
+            "metadata": dict(request.metadata),
+            "private": request.private,
+            "attribution": attribution,
+            "code_version": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "files": {n: _file(folder / n) for n in ("model.safetensors", "model.onnx")},
+        }
+        write_card(folder / "CARD.md", name, card)
+        version = library.publish(name, folder, card)
+    _remember(run, version)
+    return version
+
+
+def _frequencies(dataset: dict[str, Any]) -> list[float]:
+    counts = [dataset["labels"][label] for label in sorted(dataset["labels"])]
+    return [count / sum(counts) for count in counts]
+
+
+def _last_epoch(run: RunFolder) -> dict[str, Any] | None:
+    epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
+    return epochs[-1] if epochs else None
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+
+
+def _remember(run: RunFolder, version: Version) -> None:
+    write_json(run.published, {"model": version.reference, "digest": version.digest})

@@ -1,0 +1,92 @@
+"""Networks and optimisers of a run, and one training step: the adversarial game itself."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from library.config import RunConfig
+from training import ema
+from training.batches import Batch
+from training.losses import discriminator_loss, generator_loss
+from training.networks import Discriminator, Generator, architecture_of, build_generator
+from training.precision import Arithmetic
+from training.seeds import seed_torch
+
+MEASURES = ("loss_d", "loss_g", "d_x", "d_g_z1", "d_g_z2")
+
+
+@dataclass
+class Game:
+    """Two networks, their optimisers, and the generator's moving average (None: off)."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator | None
+    optimiser_g: Adam
+    optimiser_d: Adam
+
+    @property
+    def sampler(self) -> Generator:
+        """The generator whose samples are shown and published."""
+        return self.average if self.average is not None else self.generator
+
+
+def new_game(config: RunConfig, classes: int, device: torch.device, how: Arithmetic) -> Game:
+    """Networks initialised from the run's seed, on the device, in the chosen layout."""
+    seed_torch(config.seed)
+    architecture = architecture_of(config, classes)
+    generator = build_generator(architecture)
+    discriminator = Discriminator(
+        config.resolution, config.discriminator_width, architecture["classes"]
+    )
+    for network in (generator, discriminator):
+        network.to(device=device, memory_format=how.memory_format)  # type: ignore[call-overload]
+    average = copy.deepcopy(generator) if config.ema_half_life_kimg > 0 else None
+    return Game(
+        generator, discriminator, average, _adam(generator, config), _adam(discriminator, config)
+    )
+
+
+def _adam(network: nn.Module, config: RunConfig) -> Adam:
+    betas = (config.beta1, config.beta2)
+    return Adam(network.parameters(), lr=config.learning_rate, betas=betas, fused=True)
+
+
+def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> Tensor:
+    """Both networks one step on.  Returns the five MEASURES of this step, (5,) on the device.
+
+    D(x) and D(G(z)) are the discriminator's mean probabilities of "real"; d_g_z1 before its own
+    step's update is seen by the generator, d_g_z2 after.
+    """
+    generator, discriminator = game.generator, game.discriminator
+    autocast = how.autocast(batch.real.device)
+
+    with autocast:
+        fake = generator(batch.z, batch.fake_labels)
+        on_real = discriminator(batch.real, batch.real_labels).float()
+        on_fake = discriminator(fake.detach(), batch.fake_labels).float()
+        loss_d = discriminator_loss(on_real, on_fake)
+    game.optimiser_d.zero_grad()
+    loss_d.backward()  # type: ignore[no-untyped-call]
+    game.optimiser_d.step()
+
+    # The generator's step needs gradients through the discriminator, not of it: a third less work.
+    discriminator.requires_grad_(False)
+    with autocast:
+        judged = discriminator(fake, batch.fake_labels).float()
+        loss_g = generator_loss(judged)
+    game.optimiser_g.zero_grad()
+    loss_g.backward()  # type: ignore[no-untyped-call]
+    game.optimiser_g.step()
+    discriminator.requires_grad_(True)
+
+    if game.average is not None:
+        ema.update(game.average, generator, config.batch_size, config.ema_half_life_kimg)
+    with torch.no_grad():
+        probabilities = [logits.sigmoid().mean() for logits in (on_real, on_fake, judged)]
+        return torch.stack([loss_d.detach(), loss_g.detach(), *probabilities])

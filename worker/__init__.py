@@ -1,0 +1,1 @@
+"""Floor 2: Celery supervises training as child processes; job records and events in Redis."""
