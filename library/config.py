@@ -73,12 +73,19 @@ def resolve(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -
 
     Raises InvalidValue naming the field, what was given and what is allowed.
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise InvalidValue(
             f"There is no preset {preset!r}.",
             field="preset",
             value=preset,
             remedy=f"Use one of: {', '.join(PRESETS)}.",
+        )
+    if not isinstance(overrides, Mapping | None):
+        raise InvalidValue(
+            f"config is {overrides!r}.",
+            field="config",
+            value=overrides,
+            remedy='Give an object, for example {"epochs": 100}.',
         )
     values = {**PRESETS[preset], **(overrides or {})}
     if values.get("seed") is None:

@@ -50,7 +50,7 @@ def scan(root: Path, field: str = "dataset.path") -> Folder:
 
     Raises InvalidValue (naming `field`) for a folder that is missing, empty, or a set of splits.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # unlike Path.is_dir, never raises for what cannot be a name
         raise InvalidValue(
             f"There is no folder {str(root)!r}.",
             field=field,
@@ -93,11 +93,21 @@ def _images(folder: Path) -> list[str]:
 
 
 def fingerprint(folder: Folder) -> str:
-    """SHA-256 over (path, label, SHA-256 of the bytes) of every file: the name of this content."""
+    """SHA-256 over (path, label, SHA-256 of the bytes) of every file: the name of this content.
+
+    A file that cannot be read counts with an empty digest; the loader refuses it and says why.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = pool.map(lambda file: digest_file(folder.root / file.path), folder.files)
+        digests = pool.map(lambda file: _digest(folder.root / file.path), folder.files)
         lines = [[f.path, f.label, d] for f, d in zip(folder.files, digests, strict=True)]
     return digest_json(lines)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError:
+        return ""
 
 
 def within_roots(path: str, roots: Sequence[Path], field: str = "dataset.path") -> Path:
@@ -105,9 +115,12 @@ def within_roots(path: str, roots: Sequence[Path], field: str = "dataset.path") 
     given = Path(path)
     candidates = [given] if given.is_absolute() else [root / given for root in roots]
     for candidate in candidates:
-        real = Path(os.path.realpath(candidate))
+        try:
+            real = Path(os.path.realpath(candidate))
+        except ValueError:  # a NUL or a lone surrogate, which no file name holds
+            continue
         if any(real.is_relative_to(os.path.realpath(root)) for root in roots):
-            if real.is_dir() or given.is_absolute() or candidate is candidates[-1]:
+            if os.path.isdir(real) or given.is_absolute() or candidate is candidates[-1]:
                 return real
     allowed = ", ".join(str(root) for root in roots) or "none is configured"
     raise InvalidValue(

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 def canonical_json(content: Any) -> bytes:
     """One byte string for one value: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(
+    text = json.dumps(
         content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    )
+    return text.encode(errors="backslashreplace")  # bytes of a file name that are not UTF-8
 
 
 def digest_json(content: Any) -> str:

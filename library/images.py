@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -29,15 +28,15 @@ def load_grey(path: Path, resolution: int, fit: Fit) -> NDArray[np.uint8]:
     ignores the aspect ratio.  Raises Refused for a file that is not a whole PNG or JPEG.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > PIXELS_MAX:
-                    raise Refused(f"{image.width}x{image.height} pixels are more than is allowed")
-                grey = _to_grey(image)
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > PIXELS_MAX:
+                raise Refused(f"{image.width}x{image.height} pixels are more than is allowed")
+            grey = _to_grey(image)
     except UnidentifiedImageError:
         raise Refused("not a PNG or JPEG image, whatever its name says") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # The warning comes only where warnings are errors.  It is not made one here: that is a
+        # setting of the whole process, and files are decoded by many threads.
         raise Refused("more pixels than is allowed") from None
     except (OSError, ValueError, SyntaxError) as error:
         # Pillow raises SyntaxError and ValueError for damaged PNG chunks.  Its words can hold the
@@ -53,7 +52,8 @@ def _to_grey(image: Image.Image) -> Image.Image:
         high_byte = np.asarray(image, np.int64).clip(0, 65535) >> 8
         return Image.fromarray(high_byte.astype(np.uint8))
     if image.mode in ("LA", "RGBA", "PA", "P"):
-        image = image.convert("RGB") if image.mode == "P" else image.convert("RGBA").convert("RGB")
+        # Colours without their opacity; by way of RGBA, since a palette may hold opacities too.
+        image = image.convert("RGBA").convert("RGB")
     return image.convert("L")
 
 
@@ -66,6 +66,8 @@ def _to_square(grey: Image.Image, resolution: int, fit: Fit) -> Image.Image:
         box = (left, top, left + side, top + side)
     elif fit == "pad" and width != height:
         side = max(width, height)
+        if side * side > PIXELS_MAX:  # a line of 65,535 pixels would become a square of 4 GB
+            raise Refused(f"{width}x{height} pixels are too long to be padded to a square")
         square = Image.new("L", (side, side), 0)
         square.paste(grey, ((side - width) // 2, (side - height) // 2))
         grey = square

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,18 @@ from library.errors import InvalidValue
 from library.runs import RunFolder, run_folder
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
+
+# The request's fields beside `dataset`; each may be null, which is the same as left out.
+_KINDS: dict[str, tuple[type, str]] = {
+    "run": (str, "a path"),
+    "model": (str, "a name"),
+    "preset": (str, "a name"),
+    "config": (dict, "an object"),
+    "data_dir": (str, "a path"),
+    "job": (str, "an id"),
+    "private": (bool, "true or false"),
+    "metadata": (dict, "an object"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,20 +79,24 @@ def read_request(path: Path) -> RunRequest:
         raise InvalidValue(
             f"The file {str(path)!r} cannot be read ({error.strerror}).", field="CONFIG.json"
         ) from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidValue(f"{str(path)!r} is not JSON: {error}.", field="CONFIG.json") from None
-    known = {
-        *("run", "dataset", "model", "preset", "config", "data_dir", "job", "private", "metadata"),
-    }
     if not isinstance(content, dict):
         raise InvalidValue(f"{str(path)!r} is not a JSON object.", field="CONFIG.json")
-    for name in content:
-        if name not in known:
+    for name, value in content.items():
+        if name != "dataset" and name not in _KINDS:
             raise InvalidValue(
                 f"The request has no field {name!r}.",
                 field=name,
-                value=content[name],
-                remedy=f"Its fields are: {', '.join(sorted(known))}.",
+                value=value,
+                remedy=f"Its fields are: {', '.join(sorted([*_KINDS, 'dataset']))}.",
+            )
+        if name in _KINDS and not isinstance(value, _KINDS[name][0] | None):
+            raise InvalidValue(
+                f"{name} is {value!r}.",
+                field=name,
+                value=value,
+                remedy=f"Give {_KINDS[name][1]}, or leave it out.",
             )
     dataset = content.get("dataset")
     if not isinstance(dataset, dict) or not isinstance(dataset.get("path"), str):
@@ -107,6 +122,6 @@ def read_request(path: Path) -> RunRequest:
         config=resolve(content.get("preset") or "paper", content.get("config")),
         data_dir=data_dir,
         job=job,
-        private=bool(content.get("private", True)),
+        private=content.get("private") is not False,
         metadata=content.get("metadata") or {},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
     def device(name: str) -> str:
         value = text(name, "auto")
-        kind, _, index = value.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (index and not index.isdecimal()):
+        if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", value):
             raise InvalidValue(
                 f"SYNTHORAX_{name} is {value!r}.",
                 field=f"SYNTHORAX_{name}",

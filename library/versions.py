@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +17,15 @@ from library.latents import SCHEME
 SCHEMA = 1
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
-_REQUIRED = ("digest", "architecture", "resolution", "labels", "label_frequencies", "files")
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_REQUIRED = {
+    "digest": str,
+    "architecture": dict,
+    "resolution": int,
+    "labels": list,
+    "label_frequencies": list,
+    "files": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,11 @@ class Version:
     def verify(self) -> None:
         """Compare the weights' files with their digests.  Raises Unusable."""
         for name, file in self.card["files"].items():
-            if digest_file(self.path / name) != file["sha256"]:
+            try:
+                digest = digest_file(self.path / name)
+            except OSError:
+                digest = ""
+            if digest != file["sha256"]:
                 raise Unusable(
                     f"{name} of {self.reference} is not the file that was published "
                     "(its SHA-256 differs).",
@@ -158,7 +169,9 @@ class ModelLibrary:
         """
         (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            taken = [int(path.name) for path in self._paths() if path.parent.name == name]
+            # Whatever has a number for a name takes it, else a stray file would hold us here.
+            entries = [path for root in self.roots for path in (root / name).glob("*")]
+            taken = [int(path.name) for path in entries if _NUMBER.fullmatch(path.name)]
             number = max(taken, default=0) + 1
             card = {**card, "schema": SCHEMA, "name": name, "version": number}
             write_json(prepared / "model.json", card)
@@ -170,7 +183,9 @@ class ModelLibrary:
         for root in self.roots:
             if root.is_dir():
                 for path in root.glob("*/*"):
-                    if path.name.isdigit() and path.is_dir() and os.access(path, os.R_OK):
+                    if not _NUMBER.fullmatch(path.name):
+                        continue
+                    if path.is_dir() and os.access(path, os.R_OK):
                         yield path
 
     def _read(self, path: Path) -> Version | Broken:
@@ -180,7 +195,7 @@ class ModelLibrary:
             reason = _problem(card, path)
         except FileNotFoundError:
             reason = "model.json is missing"
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             reason = f"model.json cannot be read ({error})"
         return Broken(name, number, reason) if reason else Version(name, number, path, card)
 
@@ -193,10 +208,24 @@ def _problem(card: Any, path: Path) -> str:
         return f"model.json lacks {', '.join(missing)}"
     if card.get("latents") != SCHEME:
         return f"its latents are {card.get('latents')!r}, and this version knows {SCHEME!r}"
+    wrong = [key for key, kind in _REQUIRED.items() if not isinstance(card[key], kind)]
+    if wrong:
+        return f"model.json holds no proper {', '.join(wrong)}"
+    if not isinstance(card["architecture"].get("latent_dim"), int):
+        return "model.json holds no proper architecture.latent_dim"
+    labels, frequencies = card["labels"], card["label_frequencies"]
+    named = all(isinstance(label, str) for label in labels)
+    counted = all(isinstance(frequency, int | float) for frequency in frequencies)
+    if not named or not counted or len(labels) != len(frequencies):
+        return "model.json holds no frequency for each label"
+    if not card["files"]:
+        return "model.json names no files"
     for name, file in card["files"].items():
+        if not isinstance(file, dict) or not {"bytes", "sha256"} <= file.keys():
+            return f"model.json does not say what {name} was when it was published"
         try:
             size = (path / name).stat().st_size
-        except OSError:
+        except (OSError, ValueError):
             return f"{name} is missing"
         if size != file["bytes"]:
             return f"{name} has {size} bytes instead of {file['bytes']}"

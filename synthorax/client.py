@@ -110,12 +110,9 @@ class Client:
                     if response.is_error:
                         response.read()
                         raise _refusal(response)
-                    for line in response.iter_lines():
-                        name, _, value = line.partition(":")
-                        if name == "id":
-                            last = value.strip()
-                        elif name == "data":
-                            yield json.loads(value)
+                    for identity, event in _messages(response.iter_lines()):
+                        last = identity or last
+                        yield event
             except httpx.TransportError:
                 pass  # the next connection goes on after `last`
             if self.job(job)["finished_at"] is not None:
@@ -134,6 +131,20 @@ class Client:
             raise _refusal(response)
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _messages(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Server-sent events as (id, data); a message ends at its empty line."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            yield fields.get("id", ""), json.loads(fields["data"])
+            fields = {}
+        else:  # a comment keeps the connection alive
+            fields = {}
 
 
 def _refusal(response: httpx.Response) -> SynthoraxError:

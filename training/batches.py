@@ -10,6 +10,7 @@ from torch import Tensor
 
 from library.config import RunConfig
 from library.decoded import Decoded
+from library.errors import InvalidValue
 from training.augment import affine, augment
 from training.seeds import Stream, epoch_order, generator, step_noise
 
@@ -27,13 +28,24 @@ class Batch:
 
 
 class Batches:
-    """Batches of a run.  The last, incomplete batch of an epoch's order is not shown."""
+    """Batches of a run.  The last, incomplete batch of an epoch's order is not shown.
+
+    Raises InvalidValue when the dataset does not fill one batch.
+    """
 
     def __init__(self, data: Decoded, config: RunConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
         self.count = len(data.images)
         self.steps_per_epoch = self.count // config.batch_size
+        if self.steps_per_epoch == 0:
+            raise InvalidValue(
+                f"config.batch_size is {config.batch_size}, but the dataset holds "
+                f"{self.count} readable images.",
+                field="config.batch_size",
+                value=config.batch_size,
+                remedy=f"Use a batch size of at most {self.count}.",
+            )
         self.classes = torch.from_numpy(data.classes)
         self._frequencies = np.bincount(data.classes) / self.count
         # On a CPU the page cache holds the map; on a GPU a copy on the device saves each transfer.

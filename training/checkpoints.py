@@ -28,7 +28,10 @@ class State:
 
 
 def save_checkpoint(folder: Path, state: State) -> Path:
-    """Write `{step}.safetensors` atomically, then remove all but the two newest."""
+    """Write `{step}.safetensors` atomically, then remove all but it and the one before.
+
+    Called by the one trainer that holds the run folder.
+    """
     tensors: dict[str, Tensor] = {}
     for name, module in state.modules.items():
         for key, tensor in module.state_dict().items():
@@ -38,10 +41,15 @@ def save_checkpoint(folder: Path, state: State) -> Path:
             for key, tensor in values.items():
                 tensors[f"{name}.{index}.{key}"] = tensor.contiguous()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in folder.glob(".*.tmp"):  # half a checkpoint, by a trainer that was killed
+        left.unlink()
     path = folder / f"{state.counters['step']:010d}.safetensors"
     write_bytes(path, save(tensors, {"counters": json.dumps(state.counters)}))
-    for old in checkpoints(folder)[KEPT:]:
-        old.unlink()
+    # One of a later step is damaged, or the run would have gone on from it.
+    kept = [other for other in checkpoints(folder) if other <= path][:KEPT]
+    for old in checkpoints(folder):
+        if old not in kept:
+            old.unlink()
     return path
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from library.atomic import write_bytes
 from library.config import RunConfig
-from library.errors import InvalidValue, SynthoraxError
+from library.errors import SynthoraxError
 from library.runs import RunFolder
 from training.batches import Batches
 from training.checkpoints import State, load_checkpoint, save_checkpoint
@@ -45,14 +45,6 @@ class Loop:
         events: Events,
         stop: StopRequest,
     ) -> None:
-        if batches.steps_per_epoch == 0:
-            raise InvalidValue(
-                f"config.batch_size is {config.batch_size}, but the dataset holds "
-                f"{batches.count} readable images.",
-                field="config.batch_size",
-                value=config.batch_size,
-                remedy=f"Use a batch size of at most {batches.count}.",
-            )
         self.run, self.config, self.batches, self.game = run, config, batches, game
         self.arithmetic, self.events, self.stop = arithmetic, events, stop
         self.total_steps = config.epochs * batches.steps_per_epoch

@@ -16,6 +16,7 @@ from library.config import RunConfig
 from library.errors import Unavailable
 
 _WARM_UP, _TIMED = 2, 4  # steps a candidate
+_HOPELESS = 4  # a candidate so many times slower than the best is not measured further
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Arithmetic:
 
     precision: str  # "float32" | "bfloat16"
     channels_last: bool
+
+    @property
+    def layout(self) -> str:
+        return "channels_last" if self.channels_last else "contiguous"
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -101,16 +106,17 @@ def fastest(
     speeds: dict[str, float] = {}
     for candidate in allowed:
         step = steps(candidate)
-        seconds = []
+        seconds: list[float] = []
         for _ in range(_WARM_UP + _TIMED):
             start = time.perf_counter()
             step()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - start)
-        layout = "channels_last" if candidate.channels_last else "contiguous"
-        best = min(seconds[_WARM_UP:])  # the least disturbed of the timed steps
-        speeds[f"{candidate.precision} {layout}"] = round(config.batch_size / best, 1)
+            if speeds and config.batch_size / seconds[-1] < max(speeds.values()) / _HOPELESS:
+                break  # bfloat16 is emulated, twenty times slower, where the CPU lacks it
+        best = min(seconds[_WARM_UP:] or seconds)  # the least disturbed of the timed steps
+        speeds[f"{candidate.precision} {candidate.layout}"] = round(config.batch_size / best, 1)
     ranked = sorted(zip(speeds.values(), allowed, strict=True), key=lambda pair: -pair[0])
     return ranked[0][1], speeds
 

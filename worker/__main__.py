@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 from library.errors import SynthoraxError
 from library.settings import from_environment
@@ -21,10 +22,16 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    from celery.platforms import SecurityWarning
+
     from worker.app import app
+
+    # Celery warns of pickles read as root; this worker reads JSON alone.
+    warnings.simplefilter("ignore", SecurityWarning)
 
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=prefork",
             "--concurrency=1",

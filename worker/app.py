@@ -13,7 +13,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
 from library.settings import from_environment
-from worker.connection import client
+from worker.connection import CELERY_PREFIX, client
 from worker.jobs import JobStore
 from worker.queue import RUN, celery_app, enqueue
 from worker.supervisor import Requeue, supervise
@@ -53,23 +53,34 @@ def _beat_forever(worker: str) -> None:
     """Say that this worker is alive, and take up jobs that a dead one left behind."""
     store = JobStore(client(settings.redis_url))
     pause = threading.Event()
+    unsent: set[str] = set()
     while not _drain.is_set():
         try:
             store.beat(worker, BEAT_SECONDS)
-            sweep(store)
+            unsent = sweep(store, unsent)
         except RedisError as error:
             logger.warning("Redis is away (%s)", error)
         pause.wait(SWEEP_SECONDS)
 
 
-def sweep(store: JobStore) -> list[str]:
-    """Send running jobs that nobody holds to the queue again; returns their ids."""
-    orphans = store.orphans()
-    for job in orphans:
+def sweep(store: JobStore, unsent: set[str]) -> set[str]:
+    """Send to the queue again what a dead worker left behind.
+
+    A running job that nobody holds is queued again.  Queued jobs can lack a message too (a worker
+    died while it gave one back): when the queue has fewer messages than there are queued jobs, now
+    and at the last look (`unsent`, this function's answer then), those are sent again.
+    """
+    for job in store.orphans():
         moved, _ = store.transition(job, ("running",), "queued")
         if not moved:
             store.transition(job, ("cancelling",), "cancelled")
         else:
             logger.warning("%s was left behind and is queued again", job)
             enqueue(app, job)
-    return orphans
+    waiting = store.waiting()
+    if len(waiting) <= store.redis.llen(f"{CELERY_PREFIX}training"):
+        return set()
+    for job in sorted(unsent.intersection(waiting)):
+        logger.warning("%s had no message and is sent again", job)
+        enqueue(app, job)
+    return set(waiting) - unsent

@@ -22,9 +22,11 @@ from worker.jobs import LEASE_MS, TERMINAL, JobStore, now
 
 logger = logging.getLogger("synthorax.worker")
 
-ATTEMPTS_MAX = 5  # a job whose trainer dies as often is not tried again
+DEATHS_MAX = 5  # a job whose trainer dies as often under one worker is not tried again
+ATTEMPTS_MAX = 50  # nor one that takes its worker down each time; a drain is an attempt too
 RESUMABLE = 75  # the trainer's exit status for "a checkpoint is written"
 GRACE_SECONDS = 45.0  # for that checkpoint; Celery's soft shutdown waits longer
+DRAIN_SECONDS = 5.0  # how long a worker that is being stopped waits for Redis
 TICK_SECONDS = 0.5
 
 
@@ -65,6 +67,7 @@ class _Supervision:
         self.unsent: deque[dict[str, Any]] = deque()  # events while Redis is away
         self.reported: dict[str, Any] = {}  # the trainer's last word about its end
         self.cancelled = False
+        self.deaths = 0
         self.owned_until = time.monotonic() + LEASE_MS / 1000
 
     def run(self) -> None:
@@ -162,6 +165,7 @@ class _Supervision:
 
     def _finished(self, code: int, words: str, attempt: int) -> bool:
         """Act on the trainer's end.  False: try again."""
+        self.deaths += 1
         if self._lost_ownership():
             return True
         active = ("running", "cancelling")
@@ -175,9 +179,9 @@ class _Supervision:
             raise Requeue
         elif self.reported.get("status") == "failed":
             self._insist(active, "failed", error=self.reported["error"])
-        elif attempt >= ATTEMPTS_MAX:
+        elif self.deaths >= DEATHS_MAX or attempt >= ATTEMPTS_MAX:
             problem = TrainerDied(
-                f"The trainer ended {attempt} times without a result, last with "
+                f"The trainer ended {self.deaths} times without a result, last with "
                 f"{_reason(code)}. {words[-500:]}".strip(),
                 remedy="The run folder's trainer.log holds its words; the checkpoint is kept.",
             ).as_problem()
@@ -190,8 +194,12 @@ class _Supervision:
         return True
 
     def _insist(self, allowed: tuple[str, ...], status: str, **fields: Any) -> None:
-        """Write the end into the record, waiting for Redis as long as it takes."""
-        pause = 0.5
+        """Write the end into the record, waiting for Redis as long as it takes.
+
+        A worker that is being stopped waits a moment only: the job then has no lease, and the
+        next worker takes it up, finds the run finished or goes on with it.
+        """
+        pause, began = 0.5, time.monotonic()
         while True:
             try:
                 while self.unsent:
@@ -202,6 +210,9 @@ class _Supervision:
             except NotFound:
                 return
             except RedisError:
+                if self.drain.is_set() and time.monotonic() - began > DRAIN_SECONDS:
+                    logger.warning("%s: Redis is away; its end is not recorded", self.job)
+                    return
                 time.sleep(pause)
                 pause = min(2 * pause, 10.0)
 

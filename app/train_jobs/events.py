@@ -29,8 +29,9 @@ async def stream(redis: Redis, job: str, after: str) -> AsyncIterator[bytes]:
         if after != "0" and first and _position(after) < _position(first[0][0]):
             # Older events were trimmed away: say so, /metrics has the numbers.
             yield _message("log", {"type": "log", "level": "warning", "message": GAP, "job": job})
+        block = None  # what there is, at once; then wait for more
         while True:
-            answer: Any = await redis.xread({key: after}, count=PAGE, block=BLOCK_MS)
+            answer: Any = await redis.xread({key: after}, count=PAGE, block=block)
             for _, entries in answer or []:
                 for after, fields in entries:
                     event = json.loads(fields["event"])
@@ -41,7 +42,9 @@ async def stream(redis: Redis, job: str, after: str) -> AsyncIterator[bytes]:
                 status = await redis.hget(key.removesuffix(":events"), "status")
                 if status is None or status in TERMINAL:
                     return
-                yield format_sse_event(comment="alive")
+                if block is not None:
+                    yield format_sse_event(comment="alive")
+                block = BLOCK_MS
     except RedisError:
         return  # the browser connects again with the last id that it has seen
 

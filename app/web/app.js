@@ -1,5 +1,5 @@
 // The router: which view the address names, and the frame around it.
-import { h } from "./dom.js";
+import { h, navigate } from "./dom.js";
 import { generateView } from "./generate.js";
 import { runView } from "./run.js";
 import { runsView } from "./runs.js";
@@ -24,7 +24,14 @@ function lost() {
     "div",
     { class: "empty" },
     h("h1", { tabindex: -1 }, "There is no such page"),
-    h("p", {}, h("a", { href: "/" }, "Generate images"), " or see ", h("a", { href: "/ui/runs" }, "the runs"), "."),
+    h(
+      "p",
+      {},
+      h("a", { href: "/" }, "Generate images"),
+      " or see ",
+      h("a", { href: "/ui/runs" }, "the runs"),
+      ".",
+    ),
   );
 }
 
@@ -65,9 +72,8 @@ document.addEventListener("click", (event) => {
   if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
   if (link.hash || !(link.pathname === "/" || link.pathname.startsWith("/ui"))) return;
   event.preventDefault();
-  history.pushState(null, "", link.href);
-  shown = shown === "/" && link.pathname === "/" ? shown : "again";
-  show();
+  // Where one already is, a link must not throw the form's content away.
+  if (link.pathname !== location.pathname || link.search) navigate(link.href);
 });
 
 show();

@@ -16,7 +16,10 @@ const COLUMNS = [
 const GLOSSARY = [
   ["Loss D, Loss G", "What the discriminator and the generator each try to make small."],
   ["D(x)", "The discriminator's mean belief that real images are real: 1 is certain."],
-  ["D(G(z))", "The same for synthetic images, before and after its own step. Near 0.5 on both, the two are in balance."],
+  [
+    "D(G(z))",
+    "The same for synthetic images, before and after its own step. Near 0.5 on both, the two are in balance.",
+  ],
 ];
 
 function toggle(label, change) {
@@ -55,14 +58,20 @@ export function createChart(signal) {
     series: [
       { key: "d_x", name: "D(x)", kind: "d-x" },
       { key: "d_g_z1", name: "D(G(z)) before", kind: "d-gz1" },
-      { key: "d_g_z2", name: "after", kind: "d-gz2" },
+      { key: "d_g_z2", name: "D(G(z)) after", kind: "d-gz2" },
     ],
   });
   const panels = [losses, beliefs];
   const where = h("span", { class: "hint" }, "");
   const waiting = h("p", { class: "hint waiting" }, "The curves begin with the first step.");
   const plots = h("div", { class: "plots" }, ...panels.map((p) => p.element));
-  const table = h("div", { class: "table-box", role: "region", "aria-label": "Values by epoch", tabindex: 0, hidden: true });
+  const table = h("div", {
+    class: "table-box",
+    role: "region",
+    "aria-label": "Values by epoch",
+    tabindex: 0,
+    hidden: true,
+  });
   const element = h(
     "section",
     { class: "panel", "aria-labelledby": "curves" },
@@ -87,7 +96,11 @@ export function createChart(signal) {
       { class: "glossary" },
       h("summary", {}, "What the curves mean"),
       h("dl", {}, ...GLOSSARY.flatMap(([term, words]) => [h("dt", {}, term), h("dd", {}, words)])),
-      h("p", { class: "hint" }, "Where steps are closer than the screen can show, a line is their mean and the band behind it their range."),
+      h(
+        "p",
+        { class: "hint" },
+        "Where steps are closer than the screen can show, a line is their mean and the band behind it their range.",
+      ),
     ),
   );
 

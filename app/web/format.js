@@ -25,7 +25,9 @@ export function duration(seconds) {
 /** A moment as "3 min ago". @param {string} moment ISO 8601 */
 export function ago(moment) {
   const seconds = (Date.now() - Date.parse(moment)) / 1000;
-  return seconds < 45 ? "just now" : `${duration(seconds)} ago`;
+  if (seconds < 45) return "just now";
+  const hours = Math.round(seconds / 3600);
+  return `${seconds < 3600 ? duration(seconds) : hours < 48 ? `${hours} h` : duration(seconds)} ago`;
 }
 
 /** "14:03:09" in the reader's zone. @param {string} moment ISO 8601 */

@@ -107,6 +107,8 @@ export function generateForm(models, submit) {
     button,
   );
 
+  let working = false;
+
   function fillLabels(chosen) {
     const entry = usable.find((m) => m.reference === model.value);
     const labels = entry?.labels ?? [];
@@ -123,12 +125,13 @@ export function generateForm(models, submit) {
   range.addEventListener("input", () => (truncation.value = range.value));
   truncation.addEventListener("input", () => (range.value = truncation.value));
   fresh.addEventListener("click", () => {
+    if (working) return;
     seed.value = String(Math.floor(Math.random() * 2 ** 31));
     submit();
   });
   element.addEventListener("submit", (event) => {
     event.preventDefault();
-    submit();
+    if (!working) submit();
   });
 
   return {
@@ -172,19 +175,21 @@ export function generateForm(models, submit) {
         truncation: psi,
       };
     },
+    /** A disabled button would lose the focus, so the buttons only say that they wait. */
     busy(yes) {
-      button.disabled = fresh.disabled = yes;
+      working = yes;
+      for (const each of [button, fresh]) each.setAttribute("aria-disabled", String(yes));
       button.firstChild.textContent = yes ? "Generating…" : "Generate";
     },
   };
 }
 
 function describe(model) {
-  const images = model.training?.images;
+  const images = model.dataset?.images;
   return [
     `${model.resolution} × ${model.resolution} px`,
     model.family,
-    Number.isFinite(images) && `${images.toLocaleString("en")} images seen`,
+    Number.isFinite(images) && `from ${images.toLocaleString("en")} images`,
     model.private && "private data",
   ]
     .filter(Boolean)

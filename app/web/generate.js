@@ -5,6 +5,9 @@ import { banner, showProblem } from "./forms.js";
 import { FIRST, generateForm, readQuery, writeQuery } from "./generate-form.js";
 import { applySize, placeholders, sizeChoice, startingSize, tile } from "./grid.js";
 
+/** The last query answered, so that the form is as it was when one comes back from the runs. */
+let remembered = "";
+
 /** @param {AbortSignal} signal aborts when the view is left */
 export function generateView(signal) {
   const title = h("h1", { class: "unseen", tabindex: -1 }, "Generate");
@@ -25,7 +28,7 @@ async function load(element, title, signal) {
     element.replaceChildren(title, noModel(listed));
     return;
   }
-  const asked = readQuery(location.search);
+  const asked = readQuery(location.search || remembered);
   const view = workspace(listed, signal);
   element.append(view.form.element, view.results);
   view.form.fill(asked ?? FIRST);
@@ -54,32 +57,54 @@ function workspace(listed, signal) {
   const summary = h("p", { class: "summary" });
   const provenance = h("p", { class: "hint mono" });
   const code = h("pre", { tabindex: 0, "aria-label": "curl command" });
+  const box = h(
+    "div",
+    { class: "code-box", id: "code", hidden: true },
+    code,
+    copyButton({ text: () => code.textContent, label: "Copy", name: "Copy the curl command" }),
+  );
   const fold = h(
-    "details",
-    { class: "code" },
-    h("summary", {}, "Code"),
-    h(
-      "div",
-      { class: "code-box" },
-      code,
-      copyButton({ text: () => code.textContent, label: "Copy", name: "Copy the curl command" }),
-    ),
+    "button",
+    {
+      type: "button",
+      class: "small",
+      "aria-expanded": "false",
+      "aria-controls": "code",
+      onclick: () => {
+        box.hidden = !box.hidden;
+        fold.setAttribute("aria-expanded", String(!box.hidden));
+      },
+    },
+    "Code",
   );
   const link = copyButton({
     text: () => location.origin + "/" + writeQuery(answered),
     label: "Copy link",
   });
-  const resize = () => applySize(grid, size, resolution);
+  const resize = () => applySize(results, size, resolution);
+  const hint = h(
+    "p",
+    { class: "empty", hidden: true },
+    "Choose a class and press Generate. The seed under each image reproduces it exactly.",
+  );
+  const bar = h(
+    "div",
+    { class: "bar", hidden: true },
+    summary,
+    h(
+      "div",
+      { class: "bar-end" },
+      sizeChoice(size, (chosen) => ((size = chosen), resize())),
+      fold,
+      link,
+    ),
+  );
   const results = h(
     "section",
     { class: "results", "aria-label": "Images" },
-    h(
-      "div",
-      { class: "bar" },
-      summary,
-      h("div", { class: "bar-end" }, sizeChoice(size, (chosen) => ((size = chosen), resize())), link),
-    ),
-    fold,
+    bar,
+    hint,
+    box,
     grid,
     provenance,
   );
@@ -120,6 +145,7 @@ function workspace(listed, signal) {
       }
       if (mine !== current) return;
       if (grid.firstElementChild?.ariaHidden) grid.replaceChildren();
+      hint.hidden = grid.childElementCount > 0;
       showProblem(form.element, error);
     } finally {
       if (mine === current) {
@@ -137,6 +163,8 @@ function workspace(listed, signal) {
     resolution = images[0].width;
     grid.replaceChildren(...images.map((image) => tile(image, reference, body.truncation)));
     resize();
+    bar.hidden = false;
+    hint.hidden = true;
     const [from, to] = [images[0].seed, images[images.length - 1].seed];
     const many = images.length > 1;
     summary.replaceChildren(
@@ -147,7 +175,8 @@ function workspace(listed, signal) {
     );
     provenance.textContent = `model ${short(model.digest)} · ${engine.backend} ${engine.precision} · engine ${short(engine.digest)}`;
     code.textContent = curl(answered);
-    if (!keepAddress) history.replaceState(null, "", `/${writeQuery(answered)}`);
+    remembered = writeQuery(answered);
+    if (!keepAddress) history.replaceState(null, "", `/${remembered}`);
     announce(`${images.length} synthetic ${many ? "images" : "image"} generated`);
   }
 

@@ -47,22 +47,38 @@ export function sizeChoice(size, change) {
   );
 }
 
+const GAP = 12;
+
 /**
- * Sets the tiles' width to the whole multiple of the image that is nearest to a size, in screen
- * pixels, never under twice a 64 px image: an uneven multiple would draw uneven pixels.
+ * Sets the tiles' width to the largest whole multiple of the image, in screen pixels, within a
+ * size, never under twice a 64 px image: an uneven multiple would draw uneven pixels.
  */
-export function applySize(grid, size, resolution) {
+export function applySize(results, size, resolution) {
   const ratio = devicePixelRatio || 1;
-  const roomy = grid.clientWidth || SIZES[size];
-  const wanted = Math.min(SIZES[size], Math.max(SIZES.S, roomy));
-  const times = Math.max(1, Math.floor((wanted * ratio) / resolution));
-  grid.style.setProperty("--tile", `${(times * resolution) / ratio}px`);
+  const room = results.clientWidth || SIZES[size];
+  // Two columns fill a phone.
+  const wanted = room < 420 && size === "S" ? Math.max((room - GAP) / 2, SIZES.S) : SIZES[size];
+  const times = Math.max(
+    1,
+    Math.floor((Math.min(wanted, Math.max(room, SIZES.S)) * ratio) / resolution),
+  );
+  const width = (times * resolution) / ratio;
+  const columns = Math.max(1, Math.floor((room + GAP) / (width + GAP)));
+  results.style.setProperty("--tile", `${width}px`);
+  // The bar above ends where the last column does.
+  const end = columns * (width + GAP) - GAP;
+  results.style.setProperty("--grid", end > 420 ? `${end}px` : "100%");
 }
 
 /** As many empty viewports as are on their way. @param {number} count */
 export function placeholders(count) {
   return Array.from({ length: count }, () =>
-    h("li", { class: "tile", "aria-hidden": "true" }, h("div", { class: "viewport" }), h("div", { class: "caption" })),
+    h(
+      "li",
+      { class: "tile", "aria-hidden": "true" },
+      h("div", { class: "viewport" }),
+      h("div", { class: "caption" }),
+    ),
   );
 }
 

@@ -13,18 +13,12 @@ export class Metrics {
 
   /** @param {any} line one metric event or line */
   add(line) {
-    const perEpoch = line.images / line.epoch;
-    const point = { x: this.#epochs(line, perEpoch), epoch: line.epoch };
+    const done = line.fraction > 0 && line.epochs > 0 ? line.fraction * line.epochs : line.epoch;
+    const point = { x: done, epoch: line.epoch };
     for (const key of KEYS) point[key] = line[key];
     if (line.scope === "epoch") this.means.set(line.epoch, point);
     else this.steps.set(line.step, point);
     this.sorted = null;
-  }
-
-  /** How many epochs, with a fraction, were done at a line. */
-  #epochs(line, perEpoch) {
-    if (line.fraction > 0 && line.epochs > 0) return line.fraction * line.epochs;
-    return line.scope === "epoch" ? line.epoch : Math.max(line.epoch - 1, line.images / perEpoch - 1);
   }
 
   /** What the chart draws, by x: the steps, or the epochs' means where no step is known. */

@@ -34,7 +34,12 @@ export function newRunForm(signal) {
       control: path,
       hint: "On the server, under a dataset root; one sub-folder per class.",
     }),
-    field({ name: "model", label: "Model name", control: model, hint: "Published under this name." }),
+    field({
+      name: "model",
+      label: "Model name",
+      control: model,
+      hint: "Published under this name.",
+    }),
     field({ name: "preset", label: "Preset", control: preset, hint: about }),
     field({ name: "config.epochs", label: "Epochs", control: epochs }),
     field({
@@ -88,11 +93,14 @@ export function newRunForm(signal) {
     };
   }
 
+  let working = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (working) return;
     const body = read();
-    if (!body || start.disabled) return;
-    start.disabled = true;
+    if (!body) return;
+    working = true;
+    start.setAttribute("aria-disabled", "true");
     start.textContent = "Starting…";
     try {
       const job = await startRun(body, signal);
@@ -103,7 +111,8 @@ export function newRunForm(signal) {
       for (const entry of error.errors) if (entry.field === "dataset") entry.field = "dataset.path";
       showProblem(form, error);
     } finally {
-      start.disabled = false;
+      working = false;
+      start.removeAttribute("aria-disabled");
       start.textContent = "Start";
     }
   });

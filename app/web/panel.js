@@ -29,7 +29,11 @@ function bucketed(points, keys, xMax, count) {
     for (const key of keys) {
       const values = group.map((p) => p[key]).filter(Number.isFinite);
       bucket[key] = values.length
-        ? [values.reduce((a, b) => a + b, 0) / values.length, Math.min(...values), Math.max(...values)]
+        ? [
+            values.reduce((a, b) => a + b, 0) / values.length,
+            Math.min(...values),
+            Math.max(...values),
+          ]
         : null;
     }
     return bucket;
@@ -69,11 +73,16 @@ export function createPanel({ title, height, max, log = () => false, series, xAx
   const x = (epoch) => LEFT + (epoch / state.xMax) * (state.width - LEFT - 8);
 
   function scale(buckets) {
-    const all = buckets.flatMap((b) => series.map(({ key }) => b[key]?.[0])).filter(Number.isFinite);
+    const all = buckets
+      .flatMap((b) => series.map(({ key }) => b[key]?.[0]))
+      .filter(Number.isFinite);
     const most = all.length ? Math.max(...all) : 1;
     const least = all.length ? Math.min(...all) : 0.01;
     state.top = max ?? (log() ? 10 ** Math.ceil(Math.log10(most || 1)) : most * 1.05 || 1);
-    state.floor = Math.min(Math.max(10 ** Math.floor(Math.log10(least || 1e-4)), 1e-4), state.top / 10);
+    state.floor = Math.min(
+      Math.max(10 ** Math.floor(Math.log10(least || 1e-4)), 1e-4),
+      state.top / 10,
+    );
   }
 
   function axes() {
@@ -81,15 +90,23 @@ export function createPanel({ title, height, max, log = () => false, series, xAx
     const decades = [];
     for (let v = floor; v <= top * 1.001; v *= 10) decades.push(v);
     const marks = max ? [0, max / 2, max] : log() ? decades : ticks(top);
-    const label = (v) => (v !== 0 && v < 0.01 ? v.toExponential(0) : String(Number(v.toPrecision(3))));
+    const label = (v) =>
+      v !== 0 && v < 0.01 ? v.toExponential(0) : String(Number(v.toPrecision(3)));
     const parts = marks.flatMap((v) => [
-      svg("path", { class: max && v === max / 2 ? "half" : "rule", d: `M${LEFT} ${y(v)}H${width - 8}` }),
+      svg("path", {
+        class: max && v === max / 2 ? "half" : "rule",
+        d: `M${LEFT} ${y(v)}H${width - 8}`,
+      }),
       svg("text", { x: LEFT - 8, y: y(v) + 4, "text-anchor": "end" }, label(v)),
     ]);
     if (!xAxis) return parts;
     for (const v of ticks(xMax)) {
       const end = x(v) > width - 24;
-      const place = { x: end ? width - 8 : x(v), y: height - 6, "text-anchor": end ? "end" : "middle" };
+      const place = {
+        x: end ? width - 8 : x(v),
+        y: height - 6,
+        "text-anchor": end ? "end" : "middle",
+      };
       parts.push(svg("text", place, label(v)));
     }
     return parts;
@@ -103,10 +120,18 @@ export function createPanel({ title, height, max, log = () => false, series, xAx
       if (drawn.some((b) => b.n > 1)) {
         const upper = drawn.map((b) => `${x(b.x).toFixed(1)} ${y(b[key][2]).toFixed(1)}`);
         const lower = drawn.map((b) => `${x(b.x).toFixed(1)} ${y(b[key][1]).toFixed(1)}`);
-        bands.push(svg("path", { class: `band ${kind}`, d: `M${[...upper, ...lower.reverse()].join("L")}Z` }));
+        bands.push(
+          svg("path", {
+            class: `band ${kind}`,
+            d: `M${[...upper, ...lower.reverse()].join("L")}Z`,
+          }),
+        );
       }
       const d = drawn.map((b) => `${x(b.x).toFixed(1)} ${y(b[key][0]).toFixed(1)}`).join("L");
-      if (d) paths.push(svg("path", { class: `line ${kind}`, d: `M${d}${drawn.length > 1 ? "" : "h.1"}` }));
+      if (d)
+        paths.push(
+          svg("path", { class: `line ${kind}`, d: `M${d}${drawn.length > 1 ? "" : "h.1"}` }),
+        );
     }
     return [...bands, ...paths];
   }
@@ -124,7 +149,8 @@ export function createPanel({ title, height, max, log = () => false, series, xAx
     /** The epoch under a place on the screen, or null outside the axes. */
     epochAt(clientX) {
       if (!state?.buckets.length) return null;
-      const share = (clientX - drawing.getBoundingClientRect().left - LEFT) / (state.width - LEFT - 8);
+      const share =
+        (clientX - drawing.getBoundingClientRect().left - LEFT) / (state.width - LEFT - 8);
       return share < -0.02 || share > 1.02 ? null : Math.min(Math.max(share, 0), 1) * state.xMax;
     },
     draw(points, xMax, width) {
@@ -137,7 +163,9 @@ export function createPanel({ title, height, max, log = () => false, series, xAx
       drawing.replaceChildren(...axes(), ...lines(state.buckets), overlay);
       const last = state.buckets.at(-1);
       const told = series.map(({ key, name }) => `${name} ${number(last?.[key]?.[0])}`).join(", ");
-      const label = last ? `${title} at epoch ${number(last.x)}: ${told}.` : `${title}: no values yet.`;
+      const label = last
+        ? `${title} at epoch ${number(last.x)}: ${told}.`
+        : `${title}: no values yet.`;
       drawing.setAttribute("aria-label", label);
     },
     /** Where the pointer is and which epoch the samples show; null for neither. */
@@ -149,7 +177,10 @@ export function createPanel({ title, height, max, log = () => false, series, xAx
         near = state.buckets.reduce((a, b) => (far(b) < far(a) ? b : a), state.buckets[0]);
       }
       series.forEach(({ key }, i) => (values[i].textContent = number(near?.[key]?.[0])));
-      overlay.replaceChildren(...upright("chosen", chosen), ...upright("cursor", cursor === null ? null : (near?.x ?? null)));
+      overlay.replaceChildren(
+        ...upright("chosen", chosen),
+        ...upright("cursor", cursor === null ? null : (near?.x ?? null)),
+      );
     },
   };
 }

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { banner } from "./forms.js";
 import { ago, left } from "./format.js";
 import { newRunForm } from "./new-run.js";
-import { isLive, serviceNotice, statusWord } from "./service.js";
+import { serviceNotice, statusWord } from "./service.js";
 
 const POLL_MS = 4000;
 
@@ -47,7 +47,10 @@ export function runsView(signal) {
       readiness(signal),
     ]);
     if (signal.aborted) return;
-    const away = serviceNotice(ready, [...known.values()].some((j) => j.status === "queued"));
+    const away = serviceNotice(
+      ready,
+      [...known.values()].some((j) => j.status === "queued"),
+    );
     if (page instanceof Problem) {
       say(away);
       // One message is enough where the notice has said why.
@@ -62,7 +65,12 @@ export function runsView(signal) {
     const fresh = known.size;
     for (const [id, job] of old) if (!known.has(id)) known.set(id, job);
     if (known.size === fresh) next = page.has_more ? page.next : null;
-    say(serviceNotice(ready, page.data.some((job) => job.status === "queued")));
+    say(
+      serviceNotice(
+        ready,
+        page.data.some((job) => job.status === "queued"),
+      ),
+    );
     draw();
   }
 
@@ -117,11 +125,16 @@ function row(job) {
   return h(
     "li",
     { class: "run" },
-    h("a", { class: "run-name", href: `/ui/runs/${encodeURIComponent(job.id)}` }, job.publish_as ?? job.id),
+    h(
+      "a",
+      { class: "run-name", href: `/ui/runs/${encodeURIComponent(job.id)}` },
+      job.publish_as ?? job.id,
+    ),
     h("span", { class: `status ${job.status}` }, status),
     h("span", { class: "run-told" }, told.filter(Boolean).join(" · ")),
     h("time", { class: "run-when", datetime: job.created_at }, ago(job.created_at)),
-    isLive(job.status) && bar(fraction, `Progress of ${job.publish_as ?? job.id}`),
+    ["running", "cancelling"].includes(job.status) &&
+      bar(fraction, `Progress of ${job.publish_as ?? job.id}`),
   );
 }
 

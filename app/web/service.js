@@ -7,7 +7,8 @@
  */
 export function serviceNotice(ready, queued) {
   const checks = ready?.checks ?? {};
-  if (checks.redis?.status === "away") return "Train jobs are away (Redis); generation goes on.";
+  if ((checks.redis?.status ?? "ok") !== "ok")
+    return "Train jobs are away (Redis); generation goes on.";
   if (queued && checks.workers?.count === 0) {
     return "The run is queued, but no worker is connected.";
   }

@@ -66,7 +66,8 @@ class Child:
 
 def serve() -> int:
     """Run until Ctrl-C or SIGTERM.  Returns the exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background shell ignores SIGINT for its jobs
+        signal.signal(number, _interrupt)
     try:
         settings = from_environment()
         settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)

