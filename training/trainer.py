@@ -57,6 +57,20 @@ def _adam(network: nn.Module, config: RunConfig) -> Adam:
     return Adam(network.parameters(), lr=config.learning_rate, betas=betas, fused=True)
 
 
+def judge(discriminator: Discriminator, images: Tensor, labels: Tensor) -> Tensor:
+    """Logits (n,) float32 in no particular order; each class is a batch of its own.
+
+    The discriminator's batch norm then sees when a class lacks variety.  In one mixed batch the
+    variety of a large class hides the collapse of a small one (measured: docs/training.md).
+    """
+    if discriminator.embedding is None:
+        mixed: Tensor = discriminator(images)
+        return mixed.float()
+    groups = [labels == index for index in range(discriminator.embedding.num_embeddings)]
+    logits = [discriminator(images[g], labels[g]) for g in groups if bool(g.any())]
+    return torch.cat(logits).float()
+
+
 def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> Tensor:
     """Both networks one step on.  Returns the five MEASURES of this step, (5,) on the device.
 
@@ -68,8 +82,8 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
 
     with autocast:
         fake = generator(batch.z, batch.fake_labels)
-        on_real = discriminator(batch.real, batch.real_labels).float()
-        on_fake = discriminator(fake.detach(), batch.fake_labels).float()
+        on_real = judge(discriminator, batch.real, batch.real_labels)
+        on_fake = judge(discriminator, fake.detach(), batch.fake_labels)
         loss_d = discriminator_loss(on_real, on_fake)
     game.optimiser_d.zero_grad()
     loss_d.backward()  # type: ignore[no-untyped-call]
@@ -78,7 +92,7 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     # The generator's step needs gradients through the discriminator, not of it: a third less work.
     discriminator.requires_grad_(False)
     with autocast:
-        judged = discriminator(fake, batch.fake_labels).float()
+        judged = judge(discriminator, fake, batch.fake_labels)
         loss_g = generator_loss(judged)
     game.optimiser_g.zero_grad()
     loss_g.backward()  # type: ignore[no-untyped-call]

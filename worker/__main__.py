@@ -22,12 +22,11 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    from celery.platforms import SecurityWarning
 
     from worker.app import app
 
     # Celery warns of pickles read as root; this worker reads JSON alone.
-    warnings.simplefilter("ignore", SecurityWarning)
+    warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
 
     app.worker_main(
         [

@@ -79,7 +79,7 @@ def test_a_job_from_request_to_samples(service: Service, dataset: Path) -> None:
 def test_a_killed_trainer_goes_on_and_ends_in_the_same_weights(
     service: Service, dataset: Path, tmp_path: Path
 ) -> None:
-    config = {"epochs": 60, "batch_size": 4, "seed": 11, "checkpoint_seconds": 0.2}
+    config = {"epochs": 30, "batch_size": 4, "seed": 11, "checkpoint_seconds": 0.2}
     job = service.train(dataset, **config)["id"]
     folder = service.data_dir / "runs" / job
     wait_until(lambda: len(list((folder / "checkpoints").glob("*.safetensors"))) > 1)
