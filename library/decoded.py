@@ -96,7 +96,9 @@ def _decode(
             while part := list(islice(files, 64 * threads)):
                 for file, result in zip(part, pool.map(read, part), strict=True):
                     if isinstance(result, str):
-                        refused.append({"file": file.path, "reason": result})
+                        # A name that is not UTF-8 must not break the JSON that shows it.
+                        name = file.path.encode("utf-8", "backslashreplace").decode()
+                        refused.append({"file": name, "reason": result})
                     else:
                         spool[len(kept)] = result
                         kept.append(file)

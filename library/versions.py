@@ -136,13 +136,18 @@ class ModelLibrary:
         )
 
     def active(self) -> str:
-        """The reference served by default: the operator's choice, or the bundled one."""
+        """The reference served by default: the operator's choice, the bundled one, or any.
+
+        A choice whose version is gone or unusable does not take generation down.
+        """
+        usable = [v for v in self.versions() if isinstance(v, Version)]
         for root in self.roots:
             try:
-                return str(read_json(root / "active.json")["model"])
+                chosen = str(read_json(root / "active.json")["model"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-        usable = [v for v in self.versions() if isinstance(v, Version)]
+            if any(chosen == version.reference for version in usable):
+                return chosen
         if not usable:
             raise NotFound(
                 "There is no model yet.", field="model", remedy="Train one: POST /train-jobs."

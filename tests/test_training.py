@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ from training.run import probe, run
 from training.sampling import estimate_statistics, fixed_grid, sample, sample_version
 from training.seeds import epoch_order, seed_torch
 from training.stopping import StopRequest
-from training.trainer import Game, new_game, train_step
+from training.trainer import Game, judge, new_game, train_step
 
 CPU = torch.device("cpu")
 PLAIN = Arithmetic("float32", False)
@@ -283,14 +284,19 @@ def test_without_a_half_life_there_is_no_average(data: Decoded) -> None:
     assert not torch.equal(mine["main.0.weight"], theirs["main.0.weight"])
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "auto"])
-def test_the_probe_picks_an_arithmetic_that_is_allowed(precision: str, data: Decoded) -> None:
-    config = tiny(precision=precision, batch_size=2)
-    chosen, speeds = probe(config, data, CPU)
-    allowed = [c for c in CANDIDATES if precision in ("auto", c.precision)]
-    assert chosen in allowed
-    assert speeds.keys() == {f"{c.precision} {c.layout}" for c in allowed}
+def test_the_probe_picks_the_fastest_that_this_cpu_computes(data: Decoded) -> None:
+    chosen, speeds = probe(tiny(precision="auto", batch_size=2), data, CPU)
+    emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    measured = [c for c in CANDIDATES if not (emulated and c.precision == "bfloat16")]
+    assert speeds.keys() == {f"{c.precision} {c.layout}" for c in measured}
     assert speeds[f"{chosen.precision} {chosen.layout}"] == max(speeds.values())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_named_precision_is_not_measured(precision: str, data: Decoded) -> None:
+    # Two runs of one configuration must not differ by what was faster that day.
+    chosen, speeds = probe(tiny(precision=precision), data, CPU)
+    assert (chosen.precision, chosen.channels_last, speeds) == (precision, True, {})
 
 
 def test_the_probe_measures_every_candidate_and_trains_nothing(data: Decoded) -> None:
@@ -299,19 +305,16 @@ def test_the_probe_measures_every_candidate_and_trains_nothing(data: Decoded) ->
     def steps(arithmetic: Arithmetic) -> Any:
         return lambda: tried.append(arithmetic)
 
-    chosen, speeds = fastest(tiny(precision="float32"), CPU, steps)
-    assert set(tried) == {CANDIDATES[0], CANDIDATES[1]}
+    chosen, speeds = fastest(tiny(precision="auto"), CPU, steps)
+    assert {CANDIDATES[0], CANDIDATES[1]} <= set(tried)
     assert chosen in tried
-    assert len(speeds) == 2
-    seed_torch(1)
-    before = torch.get_rng_state()
-    config = tiny()
+    assert len(speeds) == len(set(tried))
+    config = tiny(precision="auto")
     game = game_of(config)
     weights = tensors_of(state_of(game))
     probe(config, data, CPU)
     assert tensors_of(state_of(game_of(config))) == weights
     assert tensors_of(state_of(game)) == weights
-    assert before.shape == torch.get_rng_state().shape
 
 
 def test_a_gpu_that_cannot_be_used_is_an_error() -> None:
@@ -453,6 +456,35 @@ def test_a_set_without_a_whole_image_is_refused_without_naming_files(
     problem = refused_run(tmp_path, stop, capsys, dataset=tmp_path / "set")
     assert problem["errors"][0]["field"] == "dataset.path"
     assert "jones" not in json.dumps(problem)
+
+
+def test_each_class_is_judged_as_a_batch_of_its_own(data: Decoded) -> None:
+    config = tiny(conditional=True)
+    network = game_of(config).discriminator
+    batch = Batches(data, config, CPU).batch(0)
+    judged = judge(network, batch.real, batch.real_labels)
+    alone = [
+        network(batch.real[batch.real_labels == c], batch.real_labels[batch.real_labels == c])
+        for c in range(2)
+    ]
+    assert 0 < len(alone[0]) < len(judged)
+    assert torch.equal(judged, torch.cat(alone))
+    mixed = network(batch.real, batch.real_labels)
+    assert not torch.allclose(judged.sort().values, mixed.sort().values)
+
+
+def test_a_dataset_that_changed_does_not_go_on_unnoticed(
+    tmp_path: Path, stop: StopRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(REAL, folder)
+    path = write_request(tmp_path, epochs=1)
+    request = json.loads(path.read_text())
+    path.write_text(json.dumps({**request, "dataset": {"path": str(folder)}}))
+    assert run(read_request(path), stop) == 0
+    next((folder / "NORMAL").iterdir()).unlink()
+    assert run(read_request(path), stop) == 1
+    assert "has changed since this run began" in capsys.readouterr().out
 
 
 def test_a_run_that_diverges_names_its_learning_rate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,14 @@ def test_the_active_version_is_the_operator_s_choice(library: ModelLibrary) -> N
     with pytest.raises(NotFound):
         library.activate("c")
     assert library.active() == "b@1"
+
+
+def test_generation_survives_an_active_version_that_is_gone(library: ModelLibrary) -> None:
+    publish(library, "a")
+    publish(library, "b")
+    library.activate("b")
+    shutil.rmtree(library.folder / "b")
+    assert library.find(None).reference == "a@1"
 
 
 def test_a_broken_version_cannot_be_activated(library: ModelLibrary) -> None:

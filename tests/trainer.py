@@ -49,7 +49,7 @@ class Trainer:
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "SYNTHORAX_TRAIN_DEVICE": "cpu"},
+            env={"SYNTHORAX_TRAIN_DEVICE": "cpu", **os.environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

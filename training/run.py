@@ -14,7 +14,7 @@ from library.atomic import read_json, write_json
 from library.config import RunConfig
 from library.datasets import dataset_id, scan
 from library.decoded import Decoded, decode
-from library.errors import InvalidValue, SynthoraxError
+from library.errors import Conflict, InvalidValue, SynthoraxError
 from library.images import Fit
 from library.requests import RunRequest, read_request
 from library.versions import ModelLibrary
@@ -124,6 +124,15 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
         "error": None,
     }
     datasets.write_record(request.data_dir, record)
+    if request.run.dataset.is_file():
+        began_with = read_json(request.run.dataset)["fingerprint"]
+        if began_with != data.fingerprint:
+            raise Conflict(
+                f"The dataset {identity} has changed since this run began.",
+                field="dataset.path",
+                value=str(folder.root),
+                remedy="Bring the folder back to what it was, or start a new run.",
+            )
     if data.refused:
         # Names of files stay out of events: the dataset's own record has them.
         events.log(
@@ -173,8 +182,9 @@ def _environment(
     prepare(device, threads)
     arithmetic, speeds = probe(config, data, device)
     write_json(path, environment(device, threads, arithmetic, speeds))
-    measured = ", ".join(f"{name} {speed:g}" for name, speed in speeds.items())
-    events.log(f"Images per second by arithmetic: {measured}.", speeds=speeds)
+    if speeds:
+        measured = ", ".join(f"{name} {speed:g}" for name, speed in speeds.items())
+        events.log(f"Images per second by arithmetic: {measured}.", speeds=speeds)
     return arithmetic
 
 

@@ -24,7 +24,6 @@ logger = logging.getLogger("synthorax.worker")
 
 DEATHS_MAX = 5  # a job whose trainer dies as often under one worker is not tried again
 ATTEMPTS_MAX = 50  # nor one that takes its worker down each time; a drain is an attempt too
-RESUMABLE = 75  # the trainer's exit status for "a checkpoint is written"
 GRACE_SECONDS = 45.0  # for that checkpoint; Celery's soft shutdown waits longer
 DRAIN_SECONDS = 5.0  # how long a worker that is being stopped waits for Redis
 TICK_SECONDS = 0.5
@@ -174,7 +173,8 @@ class _Supervision:
             self._insist(active, "succeeded", model=model)
         elif self.cancelled:
             self._insist(active, "cancelled")
-        elif code == RESUMABLE and self.drain.is_set():
+        elif self.drain.is_set() and self.reported.get("status") != "failed":
+            # Status 75 (a checkpoint is written), or ended by our signal before it could say so.
             self._insist(("running",), "queued")
             raise Requeue
         elif self.reported.get("status") == "failed":

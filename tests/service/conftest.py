@@ -46,7 +46,11 @@ class Service:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SYNTHORAX_")}
+        # The devices may be chosen from outside: these tests run on a GPU too.
+        devices = ("SYNTHORAX_DEVICE", "SYNTHORAX_TRAIN_DEVICE")
+        kept = {
+            k: v for k, v in os.environ.items() if k in devices or not k.startswith("SYNTHORAX_")
+        }
         self.environment = {
             **kept,
             "SYNTHORAX_DATA_DIR": str(data_dir),
