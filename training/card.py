@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,14 @@ def card_text(name: str, card: dict[str, Any]) -> str:
             ("d_g_z2", "D(G(z)) after the generator's step"),
         )
     )
-    overrides = "\n".join(f"| {key} | {value} |" for key, value in config.items())
+    request = {
+        "dataset": {"path": "DATASET"},
+        "model": name,
+        "preset": training["preset"],
+        "config": config,
+    }
+    done, planned = last.get("epoch", 0), config["epochs"]
+    stopped = f" It was stopped after epoch {done} of {planned}." if done < planned else ""
     attribution = card["attribution"] or "Not stated by the operator."
     privacy = (
         "Trained on private data: keep the files on this server."
@@ -63,9 +71,9 @@ generators. Not for diagnosis, and not evidence of what a disease looks like.
 
 Preset `{training["preset"]}`: {images} images shown in {training["steps"]:,} steps,
 {minutes:.1f} minutes on {environment["device"]} ({environment["device_name"]},
-{environment["threads"]} threads), precision **{environment["precision"]}**
+{environment["threads"]} thread(s)), precision **{environment["precision"]}**
 ({"channels_last" if environment["channels_last"] else "contiguous"} layout), torch
-{environment["torch"]}. Weights are stored rounded to float16; batch norm statistics were
+{environment["torch"]}.{stopped} Weights are stored rounded to float16; batch norm statistics were
 estimated on the rounded weights. ONNX Runtime and torch differ by at most
 {card["onnx_check"]["max_difference"]:.1e} of a range of 2 on 64 seeds.
 
@@ -75,9 +83,12 @@ estimated on the rounded weights. ONNX Runtime and torch differ by at most
 |---|---|
 {numbers}
 
-| configuration | |
-|---|---|
-{overrides}
+The exact command, with DATASET the folder of the training data:
+`python -m training run config.json`, where config.json is
+
+```json
+{json.dumps(request, indent=2)}
+```
 
 Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_version"]}.
 

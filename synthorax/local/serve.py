@@ -139,7 +139,8 @@ def _wait_for_api(settings: Settings, children: list[Child]) -> None:
             if child.process is not None and child.process.poll() is not None:
                 raise Conflict(
                     f"{child.name} ended with {child.process.returncode} at its start.",
-                    remedy="Its own words are above; `synthorax doctor` may know more.",
+                    remedy="Its own words are above (Valkey's: redis/valkey.log in the data "
+                    "folder); `synthorax doctor` may know more.",
                 )
         try:
             with urllib.request.urlopen(address, timeout=1):

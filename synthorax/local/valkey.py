@@ -55,5 +55,5 @@ def command(folder: Path, socket: Path) -> list[str]:
         *("--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
         *("--maxmemory-policy", "noeviction"),
-        *("--daemonize", "no", "--loglevel", "warning"),
+        *("--daemonize", "no", "--loglevel", "notice", "--logfile", str(folder / "valkey.log")),
     ]
