@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from library.atomic import write_bytes
 from library.errors import Conflict, NotFound
+from library.locks import hold
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,13 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Only one trainer writes a run folder.  Raises Conflict when another one does."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = hold(self.path / "lock")
+        if handle is None:
+            raise Conflict(
+                f"Another trainer is at work in the run folder {self.path.name!r}.",
+                remedy="Wait for it, or stop it first.",
+            )
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Conflict(
-                    f"Another trainer is at work in the run folder {self.path.name!r}.",
-                    remedy="Wait for it, or stop it first.",
-                ) from None
             yield
         finally:
             os.close(handle)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,15 +54,3 @@ def load_backend(version: Version, device: str) -> Backend:
 def nvidia_present() -> bool:
     """An NVIDIA driver is loaded on this machine."""
     return os.path.exists("/proc/driver/nvidia/version")
-
-
-def cpu_class() -> str:
-    """Machine and the instruction sets by which libraries choose kernels."""
-    wanted = ("avx2", "fma", "avx512f", "avx512_bf16", "avx_vnni", "amx_tile", "sve", "asimd")
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            lines = [line for line in file if line.lower().startswith(("flags", "features"))]
-        flags = set(" ".join(lines).split())
-    except OSError:  # not Linux
-        flags = set()
-    return " ".join([platform.machine(), *(name for name in wanted if name in flags)])

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.engine.backend import cpu_class
+from app.engine.processor import cpu_class
 from library.versions import Version
 
 

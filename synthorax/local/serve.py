@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from library.errors import Conflict, SynthoraxError
+from library.locks import hold
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
 
@@ -153,17 +153,14 @@ def _wait_for_api(settings: Settings, children: list[Child]) -> None:
 def _only_one(settings: Settings) -> None:
     """One `serve` a data folder.  The handle stays open, and so the lock held, until we end."""
     path = settings.data_dir / "serve.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        other = os.read(handle, 200).decode(errors="replace").strip()
+    handle = hold(path)
+    if handle is None:
         raise Conflict(
-            f"Synthorax already serves {str(settings.data_dir)!r} ({other}).",
+            f"Synthorax already serves {str(settings.data_dir)!r} ({path.read_text()}).",
             field="SYNTHORAX_DATA_DIR",
             value=str(settings.data_dir),
             remedy="Use that one, stop it, or set SYNTHORAX_DATA_DIR to another folder.",
-        ) from None
+        )
     os.ftruncate(handle, 0)
     os.write(
         handle, f"process {os.getpid()}, http://{_shown_host(settings)}:{settings.port}".encode()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import shutil
 from pathlib import Path
 
 from library.errors import Conflict, Unavailable
+from library.locks import hold
 
 
 def binary() -> str:
@@ -32,17 +32,14 @@ def lock(folder: Path) -> int:
     Raises Conflict while a server (also one that outlived its starter) has it.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+    handle = hold(folder / "lock")
+    if handle is None:
         raise Conflict(
             f"A server of an earlier start still uses {str(folder)!r}.",
             field="SYNTHORAX_DATA_DIR",
             value=str(folder.parent),
             remedy="Wait a moment for it to end, or stop the process valkey-server by hand.",
-        ) from None
+        )
     return handle
 
 
