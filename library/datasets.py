@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from library import cpus
 from library.atomic import read_json, write_json
 from library.digest import digest_file, digest_json
 from library.errors import InvalidValue, NotFound
@@ -97,7 +98,7 @@ def fingerprint(folder: Folder) -> str:
 
     A file that cannot be read counts with an empty digest; the loader refuses it and says why.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpus.available()) as pool:
         digests = pool.map(lambda file: _digest(folder.root / file.path), folder.files)
         lines = [[f.path, f.label, d] for f, d in zip(folder.files, digests, strict=True)]
     return digest_json(lines)

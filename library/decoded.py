@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from library import cpus
 from library.atomic import read_json, sync_folder, write_json
 from library.datasets import File, Folder, fingerprint
 from library.digest import digest_json
@@ -89,7 +90,7 @@ def _decode(
             except Refused as error:
                 return str(error)
 
-        threads = os.cpu_count() or 1
+        threads = cpus.available()
         with ThreadPoolExecutor(threads) as pool:  # Pillow releases the GIL while it decodes
             files = iter(folder.files)
             done = 0

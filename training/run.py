@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from library import datasets
+from library import cpus, datasets
 from library.atomic import read_json, write_json
 from library.config import RunConfig
 from library.datasets import dataset_id, scan
@@ -178,7 +178,7 @@ def _environment(
                 level="warning",
             )
         return Arithmetic(kept["precision"], kept["channels_last"])
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or cpus.available()
     prepare(device, threads)
     arithmetic, speeds = probe(config, data, device)
     write_json(path, environment(device, threads, arithmetic, speeds))

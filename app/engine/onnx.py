@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.engine.processor import cpu_class
+from library import cpus
 from library.versions import Version
 
 
@@ -21,7 +21,7 @@ class OnnxBackend:
 
     def __init__(self, version: Version) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = cpus.available()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle is idle
         self.software: dict[str, Any] = {
             "onnxruntime": onnxruntime.__version__,

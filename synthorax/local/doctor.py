@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from library import cpus
 from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
 from library.versions import Broken, ModelLibrary
@@ -83,7 +84,7 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
         return
     driver_loaded = os.path.exists("/proc/driver/nvidia/version")
     if card is None and not driver_loaded and not asked:
-        cores = len(os.sched_getaffinity(0))
+        cores = cpus.available()
         yield Finding("ok", f"{build}; no NVIDIA card, so {cores} CPU cores generate and train")
         return
     level = "wrong" if asked or wanted != {"cpu"} else "note"
