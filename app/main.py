@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -29,6 +30,15 @@ from worker.queue import celery_app
 
 WEB = Path(__file__).parent / "web"
 STREAMS_MAX = 64  # event streams at once: each holds a connection to Redis
+
+
+class Revalidated(StaticFiles):
+    """Files that a browser asks about each time: their names carry no hash."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -68,14 +78,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for router in (generate, models, datasets, train_jobs, health):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=WEB), name="static")
+    app.mount("/static", Revalidated(directory=WEB), name="static")
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     def docs() -> FileResponse:
         return FileResponse(WEB / "docs.html")
 
-    @app.get("/", include_in_schema=False)
-    @app.get("/ui/{path:path}", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route("/ui/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     def page(path: str = "") -> FileResponse:  # noqa: ARG001  the page reads its own address
         return FileResponse(WEB / "index.html")
 

@@ -219,6 +219,11 @@ def test_documentation_and_page_come_from_here(service: Service) -> None:
         assert "<html" in text
         assert "http://" not in text.replace("http://www.w3.org", "")
         assert "https://" not in text
+        assert service.http.head(path).status_code == 200
+    static = service.http.get("/static/app.js")
+    assert static.headers["Cache-Control"] == "no-cache"
+    unchanged = {"If-None-Match": static.headers["ETag"]}
+    assert service.http.get("/static/app.js", headers=unchanged).status_code == 304
     paths = service.http.get("/openapi.json").json()["paths"]
     assert {"/generate", "/train-jobs", "/models"} <= set(paths)
 
