@@ -27,8 +27,8 @@ def card_text(name: str, card: dict[str, Any]) -> str:
             ("loss_d", "Loss_D"),
             ("loss_g", "Loss_G"),
             ("d_x", "D(x)"),
-            ("d_g_z1", "D(G(z)) before the generator's step"),
-            ("d_g_z2", "D(G(z)) after the generator's step"),
+            ("d_g_z1", "D(G(z)) before the discriminator's update"),
+            ("d_g_z2", "D(G(z)) after it, at the generator's step"),
         )
     )
     request = {

@@ -85,17 +85,17 @@ def loss_figure(run: RunFolder) -> bytes:
         (losses, "loss_d", "Loss_D", "-"),
         (losses, "loss_g", "Loss_G", "--"),
         (outputs, "d_x", "D(x)", "-"),
-        (outputs, "d_g_z1", "D(G(z)) before G's step", "--"),
-        (outputs, "d_g_z2", "D(G(z)) after G's step", ":"),
+        (outputs, "d_g_z1", "D(G(z)) before D's update", "--"),
+        (outputs, "d_g_z2", "D(G(z)) after it", ":"),
     ):
         values = [line[key] for line in lines]
         marker = "o" if len(lines) == 1 else None
         axis.plot(epochs, values, style, label=name, linewidth=1.4, marker=marker)
     losses.set_ylabel("Loss")
     outputs.set(xlabel="Epoch", ylabel="Probability of “real”", ylim=(0, 1))
-    for axis in (losses, outputs):
+    for axis, place in ((losses, "upper right"), (outputs, "center right")):
         axis.grid(alpha=0.3)
-        axis.legend(loc="upper right", frameon=False)
+        axis.legend(loc=place, frameon=False)
     return _png(figure)
 
 

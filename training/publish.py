@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,9 @@ def publish(
         difference = check(generator, folder / "model.onnx")
         write_bytes(folder / "samples.png", fixed_grid(generator))
         write_bytes(folder / "loss.png", loss_figure(run))
-        if run.metrics.is_file():
-            shutil.copyfile(run.metrics, folder / "metrics.jsonl")
+        epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
+        lines = "".join(json.dumps(line) + "\n" for line in epochs)
+        write_bytes(folder / "metrics.jsonl", lines.encode())
         card = {
             "digest": digest,
             **identity,
@@ -102,7 +103,7 @@ def publish(
                 "steps": counters["step"],
                 "images": counters["step"] * config.batch_size,
                 "seconds": round(counters["seconds"], 1),
-                "last_epoch": _last_epoch(run),
+                "last_epoch": epochs[-1] if epochs else None,
             },
             "dataset": {key: dataset[key] for key in ("fingerprint", "images", "labels")},
             "onnx_check": {"max_difference": difference},
@@ -124,11 +125,6 @@ def publish(
 def _frequencies(dataset: dict[str, Any]) -> list[float]:
     counts = [dataset["labels"][label] for label in sorted(dataset["labels"])]
     return [count / sum(counts) for count in counts]
-
-
-def _last_epoch(run: RunFolder) -> dict[str, Any] | None:
-    epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
-    return epochs[-1] if epochs else None
 
 
 def _file(path: Path) -> dict[str, Any]:

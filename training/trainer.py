@@ -74,8 +74,8 @@ def judge(discriminator: Discriminator, images: Tensor, labels: Tensor) -> Tenso
 def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> Tensor:
     """Both networks one step on.  Returns the five MEASURES of this step, (5,) on the device.
 
-    D(x) and D(G(z)) are the discriminator's mean probabilities of "real"; d_g_z1 before its own
-    step's update is seen by the generator, d_g_z2 after.
+    D(x) and D(G(z)) are the discriminator's mean probabilities of "real", as the public DCGAN code
+    prints them: d_g_z1 before the discriminator's update, d_g_z2 after it, at the generator's step.
     """
     generator, discriminator = game.generator, game.discriminator
     autocast = how.autocast(batch.real.device)

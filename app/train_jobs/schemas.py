@@ -34,7 +34,7 @@ class Progress(BaseModel):
 
 
 class Metrics(BaseModel):
-    """The latest of the paper's five numbers; d_g_z1 before the generator's step, d_g_z2 after."""
+    """The paper's five numbers, latest; D(G(z)) before and after the discriminator's update."""
 
     loss_d: float
     loss_g: float
