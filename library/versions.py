@@ -97,7 +97,8 @@ class ModelLibrary:
 
     def __init__(self, folder: Path, bundled: Path | None = BUNDLED) -> None:
         self.folder = folder
-        self.roots = [folder] if bundled is None or bundled == folder else [folder, bundled]
+        same = bundled is None or bundled.resolve() == folder.resolve()
+        self.roots = [folder] if bundled is None or same else [folder, bundled]
 
     def versions(self) -> list[Version | Broken]:
         """Every version, usable or not, by name, then newest first."""
