@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,14 +47,8 @@ class Loop:
         self.run, self.config, self.batches, self.game = run, config, batches, game
         self.arithmetic, self.events, self.stop = arithmetic, events, stop
         self.total_steps = config.epochs * batches.steps_per_epoch
-        modules: dict[str, torch.nn.Module] = {
-            "generator": game.generator,
-            "discriminator": game.discriminator,
-        }
-        if game.average is not None:
-            modules["average"] = game.average
         self.state = State(
-            modules,
+            game.modules(),
             {"optimiser_g": game.optimiser_g, "optimiser_d": game.optimiser_d},
             {"step": 0, "sums": [0.0] * len(MEASURES), "seconds": 0.0},
         )
@@ -160,12 +153,3 @@ class Loop:
             images = step * self.config.batch_size
             self.events.emit("checkpoint", step=step, images=images)
         self._saved_at = time.monotonic()
-
-    def summary(self) -> dict[str, Any]:
-        """What the card says of the training."""
-        counters = self.state.counters
-        return {
-            "steps": counters["step"],
-            "images": counters["step"] * self.config.batch_size,
-            "seconds": round(counters["seconds"], 1),
-        }

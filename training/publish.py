@@ -37,13 +37,7 @@ def trained_generator(request: RunRequest) -> tuple[Generator, dict[str, Any]]:
     run = request.run
     classes = len(read_json(run.dataset)["labels"]) if run.dataset.is_file() else 0
     game = new_game(request.config, classes, torch.device("cpu"), Arithmetic("float32", False))
-    modules: dict[str, torch.nn.Module] = {
-        "generator": game.generator,
-        "discriminator": game.discriminator,
-    }
-    if game.average is not None:
-        modules["average"] = game.average
-    state = State(modules, {}, {})
+    state = State(game.modules(), {}, {})
     path, _ = load_checkpoint(run.checkpoints, state)
     if path is None:
         raise Conflict(

@@ -35,6 +35,14 @@ class Game:
         """The generator whose samples are shown and published."""
         return self.average if self.average is not None else self.generator
 
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks by the names that a checkpoint knows them by."""
+        networks: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+        }
+        return networks if self.average is None else {**networks, "average": self.average}
+
 
 def new_game(config: RunConfig, classes: int, device: torch.device, how: Arithmetic) -> Game:
     """Networks initialised from the run's seed, on the device, in the chosen layout."""

@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from library.errors import Conflict, NotFound, Unavailable
 from worker.connection import PREFIX
 
-STATUSES = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 EVENTS_KEPT = 10_000  # about, a job; metrics.jsonl in the run folder keeps all
 TERMINAL_SECONDS = 30 * 86_400  # an ended job's events are kept this long

@@ -41,6 +41,8 @@ class Sampler:
         """Class index of each sample, null labels drawn from their seeds; 0 without classes."""
         if not self.version.labels:
             return [0] * len(samples)
+        if all(s.label is not None for s in samples):
+            return [s.label for s in samples if s.label is not None]
         drawn = drawn_labels([s.seed for s in samples], self.version.label_frequencies)
         return [int(d) if s.label is None else s.label for s, d in zip(samples, drawn, strict=True)]
 

@@ -84,8 +84,10 @@ def identity(
 
 def _encode(sampler: Sampler, samples: Sequence[Sample], truncation: float) -> list[Rendered]:
     version = sampler.version
+    labels = sampler.labels(samples)
+    samples = [Sample(s.seed, label) for s, label in zip(samples, labels, strict=True)]
     images = sampler.render(samples, truncation)
-    names = [version.labels[i] if version.labels else None for i in sampler.labels(samples)]
+    names = [version.labels[i] if version.labels else None for i in labels]
     rendered = []
     for sample, name, pixels in zip(samples, names, images, strict=True):
         facts = identity(version, sampler.digest, name, sample.seed, truncation)

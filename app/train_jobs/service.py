@@ -13,7 +13,7 @@ from library.errors import InvalidValue
 from library.requests import check_model_name
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
-from worker.jobs import TERMINAL, JobStore, reaching_redis
+from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue
 
 
@@ -85,10 +85,6 @@ class TrainJobService:
         """The run folder of a job that exists."""
         with reaching_redis():
             return run_folder(self._settings.data_dir, self._jobs.get(job)["id"])
-
-    def ended(self, job: str) -> bool:
-        with reaching_redis():
-            return self._jobs.get(job)["status"] in TERMINAL
 
     def show(self, record: dict[str, Any]) -> dict[str, Any]:
         """A record as the API shows it."""
