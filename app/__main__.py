@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 
-import uvicorn
-
 from app.main import create_app
+from app.server import run
 from library.errors import SynthoraxError
 from library.settings import from_environment
-
-GRACE_SECONDS = 3  # for open event streams; uvicorn would wait for them without end
 
 
 def main() -> int:
@@ -21,16 +18,7 @@ def main() -> int:
     except SynthoraxError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        server_header=False,
-        access_log=False,
-        log_level="warning",
-    )
-    return 0
+    return run(app, settings)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from fastapi import Depends, Request
 from redis.asyncio import Redis
 
 from app.engine.pool import EnginePool
-from app.generate.service import GenerateService
+from app.metrics import Metrics
+from app.models.catalog import Catalog
 from library.errors import Unavailable
 from library.settings import Settings
 from library.versions import ModelLibrary
@@ -22,9 +23,9 @@ class State:
     """What lives as long as the process."""
 
     settings: Settings
-    library: ModelLibrary
+    library: Catalog
     pool: EnginePool
-    samples: GenerateService
+    metrics: Metrics
     jobs: JobStore | None  # None: no Redis is configured
     streams: Redis | None
     celery: Celery | None
@@ -50,11 +51,16 @@ def _library(request: Request) -> ModelLibrary:
     return _state(request).library
 
 
-def _samples(request: Request) -> GenerateService:
-    return _state(request).samples
+def _pool(request: Request) -> EnginePool:
+    return _state(request).pool
+
+
+def _metrics(request: Request) -> Metrics:
+    return _state(request).metrics
 
 
 AppState = Annotated[State, Depends(_state)]
 Jobs = Annotated[JobStore, Depends(_jobs)]
 Library = Annotated[ModelLibrary, Depends(_library)]
-Samples = Annotated[GenerateService, Depends(_samples)]
+Pool = Annotated[EnginePool, Depends(_pool)]
+Metering = Annotated[Metrics, Depends(_metrics)]

@@ -14,8 +14,6 @@ from library.errors import Conflict, InvalidValue, SynthoraxError
 
 logger = logging.getLogger("synthorax.app")
 
-RETRY_SECONDS = "1"
-
 
 class NotAcceptable(SynthoraxError):
     slug, title, status = "not-acceptable", "There is no such form of the answer", 406
@@ -25,8 +23,8 @@ class EngineDiffers(Conflict):
     slug, title = "engine-differs", "Another engine samples here"
 
 
-def problem_response(problem: dict[str, Any]) -> JSONResponse:
-    headers = {"Retry-After": RETRY_SECONDS} if problem["status"] in (429, 503) else {}
+def problem_response(problem: dict[str, Any], retry_after: int = 1) -> JSONResponse:
+    headers = {"Retry-After": str(retry_after)} if problem["status"] in (429, 503) else {}
     return JSONResponse(
         problem, problem["status"], headers=headers, media_type="application/problem+json"
     )
@@ -34,19 +32,25 @@ def problem_response(problem: dict[str, Any]) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Answer every error as a problem."""
-    app.add_exception_handler(SynthoraxError, _synthorax)
-    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(SynthoraxError, _expected)
+    app.add_exception_handler(RequestValidationError, _expected)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _synthorax(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, SynthoraxError)
-    return problem_response(error.as_problem())
-
-
-async def _validation(_: Request, error: Exception) -> JSONResponse:
+def response_to(error: Exception) -> JSONResponse:
+    """The problem that tells of an error of ours, or of a request that is not valid."""
+    if isinstance(error, SynthoraxError):
+        return problem_response(error.as_problem(), error.retry_after)
     assert isinstance(error, RequestValidationError)
+    return _invalid(error)
+
+
+async def _expected(_: Request, error: Exception) -> JSONResponse:
+    return response_to(error)
+
+
+def _invalid(error: RequestValidationError) -> JSONResponse:
     errors = []
     for found in error.errors():
         where = [str(part) for part in found["loc"]]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import problem_response
 from library.errors import SynthoraxError
 from library.settings import LOOPBACK, Settings
 
-BODY_MAX = 1024 * 1024  # bytes; the largest honest body is 256 items
+BODY_MAX = 1024 * 1024  # bytes; the largest honest body is 10,000 items
+# Where a body may be larger, or something else than JSON: media types that a page of another origin
+# cannot send without asking first.
+BODY_MAX_OF = {"/verify": 32 * 1024 * 1024}
+MEDIA_TYPES_OF = {"/verify": ("image/png", "image/jpeg", "image/webp", "application/dicom")}
+_LOOKED_AT = frozenset(
+    (b"host", b"origin", b"content-length", b"transfer-encoding", b"content-type")
+)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SECURITY_HEADERS = [
     (
@@ -33,7 +40,11 @@ class CrossOrigin(SynthoraxError):
 
 
 class WrongMediaType(SynthoraxError):
-    slug, title, status = "unsupported-media-type", "The body must be JSON", 415
+    slug, title, status = (
+        "unsupported-media-type",
+        "The body has another form than is asked for",
+        415,
+    )
 
 
 class TooLarge(SynthoraxError):
@@ -51,8 +62,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        error = self._refusal(scope["method"], headers)
+        limit = BODY_MAX_OF.get(scope["path"], BODY_MAX)
+        error = self._refusal(scope, limit)
         if error is not None:
             await problem_response(error.as_problem())(scope, receive, send)
             return
@@ -62,19 +73,22 @@ class Guard:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > BODY_MAX:  # sent in chunks, without a length that could be refused above
-                raise TooLarge("The body is larger than 1 MiB.", remedy="Send a smaller request.")
+            if size > limit:  # sent in chunks, without a length that could be refused above
+                raise _too_large(f"The body is larger than {limit} bytes.", limit)
             return message
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *_SECURITY_HEADERS]}
+                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
             await send(message)
 
         await self.app(scope, bounded, with_headers)
 
-    def _refusal(self, method: str, headers: Headers) -> SynthoraxError | None:
-        host = _hostname(headers.get("host", ""))
+    def _refusal(self, scope: Scope, limit: int) -> SynthoraxError | None:
+        # One pass over the raw headers: this is paid by every request.
+        given = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
+        host_header = given.get(b"host", b"")
+        host = _hostname(host_header)
         if host not in self.hosts:
             return Misdirected(
                 f"The Host header names {host!r}.",
@@ -82,37 +96,50 @@ class Guard:
                 value=host,
                 remedy="Use 127.0.0.1 or localhost, or add the name to SYNTHORAX_ALLOWED_HOSTS.",
             )
-        if method in _SAFE:
+        if scope["method"] in _SAFE:
             return None
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        origin = given.get(b"origin")
+        if origin is not None and _netloc(origin) != host_header:
+            shown = origin.decode("latin-1")
             return CrossOrigin(
-                f"The request comes from a page of {origin!r}.",
+                f"The request comes from a page of {shown!r}.",
                 field="Origin",
-                value=origin,
+                value=shown,
                 remedy="Call the service from its own page, or from a program.",
             )
-        length = headers.get("content-length", "0")
-        has_body = "transfer-encoding" in headers or length != "0"
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if has_body and media_type != "application/json":
-            return WrongMediaType(
-                f"The body's Content-Type is {media_type!r}.",
-                field="Content-Type",
-                value=media_type,
-                remedy="Send JSON with Content-Type: application/json.",
-            )
-        if length.isdecimal() and int(length) > BODY_MAX:
-            return TooLarge(
-                f"The body has {length} bytes.",
-                field="body",
-                value=int(length),
-                remedy=f"Send at most {BODY_MAX} bytes.",
-            )
+        length = given.get(b"content-length", b"0").decode("latin-1")
+        has_body = b"transfer-encoding" in given or length != "0"
+        media_type = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if has_body and media_type != b"application/json":
+            allowed = MEDIA_TYPES_OF.get(scope["path"], ())
+            shown = media_type.decode("latin-1")
+            if shown not in allowed:
+                kinds = " or ".join(("application/json", *allowed))
+                return WrongMediaType(
+                    f"The body's Content-Type is {shown!r}.",
+                    field="Content-Type",
+                    value=shown,
+                    remedy=f"Send it with Content-Type: {kinds}.",
+                )
+        if length.isdecimal() and int(length) > limit:
+            return _too_large(f"The body has {length} bytes.", limit)
         return None
 
 
-def _hostname(host: str) -> str:
+def _netloc(origin: bytes) -> bytes:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return b""
+
+
+def _too_large(detail: str, limit: int) -> TooLarge:
+    return TooLarge(detail, field="body", remedy=f"Send at most {limit} bytes.")
+
+
+@lru_cache(maxsize=256)
+def _hostname(header: bytes) -> str:
+    host = header.decode("latin-1")
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -14,16 +14,19 @@ from fastapi.staticfiles import StaticFiles
 from app import errors
 from app.datasets.routes import router as datasets
 from app.dependencies import State
+from app.engine.backend import LoadBackend
 from app.engine.pool import EnginePool
+from app.generate.endpoint import GeneratePath
 from app.generate.routes import router as generate
-from app.generate.service import GenerateService
 from app.guard import Guard
 from app.health.routes import router as health
+from app.metrics import Metrics
+from app.models.catalog import Catalog
 from app.models.routes import router as models
 from app.train_jobs.routes import router as train_jobs
+from app.verify.routes import router as verify
 from library import __version__
 from library.settings import Settings, from_environment
-from library.versions import ModelLibrary
 from worker.connection import client, streaming_client
 from worker.jobs import JobStore
 from worker.queue import celery_app
@@ -41,17 +44,23 @@ class Revalidated(StaticFiles):
         return response
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The API on settings (from the environment, if none are given)."""
+def create_app(
+    settings: Settings | None = None, load_backend: LoadBackend | None = None
+) -> FastAPI:
+    """The API on settings (from the environment, if none are given).
+
+    `load_backend` samples with something else than the backends that settings name (benchmarks).
+    """
     settings = settings or from_environment()
-    library = ModelLibrary(settings.models)
-    pool = EnginePool(settings, library)
+    library = Catalog(settings.models)
+    metrics = Metrics()
+    pool = EnginePool(settings, library, metrics, load_backend)
     url = settings.redis_url
     state = State(
         settings=settings,
         library=library,
         pool=pool,
-        samples=GenerateService(pool, library),
+        metrics=metrics,
         jobs=JobStore(client(url)) if url else None,
         streams=streaming_client(url, STREAMS_MAX) if url else None,
         celery=celery_app(url) if url else None,
@@ -61,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         pool.start()
         yield
-        pool.stop()
+        await pool.stop()
         if state.streams is not None:
             await state.streams.aclose()
 
@@ -76,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.synthorax = state
     errors.install(app)
-    for router in (generate, models, datasets, train_jobs, health):
+    for router in (generate, verify, models, datasets, train_jobs, health):
         app.include_router(router)
     app.mount("/static", Revalidated(directory=WEB), name="static")
 
@@ -89,5 +98,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     def page(path: str = "") -> FileResponse:  # noqa: ARG001  the page reads its own address
         return FileResponse(WEB / "index.html")
 
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(GeneratePath, pool=pool, metrics=metrics)
+    app.add_middleware(Guard, settings=settings)  # the last one added is asked first
     return app

@@ -22,6 +22,8 @@ class SynthoraxError(Exception):
     value: what was given; remedy: what to do instead.
     """
 
+    retry_after = 1  # seconds, where trying again helps
+
     slug = "error"
     title = "Something went wrong"
     status = 500

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from library.philox import words
+from library.philox import word_pairs
 
 SCHEME = "philox-1"
 SEED_MAX = 2**53 - 1  # the largest integer that JavaScript keeps exactly
@@ -16,19 +16,26 @@ _LABEL_STREAM = 1
 
 
 def latents(
-    seeds: Sequence[int] | NDArray[np.uint64], dim: int, truncation: float = 1.0
+    seeds: Sequence[int] | NDArray[np.uint64],
+    dim: int,
+    truncation: float | NDArray[np.float32] = 1.0,
 ) -> NDArray[np.float32]:
     """Standard normal latents, (n, dim) float32, row i a function of seeds[i] alone.
 
     Philox4x32-10 keyed by the seed; words (a, b) of a block give
     sqrt(-2 ln((a + 1) / 2^32)) * (cos, sin)(2 pi b / 2^32) (Box-Muller) in float64, rounded to
-    float32; then scaled by `truncation`, psi in (0, 1].
+    float32; then scaled by `truncation`, psi in (0, 1], one for all or (n,).
     """
-    random = words(np.asarray(seeds, np.uint64), _LATENT_STREAM, -(-dim // 4))
-    radius = np.sqrt(-2.0 * np.log((random[:, 0::2] + 1.0) / 2.0**32))
-    angle = random[:, 1::2] * (2.0 * np.pi / 2.0**32)
-    normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    z: NDArray[np.float32] = normal.reshape(len(random), -1)[:, :dim].astype(np.float32)
+    blocks = -(-dim // 4)
+    a, b = word_pairs(np.asarray(seeds, np.uint64), _LATENT_STREAM, blocks)
+    radius = np.sqrt(-2.0 * np.log((a + 1.0) / 2.0**32))
+    angle = b * (2.0 * np.pi / 2.0**32)
+    normal = np.empty((a.shape[1], blocks, 2, 2), np.float32)  # (seed, block, pair, cos | sin)
+    normal[..., 0] = (radius * np.cos(angle)).transpose(1, 2, 0)
+    normal[..., 1] = (radius * np.sin(angle)).transpose(1, 2, 0)
+    z: NDArray[np.float32] = normal.reshape(len(normal), 4 * blocks)[:, :dim]
+    if isinstance(truncation, np.ndarray):
+        return z * truncation[:, None]
     return z if truncation == 1.0 else z * np.float32(truncation)
 
 
@@ -39,7 +46,7 @@ def drawn_labels(
 
     The draw has a stream of its own, so naming the label does not change the latents.
     """
-    random = words(np.asarray(seeds, np.uint64), _LABEL_STREAM, 1)[:, 0]
+    random = word_pairs(np.asarray(seeds, np.uint64), _LABEL_STREAM, 1)[0][0, :, 0]
     edges = np.cumsum(np.asarray(frequencies, np.float64))
     index = np.searchsorted(edges / edges[-1], random / 2.0**32, side="right")
     return np.minimum(index, len(edges) - 1).astype(np.int64)

@@ -8,41 +8,42 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_WEYL = np.array([0x9E3779B9, 0xBB67AE85], np.uint64)
+_MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64).reshape(2, 1, 1)
+# What is added to the two words of the key before each of the ten rounds.
+_SCHEDULE = (np.arange(10, dtype=np.uint64)[:, None] * _WEYL).reshape(10, 2, 1, 1)
 
 
-def philox4x32(key: NDArray[np.uint64], counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Ten rounds of Philox4x32.
+def philox4x32(
+    key: NDArray[np.uint64], even: NDArray[np.uint64], odd: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Ten rounds of Philox4x32 on n keys and `blocks` counters of each.
 
-    key: (…, 2) and counter: (…, 4), 32-bit words held in uint64, broadcast together.
-    Returns (…, 4) 32-bit words in uint64.
+    key: (2, n, 1); even, odd: (2, n, blocks), words (0, 2) and (1, 3) of the counters, 32-bit words
+    held in uint64.  Returns words (0, 2) and (1, 3) of the results, shaped likewise.  Both halves
+    of a round are one array, so that a round is five calls of numpy: at a batch of one they cost.
     """
-    k0, k1 = key[..., 0], key[..., 1]
-    c0, c1, c2, c3 = (counter[..., i] for i in range(4))
-    for _ in range(10):
-        left = _MULTIPLIERS[0] * c0  # 32 x 32 bits fit in 64
-        right = _MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (
-            (right >> _HALF) ^ c1 ^ k0,
-            right & _LOW,
-            (left >> _HALF) ^ c3 ^ k1,
-            left & _LOW,
-        )
-        k0 = (k0 + np.uint64(_WEYL[0])) & _LOW
-        k1 = (k1 + np.uint64(_WEYL[1])) & _LOW
-    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1)
+    for round_key in (key + _SCHEDULE) & _LOW:
+        product = (_MULTIPLIERS * even)[::-1]  # 32 x 32 bits fit in 64
+        even = (product >> _HALF) ^ odd
+        even ^= round_key
+        odd = product & _LOW
+    return even, odd
 
 
-def words(seeds: NDArray[np.uint64], stream: int, blocks: int) -> NDArray[np.uint64]:
-    """Random words of each seed: (n,) seeds -> (n, 4 * blocks) 32-bit words in uint64.
+def word_pairs(
+    seeds: NDArray[np.uint64], stream: int, blocks: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Random words of each seed: (n,) seeds -> words (0, 2) and (1, 3) of each block.
 
-    The key is the seed (low word, high word); the counter is (block, 0, stream, 0).
+    Both are (2, n, blocks), 32-bit words in uint64.  The key is the seed (low word, high word);
+    the counter is (block, 0, stream, 0).
     """
-    key = np.stack([seeds & _LOW, seeds >> _HALF], axis=-1)[:, None, :]
-    counter = np.zeros((1, blocks, 4), np.uint64)
-    counter[0, :, 0] = np.arange(blocks, dtype=np.uint64)
-    counter[0, :, 2] = np.uint64(stream)
-    return philox4x32(key, counter).reshape(len(seeds), 4 * blocks)
+    shape = (2, len(seeds), blocks)
+    key = np.stack([seeds & _LOW, seeds >> _HALF])[:, :, None]
+    even = np.empty(shape, np.uint64)
+    even[0] = np.arange(blocks, dtype=np.uint64)
+    even[1] = stream
+    return philox4x32(key, even, np.zeros(shape, np.uint64))

@@ -22,12 +22,18 @@ class Settings:
     data_dir: Path = field(default_factory=lambda: Path("data").absolute())
     dataset_roots: tuple[Path, ...] = ()  # folders below which a dataset may be named by its path
     redis_url: str = ""  # empty: `synthorax serve` starts its own
-    device: str = "auto"  # auto | cpu | cuda | cuda:N, for generation
+    device: str = "auto"  # auto | cpu | cuda | cuda:N[,cuda:M…], for generation
+    backend: str = "auto"  # auto | onnxruntime | torch
+    precision: str = "float32"  # or bfloat16, float16: other pixels, so another engine
+    cpu_threads: int = 0  # for generation on a CPU; 0: all that this process may use
     train_device: str = "auto"
     allowed_hosts: tuple[str, ...] = ()  # more values of the Host header, beside loopback's
     trust_network: bool = False  # listen beyond loopback although there are no API keys
     queue_images: int = 4096  # images that may wait for the engine
-    loaded_versions: int = 4  # versions held in memory at once
+    deadline_seconds: int = 30  # the longest that a request waits for its next image
+    drain_seconds: int = 10  # after SIGTERM, for requests that are under way
+    model_memory_mb: int = 4096  # MiB of versions held in memory at once
+    engine_memory_fraction: float = 1.0  # of the card, for generation: the rest is a trainer's
 
     @property
     def models(self) -> Path:
@@ -61,16 +67,20 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             )
         return int(value)
 
-    def device(name: str) -> str:
-        value = text(name, "auto")
-        if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", value):
+    def choice(name: str, default: str, pattern: str, remedy: str) -> str:
+        value = text(name, default)
+        if not re.fullmatch(pattern, value):
             raise InvalidValue(
                 f"SYNTHORAX_{name} is {value!r}.",
                 field=f"SYNTHORAX_{name}",
                 value=value,
-                remedy="Use auto, cpu, cuda or cuda:N.",
+                remedy=remedy,
             )
         return value
+
+    def fraction(name: str) -> float:
+        pattern = r"0?\.[0-9]*[1-9][0-9]*|1(\.0*)?"
+        return float(choice(name, "1", pattern, "Use a number above 0, up to 1."))
 
     roots = tuple(Path(p).absolute() for p in text("DATASET_ROOTS", "").split(":") if p)
     settings = Settings(
@@ -79,13 +89,40 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         data_dir=Path(text("DATA_DIR", "data")).absolute(),
         dataset_roots=roots,
         redis_url=text("REDIS_URL", ""),
-        device=device("DEVICE"),
-        train_device=device("TRAIN_DEVICE"),
+        device=choice(
+            "DEVICE",
+            "auto",
+            r"auto|cpu|cuda(:\d+)?(,cuda:\d+)*",
+            "Use auto, cpu, cuda, cuda:N, or several: cuda:0,cuda:1.",
+        ),
+        train_device=choice(
+            "TRAIN_DEVICE", "auto", r"auto|cpu|cuda(:\d+)?", "Use auto, cpu, cuda or cuda:N."
+        ),
+        backend=choice(
+            "BACKEND", "auto", "auto|onnxruntime|torch", "Use auto, onnxruntime or torch."
+        ),
+        precision=choice(
+            "PRECISION",
+            "float32",
+            "float32|bfloat16|float16",
+            "Use float32, bfloat16 or float16.",
+        ),
+        cpu_threads=number("CPU_THREADS", 0, 0, 1024),
         allowed_hosts=tuple(h for h in text("ALLOWED_HOSTS", "").replace(",", " ").split() if h),
         trust_network=text("TRUST_NETWORK", "0") == "1",
         queue_images=number("QUEUE_IMAGES", 4096, 1, 1_000_000),
-        loaded_versions=number("LOADED_VERSIONS", 4, 1, 1000),
+        deadline_seconds=number("DEADLINE_SECONDS", 30, 1, 86_400),
+        drain_seconds=number("DRAIN_SECONDS", 10, 0, 3600),
+        model_memory_mb=number("MODEL_MEMORY_MB", 4096, 1, 10_000_000),
+        engine_memory_fraction=fraction("ENGINE_MEMORY_FRACTION"),
     )
+    if settings.backend == "onnxruntime" and settings.precision != "float32":
+        raise InvalidValue(
+            f"SYNTHORAX_PRECISION is {settings.precision!r}, and ONNX Runtime computes in float32.",
+            field="SYNTHORAX_PRECISION",
+            value=settings.precision,
+            remedy="Use float32, or SYNTHORAX_BACKEND=torch.",
+        )
     if settings.host not in LOOPBACK and not settings.trust_network:
         raise InvalidValue(
             f"SYNTHORAX_HOST is {settings.host!r}, beyond this machine, and there are no API keys.",

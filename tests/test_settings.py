@@ -46,7 +46,13 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SYNTHORAX_TRAIN_DEVICE": "cpu",
             "SYNTHORAX_ALLOWED_HOSTS": "xrays.example, other.example",
             "SYNTHORAX_QUEUE_IMAGES": "7",
-            "SYNTHORAX_LOADED_VERSIONS": "2",
+            "SYNTHORAX_BACKEND": "torch",
+            "SYNTHORAX_PRECISION": "bfloat16",
+            "SYNTHORAX_CPU_THREADS": "3",
+            "SYNTHORAX_DEADLINE_SECONDS": "5",
+            "SYNTHORAX_DRAIN_SECONDS": "6",
+            "SYNTHORAX_MODEL_MEMORY_MB": "512",
+            "SYNTHORAX_ENGINE_MEMORY_FRACTION": "0.25",
         }
     )
     assert (settings.host, settings.port, settings.data_dir) == ("localhost", 9000, tmp_path)
@@ -55,7 +61,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.redis_url == "redis://example:6379/0"
     assert (settings.device, settings.train_device) == ("cuda:1", "cpu")
     assert settings.allowed_hosts == ("xrays.example", "other.example")
-    assert (settings.queue_images, settings.loaded_versions) == (7, 2)
+    assert (settings.backend, settings.precision) == ("torch", "bfloat16")
+    assert (settings.queue_images, settings.cpu_threads) == (7, 3)
+    assert (settings.deadline_seconds, settings.drain_seconds) == (5, 6)
+    assert (settings.model_memory_mb, settings.engine_memory_fraction) == (512, 0.25)
 
 
 def test_relative_folders_are_made_absolute(
@@ -74,7 +83,7 @@ def test_the_process_s_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert from_environment().port == 8123
 
 
-@pytest.mark.parametrize("name", ["PORT", "QUEUE_IMAGES", "LOADED_VERSIONS"])
+@pytest.mark.parametrize("name", ["PORT", "QUEUE_IMAGES", "MODEL_MEMORY_MB"])
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "1e3", "99999999", "0x10", "1 2"])
 def test_a_number_out_of_its_bounds_is_refused(name: str, value: str) -> None:
     error = refused(**{name: value})

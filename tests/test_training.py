@@ -20,7 +20,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
 
-from app.engine.sampler import Sample, load_sampler
+from app.engine.onnx import OnnxBackend
+from app.engine.sampler import Sampler
 from library.config import Augmentation, RunConfig, resolve
 from library.datasets import scan
 from library.decoded import Decoded, decode
@@ -686,11 +687,11 @@ def test_a_run_without_a_checkpoint_is_not_published(tmp_path: Path) -> None:
 
 
 def test_the_service_s_engine_draws_what_torch_draws(version: Version) -> None:
-    sampler = load_sampler(version, "cpu")
+    sampler = Sampler(version, OnnxBackend(version))
     seeds = [5, 2**53 - 1, 7, 0, 9]
-    drawn = sampler.render([Sample(seed, 1) for seed in seeds], 0.7)
+    drawn = sampler.levels(seeds, [1] * len(seeds), 0.7)
     for position, seed in enumerate(seeds):
-        alone = sampler.render([Sample(seed, 1)], 0.7)
+        alone = sampler.levels([seed], [1], 0.7)
         assert alone.tobytes() == drawn[position : position + 1].tobytes()
         by_torch = sample_version(version, "PNEUMONIA", seed, 1, 0.7)
         assert np.abs(by_torch.astype(int) - alone).max() <= 1

@@ -1,84 +1,248 @@
-"""Loaded versions and the one thread that samples from them."""
+"""The versions in memory, the one served by default, and the engines that sample them."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import logging
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-from app.engine.sampler import Sampler, load_sampler
-from library.errors import Busy, NotFound, SynthoraxError
+from prometheus_client.core import Metric
+
+from app.engine.backend import LoadBackend, backend_loader, devices
+from app.engine.engine import Engine
+from app.engine.loaded import Loaded, load
+from app.engine.queue import FairQueue
+from app.engine.ticket import DeadlineExceeded
+from app.engine.turn import Turn
+from app.metrics import Metrics, counter, gauge
+from app.models.catalog import Catalog
+from library.errors import NotFound, SynthoraxError
 from library.settings import Settings
-from library.versions import ModelLibrary, Version
+from library.versions import Version
 
-T = TypeVar("T")
+logger = logging.getLogger("synthorax.engine")
+
+WATCH_SECONDS = 1.0  # how often the choice of the active version is looked at
+_AHEAD = 4  # batches that a streamed answer may be ahead of its reader
 
 
 class EnginePool:
-    """Samplers by version digest, least recently used out; work in order, bounded in images."""
+    """Lives on the event loop; loading has a thread of its own, and so has each device."""
 
-    def __init__(self, settings: Settings, library: ModelLibrary) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        metrics: Metrics,
+        load_backend: LoadBackend | None = None,
+    ) -> None:
+        self.devices = devices(settings)
+        self.queue = FairQueue(settings.queue_images)
+        self.default: Loaded | None = None
+        self.problem: str | None = None  # why the active version is not the one served
         self._settings = settings
-        self._library = library
-        self._thread = ThreadPoolExecutor(1, "engine")
-        self._samplers: OrderedDict[str, Sampler] = OrderedDict()
-        self._images = 0
-        self._lock = threading.Lock()
-        self.problem: str | None = None  # why the active version is not loaded
+        self._catalog = catalog
+        self.metrics = metrics
+        self._load_backend = load_backend or backend_loader(settings)
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()  # least recently used first
+        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._loader = ThreadPoolExecutor(1, "loader")
+        self._engines: list[Engine] = []
+        self._watcher: asyncio.Task[None] | None = None
+        self._refused = ""  # the active version that could not be loaded
+        self.draining = False
+        self.turns = 0  # requests under way
+        metrics.collect(self._families)
 
     def start(self) -> None:
-        """Begin to load the active version; `ready` tells when it is there."""
-        self._thread.submit(self._load_active)
+        """Start the engines, and begin to load the active version."""
+        loop = asyncio.get_running_loop()
+        for index in range(len(self.devices)):
+            engine = Engine(index, self.queue, self.metrics, loop)
+            engine.start()
+            self._engines.append(engine)
+        self._watcher = loop.create_task(self._watch())
 
-    def stop(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+    def drain(self) -> None:
+        """Not ready from now on: what is under way goes on, nothing new is admitted."""
+        self.draining = True
+        self.queue.refuse()
+
+    async def stop(self) -> None:
+        """End the engines after what they are making."""
+        self.drain()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self.queue.close()
+        for engine in self._engines:
+            await asyncio.to_thread(engine.join)
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
-        return bool(self._samplers)
+        return bool(self._loaded) and not self.draining
 
-    def loaded(self) -> list[Sampler]:
-        return list(self._samplers.values())
+    def loaded(self) -> list[Loaded]:
+        return list(self._loaded.values())
 
-    async def work(self, version: Version, images: int, task: Callable[[Sampler], T]) -> T:
-        """Run `task` with the version's sampler on the engine's thread.
+    def find(self, reference: str | None) -> Version:
+        """The version that a request means; None: the one served by default, once it is loaded.
 
-        Raises Busy when more images wait than the bound, and what loading raises.
+        Raises NotFound or Unusable.
         """
-        with self._lock:
-            if self._images and self._images + images > self._settings.queue_images:
-                raise Busy(
-                    f"{self._images} images are waiting; the bound is "
-                    f"{self._settings.queue_images}.",
-                    remedy="Try again in a second.",
-                )
-            self._images += images
-        future = self._thread.submit(lambda: task(self._sampler(version)))
-        future.add_done_callback(lambda _: self._done(images))
-        return await asyncio.wrap_future(future)
+        if reference is None and self.default is not None:
+            return self.default.version
+        return self._catalog.find(reference)
 
-    def _done(self, images: int) -> None:
-        with self._lock:
-            self._images -= images
+    def with_digest(self, digest: str, reference: str) -> Version:
+        """The version of a digest, by preference the one of this reference.  Raises NotFound."""
+        found = [
+            version
+            for version in self._catalog.versions()
+            if isinstance(version, Version) and version.digest == digest
+        ]
+        for version in found:
+            if version.reference == reference:
+                return version
+        if found:
+            return found[0]
+        raise NotFound(f"No version here has the weights that the file names ({digest[:12]}…).")
 
-    def _sampler(self, version: Version) -> Sampler:
-        sampler = self._samplers.get(version.digest)
-        if sampler is None:
-            sampler = load_sampler(version, self._settings.device)
-            self._samplers[version.digest] = sampler
-            while len(self._samplers) > self._settings.loaded_versions:
-                self._samplers.popitem(last=False)
-        self._samplers.move_to_end(version.digest)
-        return sampler
+    async def ensure(self, version: Version) -> Loaded:
+        """The version in memory, loaded now if it is not.
 
-    def _load_active(self) -> None:
+        Raises DeadlineExceeded when that takes too long, and what loading raises.
+        """
+        loaded = self._loaded.get(_key(version))
+        if loaded is not None:
+            self._loaded.move_to_end(_key(version))
+            return loaded
+        deadline = self._settings.deadline_seconds
         try:
-            self._sampler(self._library.find(None))
-            self.problem = None
-        except NotFound as error:
-            self.problem = error.detail
-        except SynthoraxError as error:
-            self.problem = str(error)
+            # Shielded: others wait for it too, and the next request will find it loaded.
+            return await asyncio.wait_for(asyncio.shield(self._load(version)), deadline)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{version.reference} was not loaded within {deadline} s.",
+                field="model",
+                value=version.reference,
+                remedy="Try again: it is being loaded.",
+            ) from None
+
+    def turn(self, version: Version, images: int, streamed: bool) -> Turn:
+        """Room in the queue for a request; give it back with `close`.
+
+        A streamed answer is made a few batches ahead of its reader.  Raises Busy, or Unavailable
+        when the service is stopping.
+        """
+        room = min(images, _AHEAD * self._batch_max(version)) if streamed else images
+        self.queue.reserve(room)
+        self.turns += 1
+        return Turn(self, room, self._settings.deadline_seconds)
+
+    async def activate(self, reference: str) -> Version:
+        """Serve a version by default, once it is loaded, warm and checked.
+
+        Raises what loading raises; the version served before then goes on being served.
+        """
+        version = self._catalog.find(reference)
+        loaded = await self._load(version)
+        await asyncio.to_thread(self._catalog.activate, version.reference)
+        self._serve(loaded)
+        return version
+
+    def _load(self, version: Version) -> asyncio.Task[Loaded]:
+        """The one task that loads a version."""
+        key = _key(version)
+        task = self._loading.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._load_now(version))
+            self._loading[key] = task
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+            # An error that nobody waits for any longer is no news.
+            task.add_done_callback(lambda t: None if t.cancelled() else t.exception())
+        return task
+
+    async def _load_now(self, version: Version) -> Loaded:
+        key = _key(version)
+        if key not in self._loaded:
+            began = time.monotonic()
+            loop = asyncio.get_running_loop()
+            loaded = await loop.run_in_executor(
+                self._loader, load, version, self.devices, self._load_backend
+            )
+            self._loaded[key] = loaded
+            logger.info("loaded %s in %.2f s", version.reference, time.monotonic() - began)
+        self._loaded.move_to_end(key)
+        self._evict(keep=key)
+        return self._loaded[key]
+
+    def _evict(self, keep: str) -> None:
+        """Let go of the least recently used versions beyond the memory that they may take.
+
+        What is being sampled stays in memory until its requests have ended.
+        """
+        budget = self._settings.model_memory_mb * 2**20
+        for key in list(self._loaded):
+            if sum(loaded.memory_bytes for loaded in self._loaded.values()) <= budget:
+                return
+            if key != keep and self._loaded[key] is not self.default:
+                del self._loaded[key]
+
+    def _serve(self, loaded: Loaded) -> None:
+        self.default = loaded
+        self.problem = None
+        self._refused = ""
+
+    async def _watch(self) -> None:
+        """Follow the choice of the active version, whoever makes it."""
+        while True:
+            try:
+                active = await asyncio.to_thread(self._catalog.find, None)
+                wanted = _key(active)
+                if self.default is None or _key(self.default.version) != wanted:
+                    if wanted != self._refused:
+                        self._refused = wanted
+                        self._serve(await self._load(active))
+            except SynthoraxError as error:
+                if self.problem is None:
+                    logger.warning("the active version is not served: %s", error)
+                self.problem = str(error)
+            except Exception:  # the watcher must outlive whatever it met
+                logger.exception("the active version could not be loaded")
+                self.problem = "The active version could not be loaded; the log says why."
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _batch_max(self, version: Version) -> int:
+        loaded = self._loaded.get(_key(version))
+        return loaded.batch_max if loaded is not None else 16
+
+    def _families(self) -> Iterator[Metric]:
+        queue = self.queue
+        yield gauge("synthorax_queue_images", "Images that wait", {(): queue.images}, ())
+        yield gauge("synthorax_queue_requests", "Requests that wait", {(): queue.requests}, ())
+        dropped = {(reason,): count for reason, count in queue.dropped.items()}
+        yield counter("synthorax_dropped_images", "Images never computed", dropped, ("reason",))
+        memory = {(v.version.reference,): v.memory_bytes for v in self.loaded()}
+        yield gauge("synthorax_version_memory_bytes", "Memory of a version", memory, ("model",))
+        engines = {}
+        for loaded in self.loaded():
+            sampler = loaded.samplers[0]
+            backend, proof = sampler.backend, sampler.proof
+            engines[
+                loaded.version.reference, backend.name, backend.precision, sampler.digest,
+                str(backend.software["device"]), ",".join(map(str, proof.sizes)),
+            ] = float(proof.exact)  # fmt: skip
+        yield gauge(
+            "synthorax_engine_exact",
+            "1: every batch size agreed with batch 1 in the self-check; 0: batches are padded",
+            engines,
+            ("model", "backend", "precision", "engine", "device", "sizes"),
+        )
+
+
+def _key(version: Version) -> str:
+    return f"{version.reference} {version.digest}"

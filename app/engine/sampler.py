@@ -1,92 +1,84 @@
-"""A loaded version that samples: the same bytes for a seed, whatever it is batched with."""
+"""A loaded version that samples: the same pixels for a seed, whatever it is batched with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.backend import Backend, engine_digest, load_backend
-from library.images import to_uint8
+from app.engine.backend import Backend
+from app.engine.selfcheck import prove
+from library.digest import digest_json
 from library.latents import drawn_labels, latents
 from library.versions import Version
 
-SIZES = (16, 4, 1)  # batch sizes that are used, largest first
-PADDED = 8  # the one size that is used where sizes differ
-CHECKED_SEEDS = 64
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What is asked for: one image."""
-
-    seed: int
-    label: int | None  # class index; None: drawn from the seed
-
 
 class Sampler:
-    """A version on a backend, with the batch sizes proved identical on this machine."""
+    """A version on a backend, with the batch sizes proved to agree on this machine."""
 
     def __init__(self, version: Version, backend: Backend) -> None:
+        backend.warm()
         self.version = version
         self.backend = backend
-        self.sizes = SIZES if sizes_agree(version, backend, SIZES) else ()
-        self.batching = "exact" if self.sizes else f"padded to {PADDED}"
-        # The batching decides bits where sizes differ, so it is part of the engine's name.
-        self.digest = engine_digest(backend) if self.sizes else engine_digest(backend) + "-padded"
+        self.proof, self.checked = prove(backend, version.latent_dim, len(version.labels))
+        self._frequencies = version.label_frequencies
+        self.digest = engine_digest(backend, self.proof.sizes[0])
 
-    def labels(self, samples: Sequence[Sample]) -> list[int]:
-        """Class index of each sample, null labels drawn from their seeds; 0 without classes."""
-        if not self.version.labels:
-            return [0] * len(samples)
-        if all(s.label is not None for s in samples):
-            return [s.label for s in samples if s.label is not None]
-        drawn = drawn_labels([s.seed for s in samples], self.version.label_frequencies)
-        return [int(d) if s.label is None else s.label for s, d in zip(samples, drawn, strict=True)]
+    @property
+    def batch_max(self) -> int:
+        return self.proof.sizes[-1]
 
-    def render(self, samples: Sequence[Sample], truncation: float) -> NDArray[np.uint8]:
-        """Images (n, r, r) uint8."""
-        z = latents([s.seed for s in samples], self.version.latent_dim, truncation)
-        label = np.asarray(self.labels(samples), np.int64)
-        parts = [self._run(z[a:b], label[a:b]) for a, b in chunks(len(z), self.sizes or (PADDED,))]
-        return to_uint8(np.concatenate(parts))
+    def classes(self, seeds: Sequence[int], labels: Sequence[int | None]) -> list[int]:
+        """Class index of each sample, a null label drawn from its seed; 0 without classes."""
+        if not self._frequencies:
+            return [0] * len(seeds)
+        if None not in labels:
+            return list(labels)  # type: ignore[arg-type]  # none is None
+        drawn = drawn_labels(seeds, self._frequencies).tolist()
+        return [d if label is None else label for d, label in zip(drawn, labels, strict=True)]
 
-    def _run(self, z: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
-        missing = 0 if self.sizes else PADDED - len(z)
-        if missing == 0:
-            return self.backend.run(z, label)
-        padded_z = np.pad(z, ((0, missing), (0, 0)))
-        return self.backend.run(padded_z, np.pad(label, (0, missing)))[: len(z)]
+    def levels(
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[int],
+        truncation: float | NDArray[np.float32] = 1.0,
+    ) -> NDArray[np.uint8]:
+        """Images (n, r, r) of n seeds, n class indices and truncations, one or (n,)."""
+        z = latents(seeds, self.version.latent_dim, truncation)
+        label = np.array(classes, np.int64)
+        if len(z) in self.proof.sizes:
+            return self.backend.levels(z, label)
+        parts = []
+        for start, stop, size in chunks(len(z), self.proof.sizes):
+            missing = size - (stop - start)
+            z_part, label_part = z[start:stop], label[start:stop]
+            if missing:
+                z_part = np.pad(z_part, ((0, missing), (0, 0)))
+                label_part = np.pad(label_part, (0, missing))
+            parts.append(self.backend.levels(z_part, label_part)[: stop - start])
+        return np.concatenate(parts)
 
 
-def load_sampler(version: Version, device: str) -> Sampler:
-    """Verify the files, load, and check batch sizes.  Raises Unusable or Unavailable."""
-    version.verify()
-    return Sampler(version, load_backend(version, device))
+def engine_digest(backend: Backend, smallest: int) -> str:
+    """Names backend, precision, device class and the software that decides bits.
+
+    So does the smallest batch where it is not 1: sizes that differ from batch 1 are other kernels.
+    """
+    kernels = [] if smallest == 1 else [f"batches from {smallest} on"]
+    return digest_json([backend.name, backend.precision, backend.software, *kernels])
 
 
-def chunks(count: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Cut range(count) into parts of the given sizes, largest first; the last may be shorter
-    than the smallest size."""
+def chunks(count: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Cut range(count) into (start, stop, size), largest sizes first.
+
+    Only the last part can be shorter than its size, and only where the smallest size is above 1.
+    """
     parts, start = [], 0
-    while start < count:
-        left = count - start
-        size = next((s for s in sizes if s <= left), min(sizes[-1], left))
-        parts.append((start, start + size))
-        start += size
+    for size in reversed(sizes):
+        while count - start >= size:
+            parts.append((start, start + size, size))
+            start += size
+    if start < count:
+        parts.append((start, count, sizes[0]))
     return parts
-
-
-def sizes_agree(version: Version, backend: Backend, sizes: Sequence[int]) -> bool:
-    """Every batch size gives the float32 outputs of batch size 1, on 64 seeds, here and now."""
-    z = latents(range(CHECKED_SEEDS), version.latent_dim)
-    label = np.arange(CHECKED_SEEDS, dtype=np.int64) % max(1, len(version.labels))
-
-    def outputs(size: int) -> NDArray[np.float32]:
-        starts = range(0, CHECKED_SEEDS, size)
-        return np.concatenate([backend.run(z[i : i + size], label[i : i + size]) for i in starts])
-
-    single = outputs(1)
-    return all(np.array_equal(single, outputs(size)) for size in sizes if size != 1)

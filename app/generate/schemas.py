@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -10,11 +10,13 @@ from app.schemas import Request
 from library.errors import InvalidValue
 from library.latents import SEED_MAX
 
-COUNT_MAX = 256
+COUNT_MAX = 100_000  # in a ZIP; other forms hold fewer
+ITEMS_MAX = 10_000
 
 Seed = Annotated[int, Field(ge=0, le=SEED_MAX, examples=[42])]
 Truncation = Annotated[float, Field(gt=0, le=1, description="psi: scales the latents")]
 Model = Annotated[str, Field(min_length=1, max_length=80, examples=["chest-xray-dcgan@1"])]
+FileFormat = Literal["png", "jpeg", "webp", "dicom"]
 Label = Annotated[str, Field(max_length=200)]
 
 
@@ -26,14 +28,20 @@ class Item(Request):
 
 
 class GenerateRequest(Request):
-    """Either `count` samples from `seed` on, or a list of `items`."""
+    """Either `count` samples from `seed` on, or a list of `items`.
+
+    How many an answer can hold depends on its form: JSON 256, a picture 1, npy and npz 4,096, a ZIP
+    100,000.
+    """
 
     model: Model | None = Field(None, description="name or name@version; null: the active one")
     label: Label | None = Field(None, description="a class of the model; null: drawn by the seed")
     count: int = Field(1, ge=1, le=COUNT_MAX)
     seed: Seed | None = Field(None, description="sample i has seed + i; null: drawn at random")
     truncation: Truncation = 1.0
-    items: list[Item] | None = Field(None, min_length=1, max_length=COUNT_MAX)
+    items: list[Item] | None = Field(None, min_length=1, max_length=ITEMS_MAX)
+
+    format: FileFormat | None = Field(None, description="of the files in a ZIP; null: png")
 
     @model_validator(mode="after")
     def _one_form(self) -> GenerateRequest:

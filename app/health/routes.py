@@ -1,47 +1,67 @@
-"""Alive: the process answers.  Ready: the active model samples.  Redis away is said, not fatal."""
+"""Alive: the process answers.  Ready: the active model samples.  Metrics: what it counts.
+
+Redis away is said, not fatal.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from redis.exceptions import RedisError
 
-from app.dependencies import AppState, State
+from app.dependencies import AppState, Metering, State
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(tags=["health"])
 
 
-@router.get("/live")
+@router.get("/health/live")
 def live() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/ready", responses={503: {"description": "No model is loaded (yet)"}})
+@router.get("/health/ready", responses={503: {"description": "No model is loaded (yet)"}})
 def ready(state: AppState) -> JSONResponse:
     """Whether images can be had; and how Redis and the workers are."""
     redis, workers = _jobs(state)
     checks = {"engine": _engine(state), "redis": {"status": redis}, "workers": {"count": workers}}
     is_ready = state.pool.ready
-    content = {"status": "ready" if is_ready else "not ready", "checks": checks}
+    status = "ready" if is_ready else "stopping" if state.pool.draining else "not ready"
+    content = {"status": status, "checks": checks}
     return JSONResponse(content, 200 if is_ready else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(metrics: Metering) -> Response:
+    """Prometheus' text format."""
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _engine(state: State) -> dict[str, Any]:
     loaded = [
         {
-            "model": sampler.version.reference,
-            "backend": sampler.backend.name,
-            "precision": sampler.backend.precision,
-            "digest": sampler.digest,
-            "batching": sampler.batching,
+            "model": each.version.reference,
+            "backend": each.samplers[0].backend.name,
+            "precision": each.samplers[0].backend.precision,
+            "digest": each.engine_digest,
+            "self_check": {
+                "exact": each.samplers[0].proof.exact,
+                "seeds": each.samplers[0].proof.seeds,
+                "batch_sizes": list(each.samplers[0].proof.sizes),
+                "result": each.samplers[0].proof.told,
+            },
+            "memory_bytes": each.memory_bytes,
         }
-        for sampler in state.pool.loaded()
+        for each in state.pool.loaded()
     ]
-    if loaded:
-        return {"status": "ok", "loaded": loaded}
-    return {"status": "failed" if state.pool.problem else "loading", "reason": state.pool.problem}
+    pool = state.pool
+    if not loaded:
+        return {"status": "failed" if pool.problem else "loading", "reason": pool.problem}
+    answer = {"status": "ok", "devices": list(pool.devices), "loaded": loaded}
+    # The choice of the active version may have failed while another one is served.
+    return {**answer, "reason": pool.problem} if pool.problem else answer
 
 
 def _jobs(state: State) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse, PlainTextResponse
 
-from app.dependencies import Library
+from app.dependencies import Library, Pool
 from library.errors import NotFound
 from library.versions import Broken, Version
 
@@ -46,9 +46,13 @@ def get_grid(name: str, version: VersionNumber, library: Library) -> FileRespons
 
 
 @router.post("/{name}@{version}/activate")
-def activate(name: str, version: VersionNumber, library: Library) -> dict[str, Any]:
-    """Serve this version where a request names no model."""
-    found = library.activate(f"{name}@{version}")
+async def activate(name: str, version: VersionNumber, pool: Pool) -> dict[str, Any]:
+    """Serve this version where a request names no model.
+
+    It is loaded, warmed and checked beside the one that is served now, and then takes its place
+    between two batches: no request fails, and none is answered by both.
+    """
+    found = await pool.activate(f"{name}@{version}")
     return _summary(found, found.reference)
 
 

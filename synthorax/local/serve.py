@@ -25,7 +25,7 @@ from synthorax.local import valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60  # for the API to answer; a slow disk may take long to import its packages
-# Seconds to end after SIGTERM: the API closes streams, the worker waits for a checkpoint.
+# Seconds to end after SIGTERM: the API drains first, the worker waits for a checkpoint.
 STOP_SECONDS = {"api": 10.0, "worker": 75.0, "valkey": 15.0}
 
 

@@ -1,0 +1,156 @@
+"""One request in the engine: how far it is, and what has come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from app.formats.encoding import Form
+from library.errors import SynthoraxError
+
+if TYPE_CHECKING:
+    from app.engine.loaded import Loaded
+
+
+_SLOW_SECONDS = 0.01  # quick answers are spared the cost of watching their connection
+
+
+class DeadlineExceeded(SynthoraxError):
+    slug, title, status = "deadline-exceeded", "The request waited too long", 504
+
+
+class Disconnected(Exception):
+    """The client has left."""
+
+
+class Samples(Protocol):
+    """The samples of a request, in order."""
+
+    def __len__(self) -> int: ...
+
+    def part(self, start: int, stop: int) -> tuple[Sequence[int], Sequence[int | None]]:
+        """Seeds and class indices (None: drawn from the seed) of samples start … stop - 1."""
+        ...
+
+
+class Ticket:
+    """What the event loop waits on and the engines work on.
+
+    The fields that both change are changed under the queue's lock; what has come is appended by
+    the event loop alone.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        samples: Samples,
+        truncation: float,
+        form: Form,
+        window: int,
+        deadline: float,
+        slow: Callable[[], None],
+    ) -> None:
+        """`slow` is called once when an answer takes a while: time to look for a client's leaving.
+
+        `window`: images that may be made ahead of the reader.
+        """
+        self.loaded = loaded
+        self.samples = samples
+        self.total = len(samples)
+        self.truncation = truncation
+        self.origin = loaded.origin(truncation)
+        self.form = form
+        self.window = window
+        self.reserved = min(self.total, window)
+        self.taken = 0  # images given to an engine
+        self.made = 0  # images that have come back
+        self.consumed = 0  # images that the reader has taken
+        self.engine = 0
+        self.in_flight = 0  # parts at work on that engine
+        self.parked = False
+        self.ended = False  # dropped: the queue has forgotten it
+        self.started = time.monotonic()
+        self.expires = self.started + deadline
+        self._deadline = deadline
+        self._chunks: deque[tuple[int, bytes]] = deque()
+        self._error: BaseException | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._slow = slow
+        self._timer = self._loop.call_later(_SLOW_SECONDS, self._is_slow)
+
+    @property
+    def room(self) -> int:
+        """Images that may be taken now."""
+        return min(self.total - self.taken, self.consumed + self.window - self.taken)
+
+    def deliver(self, images: int, chunk: bytes) -> None:
+        """On the event loop: a part is made."""
+        self.made += images
+        self.restart_clock()
+        self._chunks.append((images, chunk))
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """On the event loop: the reader gets an error."""
+        if self._error is None:
+            self._error = error
+        self._wake()
+
+    def expire(self) -> None:
+        """On an engine's thread: nobody may wait for this any longer."""
+        self._loop.call_soon_threadsafe(self.fail, self._expiry())
+
+    async def next(self) -> tuple[int, bytes] | None:
+        """The next images and what they are in the answer; None after the last.
+
+        Raises DeadlineExceeded, or what the engine met.
+        """
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._chunks:
+                images, chunk = self._chunks.popleft()
+                self.consumed += images
+                return images, chunk
+            if self.made >= self.total:
+                return None
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    def restart_clock(self) -> None:
+        """The reader was the slow one."""
+        self.expires = time.monotonic() + self._deadline
+
+    def close(self) -> None:
+        """Stop the clock."""
+        self._timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _is_slow(self) -> None:
+        self._timer = self._loop.call_later(self._deadline - _SLOW_SECONDS, self._late)
+        self._slow()
+
+    def _late(self) -> None:
+        """The deadline of the clock: pushed on while images come, and while the reader is slow."""
+        now = time.monotonic()
+        waiting = self._waiter is not None and not self._waiter.done()
+        if not waiting or now < self.expires:
+            after = max(self.expires - now, 0.05) if waiting else self._deadline
+            self._timer = self._loop.call_later(after, self._late)
+        else:
+            self.fail(self._expiry())
+
+    def _expiry(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"No image came within {self._deadline:g} s.",
+            field="SYNTHORAX_DEADLINE_SECONDS",
+            value=self._deadline,
+            remedy="Try again when the service is less busy.",
+        )

@@ -1,0 +1,135 @@
+"""POST /generate as a lean ASGI callable.
+
+FastAPI's own endpoint machinery costs several times what all else costs with a fast model
+(docs/performance.md), so it documents this route and does not run it.
+"""
+
+from __future__ import annotations
+
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers as RequestHeaders
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app import errors
+from app.engine.pool import EnginePool
+from app.engine.ticket import Disconnected
+from app.engine.turn import Turn
+from app.generate.answer import Headers, headers_of
+from app.generate.forms import KINDS, AnswerForm, Asked, FormKind, check_count
+from app.generate.samples import samples_of
+from app.generate.schemas import GenerateRequest
+from app.metrics import Metrics
+from app.negotiation import preferred
+from app.schemas import parsed
+from library.errors import InvalidValue, SynthoraxError
+
+PATH = "/generate"
+_MEDIA_TYPES = tuple(KINDS)
+
+
+class GeneratePath:
+    """ASGI middleware that answers POST /generate and passes everything else on."""
+
+    def __init__(self, app: ASGIApp, pool: EnginePool, metrics: Metrics) -> None:
+        self.app = app
+        self._pool = pool
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        form = "none"
+        try:
+            request = parsed(GenerateRequest, await _body(receive))
+            kind = KINDS[preferred(_accept(scope), _MEDIA_TYPES)]
+            form = kind.media_type
+            await self._answer(request, kind, receive, send)
+            self._metrics.answered(form, 200)
+        except Disconnected:
+            self._metrics.answered(form, 499)
+        except (SynthoraxError, RequestValidationError) as error:
+            response = errors.response_to(error)
+            self._metrics.answered(form, response.status_code)
+            await response(scope, receive, send)
+
+    async def _answer(
+        self, request: GenerateRequest, kind: FormKind, receive: Receive, send: Send
+    ) -> None:
+        count = len(request.items) if request.items is not None else request.count
+        check_count(kind, count, "count" if request.items is None else "items")
+        if request.format is not None and not kind.holds_files:
+            raise InvalidValue(
+                f"format is given, and {kind.media_type} has no files.",
+                field="format",
+                value=request.format,
+                remedy="Accept application/zip; or, for one image, accept its media type.",
+            )
+        pool = self._pool
+        version = pool.find(request.model)
+        samples = samples_of(request, version)
+        turn = pool.turn(version, count, kind.streamed)
+        try:
+            loaded = await pool.ensure(version)
+            origin = loaded.origin(request.truncation)
+            repeats = request.items is not None
+            asked = Asked(loaded, origin, count, repeats, request.format or "png")
+            form = kind.build(asked)
+            head = form.head()  # before anything is made: forms count their bytes
+            turn.begin(loaded, samples, request.truncation, form, receive)
+            if kind.streamed:
+                await _stream(turn, head, form, headers_of(kind, asked, form), send)
+            else:
+                await _whole(turn, head, form, kind, asked, send)
+        except BaseException as error:
+            turn.close(error)
+            raise
+        turn.close()
+
+
+async def _whole(
+    turn: Turn, head: bytes, form: AnswerForm, kind: FormKind, asked: Asked, send: Send
+) -> None:
+    parts = [head]
+    while (made := await turn.next()) is not None:
+        parts.append(made[1])
+    parts.extend(form.tail())
+    body = b"".join(parts)
+    headers = headers_of(kind, asked, form)
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(turn: Turn, head: bytes, form: AnswerForm, headers: Headers, send: Send) -> None:
+    """The answer as it is made; it begins with the first images, so that until then all errors
+    have their status."""
+    made = await turn.next()
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": head, "more_body": True})
+    while made is not None:
+        await send({"type": "http.response.body", "body": made[1], "more_body": True})
+        made = await turn.next()
+    for part in form.tail():
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return body
+    parts = [body]
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+def _accept(scope: Scope) -> str:
+    return ", ".join(RequestHeaders(scope=scope).getlist("accept")) or "*/*"

@@ -1,0 +1,1 @@
+"""POST /verify: which sample is this picture?"""

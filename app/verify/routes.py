@@ -1,0 +1,55 @@
+"""POST /verify: a file as it is, or in JSON with a claim."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+
+from app.dependencies import Pool
+from app.guard import MEDIA_TYPES_OF
+from app.schemas import parsed
+from app.verify.schemas import Verified, VerifyRequest
+from app.verify.service import verify as compare
+from library.errors import InvalidValue
+
+router = APIRouter(tags=["generate"])
+
+PATH = "/verify"
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": VerifyRequest.model_json_schema()},
+            **{name: _BINARY for name in MEDIA_TYPES_OF[PATH]},
+        },
+    }
+}
+
+
+@router.post(PATH, response_model=Verified, openapi_extra=_BODY)
+async def verify(
+    request: Request, pool: Pool, content_type: Annotated[str, Header()] = ""
+) -> Verified:
+    """Which version, label, seed and truncation made this picture: exact, rounding or unknown.
+
+    Send the file itself, which names its sample; or JSON with the file in base64 and, where the
+    file has lost its provenance, the sample that it is said to be.
+    """
+    body = await request.body()
+    if content_type.partition(";")[0].strip().lower() in MEDIA_TYPES_OF[PATH]:
+        return await compare(pool, body, None)
+    asked = parsed(VerifyRequest, body)
+    try:
+        content = base64.b64decode(asked.image, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidValue(
+            f"image is no base64 ({error}).",
+            field="image",
+            value=asked.image[:40],
+            remedy="Encode the file with standard base64, without line breaks.",
+        ) from None
+    return await compare(pool, content, asked)

@@ -1,0 +1,52 @@
+"""A sample's identity: the five facts that decide its pixels, and what is told beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from library.digest import digest_json
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the samples of one request share."""
+
+    model: str  # name@version
+    version_digest: str
+    engine_digest: str
+    backend: str  # onnxruntime, torch, cuda
+    precision: str  # float32, bfloat16, float16
+    truncation: float
+
+
+class Identity(NamedTuple):
+    """One sample: its origin, its class (None for a model without classes) and its seed."""
+
+    origin: Origin
+    label: str | None
+    seed: int
+
+    def decisive(self) -> dict[str, Any]:
+        """The five facts of which the pixels are a function."""
+        return {
+            "version_digest": self.origin.version_digest,
+            "engine_digest": self.origin.engine_digest,
+            "label": self.label,
+            "seed": self.seed,
+            "truncation": self.origin.truncation,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What every file says of itself: the five, and how to read them.  No wall-clock time."""
+        return {
+            "synthetic": True,
+            "model": self.origin.model,
+            **self.decisive(),
+            "backend": self.origin.backend,
+            "precision": self.origin.precision,
+        }
+
+    def digest(self) -> str:
+        """SHA-256 over the five facts, hex: names the sample in ETags and DICOM UIDs."""
+        return digest_json(self.decisive())
