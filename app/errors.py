@@ -32,21 +32,27 @@ def problem_response(problem: dict[str, Any], retry_after: int = 1) -> JSONRespo
 
 def install(app: FastAPI) -> None:
     """Answer every error as a problem."""
-    app.add_exception_handler(SynthoraxError, _expected)
-    app.add_exception_handler(RequestValidationError, _expected)
+    app.add_exception_handler(SynthoraxError, _any)
+    app.add_exception_handler(RequestValidationError, _any)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, _any)
 
 
 def response_to(error: Exception) -> JSONResponse:
-    """The problem that tells of an error of ours, or of a request that is not valid."""
+    """The problem that tells of an error."""
     if isinstance(error, SynthoraxError):
         return problem_response(error.as_problem(), error.retry_after)
-    assert isinstance(error, RequestValidationError)
-    return _invalid(error)
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    logger.error("unexpected error", exc_info=error)
+    problem = SynthoraxError(
+        "The service made an error that it did not expect.",
+        remedy="Its log holds the details; please report it.",
+    )
+    return problem_response(problem.as_problem())
 
 
-async def _expected(_: Request, error: Exception) -> JSONResponse:
+async def _any(_: Request, error: Exception) -> JSONResponse:
     return response_to(error)
 
 
@@ -84,15 +90,6 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     response = problem_response(problem)
     response.headers.update(error.headers or {})
     return response
-
-
-async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    logger.error("unexpected error", exc_info=error)
-    problem = SynthoraxError(
-        "The service made an error that it did not expect.",
-        remedy="Its log holds the details; please report it.",
-    )
-    return problem_response(problem.as_problem())
 
 
 def _short(value: Any) -> Any:

@@ -50,12 +50,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._requests = CounterMetric(
-            "synthorax_generate_requests",
-            "Answers of POST /generate and of samples' addresses",
-            ["form", "status"],
-            registry=self.registry,
-        )
+        self._answers: Counter[tuple[str, str]] = Counter()
+        self.collect(self._requests)
 
     def batch(
         self, version: Version, classes: Sequence[int], forward: float, encode: float
@@ -71,8 +67,17 @@ class Metrics:
     def waited(self, seconds: float) -> None:
         self._wait.observe(seconds)
 
-    def answered(self, form: str, status: int) -> None:
-        self._requests.labels(form, str(status)).inc()
+    def answered(self, form: str, status: str) -> None:
+        """A request for images was answered (or its client left: 499)."""
+        self._answers[form, status] += 1
+
+    def _requests(self) -> Iterator[Metric]:
+        yield counter(
+            "synthorax_generate_requests",
+            "Answers of POST /generate and of samples' addresses",
+            self._answers,
+            ("form", "status"),
+        )
 
     def collect(self, read: Callable[[], Iterator[Metric]]) -> None:
         """Ask `read` for more families whenever metrics are read."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from app.errors import NotAcceptable
 
 
-def preferred(accept: str, forms: Sequence[str]) -> str:
+@lru_cache(maxsize=256)
+def preferred(accept: str, forms: tuple[str, ...]) -> str:
     """The best of `forms` (in our order of preference).  Raises NotAcceptable."""
     best, best_quality = None, 0.0
     for form in forms:

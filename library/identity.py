@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from library.digest import digest_json
+from library.digest import canonical_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +50,15 @@ class Identity(NamedTuple):
         }
 
     def digest(self) -> str:
-        """SHA-256 over the five facts, hex: names the sample in ETags and DICOM UIDs."""
-        return digest_json(self.decisive())
+        """SHA-256 over the canonical JSON of the five facts, hex: for ETags and DICOM UIDs."""
+        before, after = _around_the_seed(self.origin, self.label)
+        return hashlib.sha256(b"%b%d%b" % (before, self.seed, after)).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _around_the_seed(origin: Origin, label: str | None) -> tuple[bytes, bytes]:
+    """The canonical JSON of the five facts, cut where the seed stands."""
+    content = canonical_json(Identity(origin, label, 0).decisive())
+    # Keys are sorted, so that only numbers and digests follow the seed.
+    before, name, after = content.rpartition(b'"seed":0')
+    return before + name[:-1], after

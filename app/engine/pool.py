@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client.core import Metric
 
 from app.engine.backend import LoadBackend, backend_loader, devices
-from app.engine.engine import Engine
+from app.engine.engine import Engines
 from app.engine.loaded import Loaded, load
 from app.engine.queue import FairQueue
 from app.engine.ticket import DeadlineExceeded
@@ -50,7 +50,7 @@ class EnginePool:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()  # least recently used first
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
         self._loader = ThreadPoolExecutor(1, "loader")
-        self._engines: list[Engine] = []
+        self._engines: Engines | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._refused = ""  # the active version that could not be loaded
         self.draining = False
@@ -59,12 +59,8 @@ class EnginePool:
 
     def start(self) -> None:
         """Start the engines, and begin to load the active version."""
-        loop = asyncio.get_running_loop()
-        for index in range(len(self.devices)):
-            engine = Engine(index, self.queue, self.metrics, loop)
-            engine.start()
-            self._engines.append(engine)
-        self._watcher = loop.create_task(self._watch())
+        self._engines = Engines(len(self.devices), self.queue, self.metrics)
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     def drain(self) -> None:
         """Not ready from now on: what is under way goes on, nothing new is admitted."""
@@ -76,9 +72,8 @@ class EnginePool:
         self.drain()
         if self._watcher is not None:
             self._watcher.cancel()
-        self.queue.close()
-        for engine in self._engines:
-            await asyncio.to_thread(engine.join)
+        if self._engines is not None:
+            await self._engines.stop()
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     @property

@@ -2,14 +2,14 @@
 
 A request is a ticket of any number of images.  An engine takes what is there, at most a batch, and
 never waits for more; a ticket with images left goes to the end of the queue, so that a large
-request takes turns with small ones.
+request takes turns with small ones.  Everything here happens on the event loop.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.engine.ticket import Ticket
@@ -26,16 +26,15 @@ class Part:
 
 
 class FairQueue:
-    """Tickets in turn.  Used by the event loop (put, drop, resume) and the engines (take, done)."""
+    """Tickets in turn."""
 
     def __init__(self, bound: int) -> None:
         self.bound = bound  # images
         self.images = 0  # reserved: waiting, or waiting for their version to be loaded
         self.dropped: Counter[str] = Counter()  # images that were never computed, by reason
+        self.changed: Callable[[], None] = lambda: None  # called when there is something to take
         self._tickets: deque[Ticket] = deque()
-        self._changed = threading.Condition()
         self._refusing = False
-        self._closed = False
         self._rate = 0.0  # images a second, lately
 
     def reserve(self, images: int) -> None:
@@ -43,107 +42,70 @@ class FairQueue:
 
         A request larger than the bound is admitted when nothing else waits.
         """
-        with self._changed:
-            if self._refusing:
-                raise Unavailable(
-                    "The service is stopping.", remedy="Try again: another one may take over."
-                )
-            if self.images and self.images + images > self.bound:
-                self.dropped["refused"] += images
-                error = Busy(
-                    f"{self.images} images are waiting; the bound is {self.bound}.",
-                    remedy="Try again later, as Retry-After says.",
-                )
-                error.retry_after = self._seconds_to_drain()
-                raise error
-            self.images += images
+        if self._refusing:
+            raise Unavailable(
+                "The service is stopping.", remedy="Try again: another one may take over."
+            )
+        if self.images and self.images + images > self.bound:
+            self.dropped["refused"] += images
+            error = Busy(
+                f"{self.images} images are waiting; the bound is {self.bound}.",
+                remedy="Try again later, as Retry-After says.",
+            )
+            error.retry_after = self._seconds_to_drain()
+            raise error
+        self.images += images
 
     def release(self, images: int) -> None:
         """Give room back that was reserved for a request that never became a ticket."""
-        with self._changed:
-            self.images -= images
+        self.images -= images
 
     def put(self, ticket: Ticket) -> None:
         """Queue a ticket, for which `ticket.reserved` images of room were taken."""
-        with self._changed:
-            self._tickets.append(ticket)
-            self._changed.notify()
+        self._tickets.append(ticket)
+        self.changed()
 
     def resume(self, ticket: Ticket) -> None:
         """Queue a ticket again whose reader has taken what was made."""
-        with self._changed:
-            if ticket.parked and not ticket.ended:
-                ticket.parked = False
-                ticket.restart_clock()
-                self._tickets.append(ticket)
-                self._changed.notify()
+        if ticket.parked and not ticket.ended:
+            ticket.parked = False
+            ticket.restart_clock()
+            self.put(ticket)
 
     def drop(self, ticket: Ticket, reason: str) -> None:
         """Forget a ticket: what is not taken yet is never computed."""
-        with self._changed:
-            self._end(ticket, reason)
+        if ticket.ended:
+            return
+        ticket.ended = True
+        if ticket.taken < ticket.total:
+            self.dropped[reason] += ticket.total - ticket.taken
+        self.images -= ticket.reserved
+        ticket.reserved = 0
 
-    def take(self, engine: int, most: int, wait: bool = True) -> list[Part]:
-        """Parts of at most `most` images, all of one version, in the order of the queue.
-
-        Waits for a ticket; [] when there is none (not waiting) or the queue is closed.
-        """
-        with self._changed:
-            while True:
-                parts = self._form(engine, most)
-                if parts or not wait or self._closed:
-                    return parts
-                self._changed.wait()
-
-    def done(self, parts: list[Part], seconds: float) -> None:
-        """A batch is delivered: its tickets may go to any engine again."""
-        images = 0
-        with self._changed:
-            for part in parts:
-                part.ticket.in_flight -= 1
-                images += part.stop - part.start
-            rate = images / max(seconds, 1e-6)
-            self._rate = rate if not self._rate else 0.9 * self._rate + 0.1 * rate
-            if self._tickets:
-                self._changed.notify()
-
-    def refuse(self) -> None:
-        """Admit nothing more; what is queued goes on."""
-        with self._changed:
-            self._refusing = True
-
-    def close(self) -> None:
-        """Let the engines end when nothing is queued any longer."""
-        with self._changed:
-            self._refusing = self._closed = True
-            self._changed.notify_all()
-
-    @property
-    def requests(self) -> int:
-        return len(self._tickets)
-
-    def _form(self, engine: int, most: int) -> list[Part]:
+    def take(self, engine: int) -> list[Part]:
+        """The next batch: parts of one version, at most its batch, in the order of the queue."""
         now = time.monotonic()
         parts: list[Part] = []
         passed: list[Ticket] = []  # of another version, or at work on another engine
         again: list[Ticket] = []
-        while self._tickets and most > 0:
+        room = 1
+        while self._tickets and room > 0:
             ticket = self._tickets.popleft()
             if ticket.ended:
                 continue
             if now >= ticket.expires:
-                self._end(ticket, "expired")
                 ticket.expire()
+                self.drop(ticket, "expired")
                 continue
             other_version = parts and ticket.loaded is not parts[0].ticket.loaded
             if other_version or (ticket.in_flight and ticket.engine != engine):
                 passed.append(ticket)
                 continue
-            # The batch is as large as its version's engine allows.
-            most = min(most, ticket.loaded.batch_max) if not parts else most
-            images = min(most, ticket.room)
+            if not parts:
+                room = ticket.loaded.batch_max
+            images = min(room, ticket.room)
             parts.append(Part(ticket, ticket.taken, ticket.taken + images))
-            most -= images
+            room -= images
             ticket.taken += images
             ticket.in_flight += 1
             ticket.engine = engine
@@ -157,19 +119,28 @@ class FairQueue:
         self._tickets.extend(again)
         return parts
 
+    def done(self, parts: list[Part], seconds: float) -> None:
+        """A batch was made in so many seconds: its tickets may go to any engine."""
+        images = 0
+        for part in parts:
+            part.ticket.in_flight -= 1
+            images += part.stop - part.start
+        rate = images / max(seconds, 1e-6)
+        self._rate = rate if not self._rate else 0.9 * self._rate + 0.1 * rate
+
+    def refuse(self) -> None:
+        """Admit nothing more; what is queued goes on."""
+        self._refusing = True
+
+    @property
+    def requests(self) -> int:
+        return len(self._tickets)
+
     def _keep_room(self, ticket: Ticket) -> None:
         """A ticket holds room for what can be taken of it at once."""
         wanted = min(ticket.total - ticket.taken, ticket.window)
         self.images += wanted - ticket.reserved
         ticket.reserved = wanted
-
-    def _end(self, ticket: Ticket, reason: str) -> None:
-        if not ticket.ended:
-            ticket.ended = True
-            if ticket.taken < ticket.total:
-                self.dropped[reason] += ticket.total - ticket.taken
-            self.images -= ticket.reserved
-            ticket.reserved = 0
 
     def _seconds_to_drain(self) -> int:
         seconds = self.images / self._rate if self._rate else 1.0

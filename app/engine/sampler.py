@@ -45,7 +45,16 @@ class Sampler:
         truncation: float | NDArray[np.float32] = 1.0,
     ) -> NDArray[np.uint8]:
         """Images (n, r, r) of n seeds, n class indices and truncations, one or (n,)."""
-        z = latents(seeds, self.version.latent_dim, truncation)
+        return self.levels_of(self.latents(seeds, truncation), classes)
+
+    def latents(
+        self, seeds: Sequence[int], truncation: float | NDArray[np.float32] = 1.0
+    ) -> NDArray[np.float32]:
+        """(n, latent_dim)."""
+        return latents(seeds, self.version.latent_dim, truncation)
+
+    def levels_of(self, z: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.uint8]:
+        """Images (n, r, r) of latents (n, latent_dim) and n class indices."""
         label = np.array(classes, np.int64)
         if len(z) in self.proof.sizes:
             return self.backend.levels(z, label)

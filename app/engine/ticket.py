@@ -37,11 +37,7 @@ class Samples(Protocol):
 
 
 class Ticket:
-    """What the event loop waits on and the engines work on.
-
-    The fields that both change are changed under the queue's lock; what has come is appended by
-    the event loop alone.
-    """
+    """What a request waits on.  Everything here happens on the event loop."""
 
     def __init__(
         self,
@@ -88,21 +84,21 @@ class Ticket:
         return min(self.total - self.taken, self.consumed + self.window - self.taken)
 
     def deliver(self, images: int, chunk: bytes) -> None:
-        """On the event loop: a part is made."""
+        """A part is made."""
         self.made += images
         self.restart_clock()
         self._chunks.append((images, chunk))
         self._wake()
 
     def fail(self, error: BaseException) -> None:
-        """On the event loop: the reader gets an error."""
+        """The reader gets an error."""
         if self._error is None:
             self._error = error
         self._wake()
 
     def expire(self) -> None:
-        """On an engine's thread: nobody may wait for this any longer."""
-        self._loop.call_soon_threadsafe(self.fail, self._expiry())
+        """Nobody waits for this any longer."""
+        self.fail(self._expiry())
 
     async def next(self) -> tuple[int, bytes] | None:
         """The next images and what they are in the answer; None after the last.

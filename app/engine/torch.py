@@ -38,9 +38,9 @@ def load_generator(version: Version, device: torch.device, precision: str) -> Ge
     generator.load_state_dict({k: t.float() for k, t in tensors.items()}, strict=False)
     generator.eval().requires_grad_(False)
     generator.main = fold(generator.main)
-    return generator.to(
-        device=device, dtype=_PRECISIONS[precision], memory_format=torch.channels_last
-    )
+    generator = generator.to(device, _PRECISIONS[precision])
+    generator.main.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return generator
 
 
 def fold(layers: nn.Sequential) -> nn.Sequential:
@@ -128,12 +128,12 @@ class CudaBackend:
         self.software: dict[str, Any] = {
             "torch": torch.__version__,
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "numpy": np.__version__,
             "device": torch.cuda.get_device_name(self._device),
         }
         self._generator = load_generator(version, self._device, precision)
-        self._stream = torch.cuda.Stream(self._device)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._card = _CARDS[self._device]
         self._buckets: dict[int, _Bucket] = {}
 

@@ -31,10 +31,17 @@ class ZipForm:
     media_type = "application/zip"
 
     def __init__(
-        self, origin: Origin, encode: Encoder, suffix: str, card: bytes | None, repeats: bool
+        self,
+        origin: Origin,
+        encode: Encoder,
+        suffix: str,
+        light: bool,
+        card: bytes | None,
+        repeats: bool,
     ) -> None:
         """`repeats`: the same sample may be asked for twice, so that names carry its index."""
         self.encode = encode
+        self.light = light
         self._origin = origin
         self._suffix = suffix
         self._card = card

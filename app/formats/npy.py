@@ -23,6 +23,7 @@ class NpyForm:
 
     media_type = "application/x-npy"
     encode = staticmethod(unencoded)
+    light = True
 
     def __init__(self, count: int, resolution: int) -> None:
         self._shape = (count, resolution, resolution)
@@ -45,6 +46,7 @@ class NpzForm:
 
     media_type = "application/x-npz"
     encode = staticmethod(unencoded)
+    light = True
 
     def __init__(self, origin: Origin, count: int, resolution: int) -> None:
         self._origin = origin

@@ -69,7 +69,7 @@ def _facts(origin: Origin, label: str | None) -> tuple[bytes, bytes]:
     text = json.dumps(Identity(origin, label, 0).facts(), ensure_ascii=False)
     # A label may hold the word seed, but its quotes are escaped; the seed stands after it.
     before, _, after = text.rpartition(f"{_SEED}0")
-    # A class may be a folder's name that is not UTF-8; JSON has an escape for what Python makes of it.
+    # A class may be a folder's name that is not UTF-8; JSON has an escape for it.
     body = f"{before}{_SEED}".encode(errors="backslashreplace")
     return b"iTXt" + KEYWORD.encode("latin-1") + _ITXT + body, after.encode()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
-from app.engine.loaded import Loaded
 from app.generate.forms import FILE_FORMATS, AnswerForm, Asked, FileForm, FormKind
-from library.identity import Identity
+from library.identity import Identity, Origin
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -16,31 +16,37 @@ _SUFFIXES = {f.media_type: f.suffix for f in FILE_FORMATS.values()} | {
     "application/x-npy": "npy",
     "application/x-npz": "npz",
 }
+_OF_ONE_FILE = ("image/", "application/dicom")
 
 
 def headers_of(kind: FormKind, asked: Asked, form: AnswerForm) -> Headers:
     """What precedes an answer of POST /generate.  Of one file: once it is made."""
-    origin = asked.origin
-    headers = [
-        (b"content-type", kind.media_type.encode()),
-        (b"cache-control", cache_control(asked.loaded)),
-        (b"vary", b"Accept"),
-        (b"synthorax-model", origin.model.encode()),
-        (b"synthorax-engine", origin.engine_digest.encode()),
-    ]
-    suffix = _SUFFIXES.get(kind.media_type)
-    if isinstance(form, FileForm) and form.identity is not None:
-        headers += file_headers(form.identity, asked.loaded, suffix or "")
-        if suffix == "png":
+    headers = list(_shared(kind.media_type, asked.origin, asked.loaded.version.private))
+    if isinstance(form, FileForm):
+        assert form.identity is not None
+        headers += file_headers(form.identity, _SUFFIXES[kind.media_type])
+        if kind.media_type == "image/png":
             headers.append((b"content-location", address(form.identity).encode()))
-    elif suffix is not None:
-        headers.append(_disposition("attachment", f"{_stem(asked.loaded)}.{suffix}"))
     return headers
 
 
-def file_headers(identity: Identity, loaded: Loaded, suffix: str) -> Headers:
+@lru_cache(maxsize=256)
+def _shared(media_type: str, origin: Origin, private: bool) -> tuple[tuple[bytes, bytes], ...]:
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"cache-control", cache_control(private)),
+        (b"synthorax-model", origin.model.encode()),
+        (b"synthorax-engine", origin.engine_digest.encode()),
+    ]
+    suffix = _SUFFIXES.get(media_type)
+    if suffix is not None and not media_type.startswith(_OF_ONE_FILE):
+        headers.append(_disposition("attachment", f"{_stem(origin)}.{suffix}"))
+    return tuple(headers)
+
+
+def file_headers(identity: Identity, suffix: str) -> Headers:
     """Of one image."""
-    stem = f"{_stem(loaded)}-{identity.seed}"
+    stem = f"{_stem(identity.origin)}-{identity.seed}"
     return [
         (b"etag", etag(identity, suffix).encode()),
         (b"synthorax-seed", b"%d" % identity.seed),
@@ -64,15 +70,15 @@ def address(identity: Identity) -> str:
     )
 
 
-def cache_control(loaded: Loaded, immutable: bool = False) -> bytes:
+def cache_control(private: bool, immutable: bool = False) -> bytes:
     """Private models leave no copies; an address that names the engine never changes."""
-    if loaded.version.private:
+    if private:
         return b"private, no-store"
     return b"public, max-age=31536000, immutable" if immutable else b"no-cache"
 
 
-def _stem(loaded: Loaded) -> str:
-    return f"{loaded.version.name}-{loaded.version.version}"
+def _stem(origin: Origin) -> str:
+    return origin.model.replace("@", "-")
 
 
 def _disposition(kind: str, name: str) -> tuple[bytes, bytes]:

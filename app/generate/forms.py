@@ -60,6 +60,7 @@ class FileFormat:
     suffix: str
     module: str
     function: str
+    light: bool
 
     def encoder(self) -> Encoder:
         """The encoder; its module is imported when it is first used (pydicom takes a while)."""
@@ -69,10 +70,10 @@ class FileFormat:
 FILE_FORMATS = {
     file_format.name: file_format
     for file_format in (
-        FileFormat("png", "image/png", "png", "app.formats.png", "encode"),
-        FileFormat("jpeg", "image/jpeg", "jpg", "app.formats.pillow", "encode_jpeg"),
-        FileFormat("webp", "image/webp", "webp", "app.formats.pillow", "encode_webp"),
-        FileFormat("dicom", "application/dicom", "dcm", "app.formats.dicom", "encode"),
+        FileFormat("png", "image/png", "png", "app.formats.png", "encode", True),
+        FileFormat("jpeg", "image/jpeg", "jpg", "app.formats.pillow", "encode_jpeg", False),
+        FileFormat("webp", "image/webp", "webp", "app.formats.pillow", "encode_webp", False),
+        FileFormat("dicom", "application/dicom", "dcm", "app.formats.dicom", "encode", True),
     )
 }
 
@@ -87,6 +88,7 @@ class JsonForm:
     """The answer as JSON, PNGs in base64.  Written by hand: base64 needs no escaping."""
 
     encode = staticmethod(png.encode)
+    light = True
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -132,6 +134,7 @@ class FileForm:
 
     def __init__(self, file_format: FileFormat) -> None:
         self.encode = file_format.encoder()
+        self.light = file_format.light
         self.identity: Identity | None = None  # once it is made
 
     def head(self) -> bytes:
@@ -149,7 +152,14 @@ def _zip(asked: Asked) -> AnswerForm:
     file_format = FILE_FORMATS[asked.file_format]
     card = asked.loaded.version.path / "CARD.md"
     content = card.read_bytes() if card.is_file() else None
-    return ZipForm(asked.origin, file_format.encoder(), file_format.suffix, content, asked.repeats)
+    return ZipForm(
+        asked.origin,
+        file_format.encoder(),
+        file_format.suffix,
+        file_format.light,
+        content,
+        asked.repeats,
+    )
 
 
 def _npy(asked: Asked) -> AnswerForm:

@@ -82,10 +82,10 @@ async def sample(
         identity = Identity(
             loaded.origin(truncation), found.labels[drawn] if found.labels else None, seed
         )
-        caching = cache_control(loaded, immutable=bool(engine)).decode()
+        caching = cache_control(found.private, immutable=bool(engine)).decode()
         known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
         if known & {etag(identity), "*"}:
-            metrics.answered("image/png", 304)
+            metrics.answered("image/png", "304")
             headers = {"ETag": etag(identity), "Cache-Control": caching}
             return Response(status_code=304, headers=headers)
         form = FileForm(FILE_FORMATS["png"])
@@ -96,7 +96,7 @@ async def sample(
         turn.close(error)
         raise
     turn.close()
-    metrics.answered("image/png", 200)
+    metrics.answered("image/png", "200")
     response = Response(made[1], media_type="image/png", headers={"Cache-Control": caching})
-    response.raw_headers.extend(file_headers(identity, loaded, "png"))
+    response.raw_headers.extend(file_headers(identity, "png"))
     return response

@@ -50,6 +50,7 @@ class _Pixels:
     """The form of one sample that is only looked at."""
 
     encode = staticmethod(unencoded)
+    light = True
 
     def __init__(self) -> None:
         self.levels: NDArray[np.uint8]

@@ -87,7 +87,10 @@ def _until_picture(
     while process.poll() is None and time.monotonic() < deadline:
         try:
             answer = httpx.post(
-                f"http://{HOST}:{port}{PATH}", json={"model": reference, "seed": 1}, timeout=5
+                f"http://{HOST}:{port}{PATH}",
+                json={"model": reference, "seed": 1},
+                headers={"Accept": "image/png"},
+                timeout=5,
             )
         except httpx.TransportError as error:
             problem = repr(error)

@@ -1,6 +1,6 @@
 """This service itself, as `python -m app` runs it, on a bundled version or on a free model.
 
-    python -m benchmarks.rivals.synthorax_server --port 8000 [--threads 1] [--null]
+python -m benchmarks.rivals.synthorax_server --port 8000 [--threads 1] [--null]
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class NullBackend:
         """Nothing is prepared for a size."""
 
     def outputs(self, z: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.zeros((len(z), *self._ready.shape[1:]), np.float32)
+        return np.zeros((min(len(z), len(label)), *self._ready.shape[1:]), np.float32)
 
     def levels(self, z: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self._ready[np.arange(len(z))]
+        chosen: NDArray[np.uint8] = self._ready[np.arange(min(len(z), len(label)))]
+        return chosen
 
 
 def main() -> int:
