@@ -14,7 +14,6 @@ from app.metrics import Metrics
 from app.models.catalog import Catalog
 from library.errors import Unavailable
 from library.settings import Settings
-from library.versions import ModelLibrary
 from worker.jobs import JobStore
 
 
@@ -47,7 +46,7 @@ def _jobs(request: Request) -> JobStore:
     return jobs
 
 
-def _library(request: Request) -> ModelLibrary:
+def _library(request: Request) -> Catalog:
     return _state(request).library
 
 
@@ -61,6 +60,6 @@ def _metrics(request: Request) -> Metrics:
 
 AppState = Annotated[State, Depends(_state)]
 Jobs = Annotated[JobStore, Depends(_jobs)]
-Library = Annotated[ModelLibrary, Depends(_library)]
+Library = Annotated[Catalog, Depends(_library)]
 Pool = Annotated[EnginePool, Depends(_pool)]
 Metering = Annotated[Metrics, Depends(_metrics)]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Counter as CounterMetric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.utils import floatToGoString
 
-from library.versions import Version
+if TYPE_CHECKING:
+    from app.engine.batch import Batch
 
 Values = Mapping[Any, float]  # by tuples of label values
 Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
@@ -29,49 +38,36 @@ class Metrics:
         self._images = CounterMetric(
             "synthorax_images", "Images made", ["model", "label"], registry=self.registry
         )
-        self._batches = Histogram(
-            "synthorax_batch_images", "Images a batch", buckets=_IMAGES, registry=self.registry
+        self._tallies = (
+            Tally("synthorax_batch_images", "Images a batch", _IMAGES),
+            Tally("synthorax_forward_seconds", "Sampling of a batch", _SECONDS),
+            Tally("synthorax_encode_seconds", "Encoding of a batch", _SECONDS),
+            Tally("synthorax_wait_seconds", "From a request's admission to its turn", _SECONDS),
         )
-        self._forward = Histogram(
-            "synthorax_forward_seconds",
-            "Latents, generator and grey levels of a batch",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._encode = Histogram(
-            "synthorax_encode_seconds",
-            "Encoding a batch and putting it into its answers",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._wait = Histogram(
-            "synthorax_wait_seconds",
-            "From a request's admission to its first images",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
+        self._batches, self._forward, self._encode, self._wait = self._tallies
         self._answers: Counter[tuple[str, str]] = Counter()
-        self.collect(self._requests)
+        self.collect(self._counted)
 
-    def batch(
-        self, version: Version, classes: Sequence[int], forward: float, encode: float
-    ) -> None:
+    def batch(self, batch: Batch) -> None:
         """A batch was made."""
-        self._batches.observe(len(classes))
-        self._forward.observe(forward)
-        self._encode.observe(encode)
-        for index, count in Counter(classes).items():
+        self._batches.add(batch.images)
+        self._forward.add(batch.forward_seconds)
+        self._encode.add(batch.encode_seconds)
+        for part in batch.parts:
+            if part.start == 0:
+                self._wait.add(batch.began - part.ticket.started)
+        version = batch.loaded.version
+        for index, count in Counter(batch.classes).items():
             label = version.labels[index] if version.labels else ""
             self._images.labels(version.reference, label).inc(count)
-
-    def waited(self, seconds: float) -> None:
-        self._wait.observe(seconds)
 
     def answered(self, form: str, status: str) -> None:
         """A request for images was answered (or its client left: 499)."""
         self._answers[form, status] += 1
 
-    def _requests(self) -> Iterator[Metric]:
+    def _counted(self) -> Iterator[Metric]:
+        for tally in self._tallies:
+            yield tally.family()
         yield counter(
             "synthorax_generate_requests",
             "Answers of POST /generate and of samples' addresses",
@@ -86,6 +82,27 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self.registry)
+
+
+class Tally:
+    """A histogram that costs a fraction of a microsecond: added to by the event loop alone."""
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+        self._name, self._text = name, text
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def family(self) -> Metric:
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        family = HistogramMetricFamily(self._name, self._text)
+        family.add_metric([], buckets, self._sum)
+        return family
 
 
 class _Reader:

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 from library.digest import canonical_json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """What the samples of one request share."""
+    """What the samples of one request share.
+
+    Compared by what it is, not by its fields: encoders remember what an origin costs.
+    """
 
     model: str  # name@version
     version_digest: str

@@ -25,6 +25,7 @@ class Settings:
     device: str = "auto"  # auto | cpu | cuda | cuda:N[,cuda:M…], for generation
     backend: str = "auto"  # auto | onnxruntime | torch
     precision: str = "float32"  # or bfloat16, float16: other pixels, so another engine
+    encoder_processes: int = -1  # that encode images; -1: none on a CPU, up to 4 beside a card
     cpu_threads: int = 0  # for generation on a CPU; 0: all that this process may use
     train_device: str = "auto"
     allowed_hosts: tuple[str, ...] = ()  # more values of the Host header, beside loopback's
@@ -57,7 +58,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         return env.get(f"SYNTHORAX_{name}", "").strip() or default
 
     def number(name: str, default: int, low: int, high: int) -> int:
-        value = text(name, str(default))
+        value = text(name, "")
+        if not value:
+            return default
         if not value.isdecimal() or not low <= int(value) <= high:
             raise InvalidValue(
                 f"SYNTHORAX_{name} is {value!r}.",
@@ -107,6 +110,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             "float32|bfloat16|float16",
             "Use float32, bfloat16 or float16.",
         ),
+        encoder_processes=number("ENCODER_PROCESSES", -1, 0, 64),
         cpu_threads=number("CPU_THREADS", 0, 0, 1024),
         allowed_hosts=tuple(h for h in text("ALLOWED_HOSTS", "").replace(",", " ").split() if h),
         trust_network=text("TRUST_NETWORK", "0") == "1",

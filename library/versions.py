@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ class Version:
     path: Path
     card: dict[str, Any]  # model.json
 
-    @property
+    @cached_property
     def reference(self) -> str:
         return f"{self.name}@{self.version}"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return str(self.card["digest"])
 
@@ -53,7 +54,7 @@ class Version:
     def latent_dim(self) -> int:
         return int(self.card["architecture"]["latent_dim"])
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """Class names by index; empty for a model without classes."""
         return list(self.card["labels"])
@@ -62,7 +63,7 @@ class Version:
     def label_frequencies(self) -> list[float]:
         return list(self.card["label_frequencies"])
 
-    @property
+    @cached_property
     def private(self) -> bool:
         return bool(self.card.get("private", True))
 

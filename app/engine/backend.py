@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from library import cpus
 from library.errors import Unavailable
 from library.settings import Settings
 from library.versions import Version
@@ -85,6 +86,13 @@ def devices(settings: Settings) -> tuple[str, ...]:
         return ("cuda:0",) if nvidia_present() else ("cpu",)
     names = (name.strip() for name in settings.device.split(","))
     return tuple("cuda:0" if name == "cuda" else name for name in names)
+
+
+def encoder_processes(settings: Settings, sampled_on: tuple[str, ...]) -> int:
+    """How many encode beside the service: a card leaves encoding as the larger share."""
+    if settings.encoder_processes >= 0:
+        return settings.encoder_processes
+    return 0 if sampled_on == ("cpu",) else min(4, max(1, cpus.available() // 2))
 
 
 def nvidia_present() -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.loaded import Loaded
 from app.engine.queue import Part
-from app.formats.encoding import Encoded, Encoder
+from app.formats.encoding import Encoded, Encoder, FileFormat
 from library.identity import Identity
 
 _LIGHT_PIXELS = 2**18  # 64 images of 64 x 64: about a millisecond of encoding
+
+EncoderOf = Callable[[FileFormat], Encoder]
 
 
 class Batch:
@@ -24,16 +26,19 @@ class Batch:
         self.loaded: Loaded = parts[0].ticket.loaded
         self.error: Exception | None = None
         self.classes: list[int] = []
-        self.seconds = [0.0, 0.0]  # forward, encoding
+        self.began = time.monotonic()
+        self.forward_seconds = 0.0
+        self.encode_seconds = 0.0
+        self.made = False
         self._seeds: list[int] = []
         self._z: NDArray[np.float32]
         self._levels: NDArray[np.uint8]
-        self._chunks: list[bytes] = []
-        self.began = time.monotonic()
+        self._identities: list[Identity] = []
+        self._files: Sequence[bytes] = ()
 
     @property
-    def encoded(self) -> bool:
-        return bool(self._chunks)
+    def images(self) -> int:
+        return len(self._seeds)
 
     def prepare(self) -> None:
         """Draw latents: many small calls of numpy, for which threads would only contend."""
@@ -46,49 +51,84 @@ class Batch:
         self.classes = sampler.classes(self._seeds, labels)
         self._z = sampler.latents(self._seeds, _truncations(self.parts))
 
+    @property
+    def expected_seconds(self) -> float:
+        """What the generator will take, at most."""
+        return self.images * self.loaded.samplers[0].seconds
+
     def sample(self, device: int) -> None:
         """The generator: where the time goes, and where Python's lock is free."""
         began = time.perf_counter()
         self._levels = self.loaded.samplers[device].levels_of(self._z, self.classes)
-        self.seconds[0] = time.perf_counter() - began
+        self.forward_seconds = time.perf_counter() - began
 
     @property
     def light(self) -> bool:
         """Encoding takes so little that the event loop does it: a thread's hand-over costs more."""
-        return self._levels.size <= _LIGHT_PIXELS and all(
-            part.ticket.form.light for part in self.parts
-        )
+        formats = (part.ticket.form.format for part in self.parts)
+        pixels = self.images * self.loaded.version.resolution**2
+        return pixels <= _LIGHT_PIXELS and all(f is None or f.light for f in formats)
 
-    def encode(self) -> None:
-        """What each part is in its answer."""
+    @property
+    def has_files(self) -> bool:
+        return any(part.ticket.form.format is not None for part in self.parts)
+
+    def encode(self, encoder_of: EncoderOf = FileFormat.encoder) -> None:
+        """The files of all images, one call a format."""
         began = time.perf_counter()
         names = self.loaded.version.labels
-        identities = []
+        places: dict[FileFormat | None, list[int]] = {}
         at = 0
         for part in self.parts:
             origin, stop = part.ticket.origin, at + part.stop - part.start
             for i in range(at, stop):
                 label = names[self.classes[i]] if names else None
-                identities.append(Identity(origin, label, self._seeds[i]))
+                self._identities.append(Identity(origin, label, self._seeds[i]))
+            places.setdefault(part.ticket.form.format, []).extend(range(at, stop))
             at = stop
-        levels = self._levels
-        files = _encode(self.parts, levels, identities)
-        at = 0
-        for part in self.parts:
-            stop = at + part.stop - part.start
-            encoded = Encoded(part.start, identities[at:stop], levels[at:stop], files[at:stop])
-            self._chunks.append(part.ticket.form.chunk(encoded))
-            at = stop
-        self.seconds[1] = time.perf_counter() - began
+        if len(places) == 1:
+            (file_format,) = places
+            if file_format is not None:
+                self._files = encoder_of(file_format)(self._levels, self._identities)
+        else:
+            self._files = self._encode_each(places, encoder_of)
+        self.encode_seconds = time.perf_counter() - began
+        self.made = True
+
+    def _encode_each(
+        self, places: dict[FileFormat | None, list[int]], encoder_of: EncoderOf
+    ) -> list[bytes]:
+        files = [b""] * len(self._levels)
+        for file_format, indices in places.items():
+            if file_format is None:
+                continue
+            identities = [self._identities[i] for i in indices]
+            made = encoder_of(file_format)(self._levels[indices], identities)
+            for i, file in zip(indices, made, strict=True):
+                files[i] = file
+        return files
 
     def deliver(self) -> None:
-        """Wake whoever waits, with images or with the error that was met."""
+        """Give each ticket its images as they are in its answer, or the error that was met."""
         if self.error is not None:
             for part in self.parts:
                 part.ticket.fail(self.error)
             return
-        for part, chunk in zip(self.parts, self._chunks, strict=True):
-            part.ticket.deliver(part.stop - part.start, chunk)
+        at = 0
+        for part in self.parts:
+            stop = at + part.stop - part.start
+            if not part.ticket.ended:
+                encoded = Encoded(
+                    part.start,
+                    self._identities[at:stop],
+                    self._levels[at:stop],
+                    self._files[at:stop],
+                )
+                try:
+                    part.ticket.deliver(stop - at, part.ticket.form.chunk(encoded))
+                except Exception as error:
+                    part.ticket.fail(error)
+            at = stop
 
 
 def _truncations(parts: list[Part]) -> float | NDArray[np.float32]:
@@ -98,24 +138,3 @@ def _truncations(parts: list[Part]) -> float | NDArray[np.float32]:
         return first
     counts = [part.stop - part.start for part in parts]
     return np.repeat(np.array([part.ticket.truncation for part in parts], np.float32), counts)
-
-
-def _encode(
-    parts: list[Part], levels: NDArray[np.uint8], identities: list[Identity]
-) -> Sequence[bytes]:
-    """The files of a batch: one call an encoder, for all its images."""
-    encoders = {part.ticket.form.encode for part in parts}
-    if len(encoders) == 1:
-        return encoders.pop()(levels, identities)
-    places: dict[Encoder, list[int]] = {}
-    at = 0
-    for part in parts:
-        stop = at + part.stop - part.start
-        places.setdefault(part.ticket.form.encode, []).extend(range(at, stop))
-        at = stop
-    files = [b""] * len(levels)
-    for encoder, indices in places.items():
-        chosen = encoder(levels[indices], [identities[i] for i in indices])
-        for i, file in zip(indices, chosen, strict=True):
-            files[i] = file
-    return files

@@ -2,7 +2,8 @@
 
 The event loop forms batches, draws latents and encodes small pictures; the thread runs the
 generator, with Python's lock free.  Two threads that both run Python hand the lock over at every
-system call, which costs more than the work (docs/performance.md).  One wake-up a batch each way.
+system call, which costs more than the work (docs/performance.md).  One wake-up a batch each way,
+and none where the generator takes less than two.
 """
 
 from __future__ import annotations
@@ -11,23 +12,30 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
+from functools import partial
 from queue import SimpleQueue
 
 from app.engine.batch import Batch
+from app.engine.encoders import Encoders
 from app.engine.queue import FairQueue
 from app.metrics import Metrics
 
 logger = logging.getLogger("synthorax.engine")
 
 _DEPTH = 2  # batches an engine is given: one at work, one to go on with at once
+_FEW_IMAGES = 8
+_AT_ONCE_SECONDS = 0.002  # a generator that takes less is run where the request is
 
 
 class Engine:
-    """One device: its thread, and how many batches it has."""
+    """One device: its thread, and its batches in the order in which they are delivered."""
 
     def __init__(self, index: int, engines: Engines) -> None:
         self.index = index
-        self.given = 0
+        self.given: deque[Batch] = deque()
+        self.put = 0  # batches that the thread was given; changed by the event loop alone
+        self.sampled = 0  # that it has sampled; changed by the thread alone
         self.work: SimpleQueue[Batch | None] = SimpleQueue()
         self._engines = engines
         self._thread = threading.Thread(target=self._run, name=f"engine-{index}", daemon=True)
@@ -40,34 +48,66 @@ class Engine:
     def _run(self) -> None:
         while (batch := self.work.get()) is not None:
             try:
-                batch.sample(self.index)
-                if not batch.light:
-                    batch.encode()
+                try:
+                    batch.sample(self.index)
+                finally:
+                    self.sampled += 1
+                self._engines.sampled(self, batch)
             except Exception as error:  # a failed batch ends its requests, never the engine
-                logger.exception("a batch failed")
-                batch.error = error
-            self._engines.made(self, batch)
+                self._engines.failed(self, batch, error)
 
 
 class Engines:
     """All devices, on one queue."""
 
-    def __init__(self, devices: int, queue: FairQueue, metrics: Metrics) -> None:
+    def __init__(
+        self, devices: int, queue: FairQueue, metrics: Metrics, encoder_processes: int
+    ) -> None:
         self._queue = queue
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
+        self._encoders = Encoders(encoder_processes) if encoder_processes else None
+        self._depth = _DEPTH + encoder_processes
         self._engines = [Engine(index, self) for index in range(devices)]
         self._called = False
         queue.changed = self._call
-
-    def made(self, engine: Engine, batch: Batch) -> None:
-        """From an engine's thread: the one wake-up of the event loop."""
-        self._loop.call_soon_threadsafe(self._finish, engine, batch)
 
     async def stop(self) -> None:
         """End the threads after what they were given."""
         for engine in self._engines:
             await asyncio.to_thread(engine.join)
+        if self._encoders is not None:
+            await asyncio.to_thread(self._encoders.stop)
+
+    def sampled(self, engine: Engine, batch: Batch) -> None:
+        """On an engine's thread, or the event loop's: what has files must be encoded."""
+        if self._in_a_process(batch):
+            assert self._encoders is not None
+            self._encoders.submit(batch.encode, partial(self._encoded, engine, batch))
+            return
+        if not batch.light:
+            batch.encode()
+        self._loop.call_soon_threadsafe(self._finish, engine, batch)
+
+    def failed(self, engine: Engine, batch: Batch, error: Exception) -> None:
+        """On any thread: the batch's requests will get the error."""
+        logger.error("a batch failed", exc_info=error)
+        batch.error = error
+        self._loop.call_soon_threadsafe(self._finish, engine, batch)
+
+    def _encoded(self, engine: Engine, batch: Batch, error: Exception | None) -> None:
+        """On an encoder's thread."""
+        if error is not None:
+            self.failed(engine, batch, error)
+        else:
+            self._loop.call_soon_threadsafe(self._finish, engine, batch)
+
+    def _in_a_process(self, batch: Batch) -> bool:
+        """Whether a process encodes the batch: not a few small pictures, for which the way there
+        and back takes longer."""
+        if self._encoders is None or not batch.has_files:
+            return False
+        return not batch.light or batch.images > _FEW_IMAGES
 
     def _call(self) -> None:
         """Feed the engines when all requests that have just come are queued: so they share a
@@ -79,30 +119,47 @@ class Engines:
     def _feed(self) -> None:
         self._called = False
         while True:
-            engine = min(self._engines, key=lambda each: each.given)
-            if engine.given >= _DEPTH or not (parts := self._queue.take(engine.index)):
+            engine = min(self._engines, key=lambda each: len(each.given))
+            if len(engine.given) >= self._depth:
+                return
+            if not (parts := self._queue.take(engine.index)):
                 return
             batch = Batch(parts)
-            engine.given += 1
+            engine.given.append(batch)
             try:
                 batch.prepare()
+                in_a_process = self._in_a_process(batch)
+                idle = engine.put == engine.sampled
+                quick = batch.expected_seconds <= _AT_ONCE_SECONDS
+                if not (idle and quick and (batch.light or in_a_process)):
+                    engine.put += 1
+                    engine.work.put(batch)
+                    continue
+                batch.sample(engine.index)
+                if in_a_process:
+                    self.sampled(engine, batch)
+                    continue
             except Exception as error:
                 logger.exception("a batch failed")
                 batch.error = error
-                self._loop.call_soon(self._finish, engine, batch)
-            else:
-                engine.work.put(batch)
+            self._finish(engine, batch)
 
     def _finish(self, engine: Engine, batch: Batch) -> None:
-        engine.given -= 1
+        """A batch is sampled, and encoded if that was not left to the event loop."""
+        batch.made = batch.made or batch.error is not None
         self._queue.done(batch.parts, time.monotonic() - batch.began)
-        self._feed()  # the engine goes on while this batch is encoded
-        if batch.error is None and not batch.encoded:
+        self._call()  # the engine goes on while this batch is encoded
+        if not batch.made:
             try:
                 batch.encode()
             except Exception as error:
                 logger.exception("a batch failed")
-                batch.error = error
+                batch.error, batch.made = error, True
+        # In order: encoders may overtake each other.
+        while engine.given and engine.given[0].made:
+            self._deliver(engine.given.popleft())
+
+    def _deliver(self, batch: Batch) -> None:
         batch.deliver()
         if batch.error is None:
-            self._metrics.batch(batch.loaded.version, batch.classes, *batch.seconds)
+            self._metrics.batch(batch)

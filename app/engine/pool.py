@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections import OrderedDict
@@ -11,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client.core import Metric
 
-from app.engine.backend import LoadBackend, backend_loader, devices
+from app.engine.backend import LoadBackend, backend_loader, devices, encoder_processes
+from app.engine.clock import Clock
 from app.engine.engine import Engines
 from app.engine.loaded import Loaded, load
 from app.engine.queue import FairQueue
@@ -47,19 +49,23 @@ class EnginePool:
         self._catalog = catalog
         self.metrics = metrics
         self._load_backend = load_backend or backend_loader(settings)
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()  # least recently used first
-        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._loaded: OrderedDict[tuple[str, str], Loaded] = (
+            OrderedDict()
+        )  # least recently used first
+        self._loading: dict[tuple[str, str], asyncio.Task[Loaded]] = {}
         self._loader = ThreadPoolExecutor(1, "loader")
         self._engines: Engines | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._refused = ""  # the active version that could not be loaded
+        self._refused = ("", "")  # the active version that could not be loaded
         self.draining = False
         self.turns = 0  # requests under way
+        self.clock = Clock()
         metrics.collect(self._families)
 
     def start(self) -> None:
         """Start the engines, and begin to load the active version."""
-        self._engines = Engines(len(self.devices), self.queue, self.metrics)
+        processes = encoder_processes(self._settings, self.devices)
+        self._engines = Engines(len(self.devices), self.queue, self.metrics, processes)
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     def drain(self) -> None:
@@ -106,14 +112,20 @@ class EnginePool:
             return found[0]
         raise NotFound(f"No version here has the weights that the file names ({digest[:12]}…).")
 
+    def now(self, version: Version) -> Loaded | None:
+        """The version, if it is in memory."""
+        key = _key(version)
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            self._loaded.move_to_end(key)
+        return loaded
+
     async def ensure(self, version: Version) -> Loaded:
         """The version in memory, loaded now if it is not.
 
         Raises DeadlineExceeded when that takes too long, and what loading raises.
         """
-        loaded = self._loaded.get(_key(version))
-        if loaded is not None:
-            self._loaded.move_to_end(_key(version))
+        if (loaded := self.now(version)) is not None:
             return loaded
         deadline = self._settings.deadline_seconds
         try:
@@ -170,12 +182,15 @@ class EnginePool:
                 self._loader, load, version, self.devices, self._load_backend
             )
             self._loaded[key] = loaded
+            # What is here now stays: a full collection would stop all requests for a while.
+            gc.collect()
+            gc.freeze()
             logger.info("loaded %s in %.2f s", version.reference, time.monotonic() - began)
         self._loaded.move_to_end(key)
         self._evict(keep=key)
         return self._loaded[key]
 
-    def _evict(self, keep: str) -> None:
+    def _evict(self, keep: tuple[str, str]) -> None:
         """Let go of the least recently used versions beyond the memory that they may take.
 
         What is being sampled stays in memory until its requests have ended.
@@ -190,7 +205,7 @@ class EnginePool:
     def _serve(self, loaded: Loaded) -> None:
         self.default = loaded
         self.problem = None
-        self._refused = ""
+        self._refused = ("", "")
 
     async def _watch(self) -> None:
         """Follow the choice of the active version, whoever makes it."""
@@ -239,5 +254,5 @@ class EnginePool:
         )
 
 
-def _key(version: Version) -> str:
-    return f"{version.reference} {version.digest}"
+def _key(version: Version) -> tuple[str, str]:
+    return version.reference, version.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ class Sampler:
         backend.warm()
         self.version = version
         self.backend = backend
+        self.seconds = _seconds(version, backend)
         self.proof, self.checked = prove(backend, version.latent_dim, len(version.labels))
         self._frequencies = version.label_frequencies
         self.digest = engine_digest(backend, self.proof.sizes[0])
@@ -67,6 +69,17 @@ class Sampler:
                 label_part = np.pad(label_part, (0, missing))
             parts.append(self.backend.levels(z_part, label_part)[: stop - start])
         return np.concatenate(parts)
+
+
+def _seconds(version: Version, backend: Backend) -> float:
+    """What one image alone takes: the median of a few, after a first that warms."""
+    z, label = latents([0], version.latent_dim), np.zeros(1, np.int64)
+    took = []
+    for _ in range(4):
+        began = time.perf_counter()
+        backend.levels(z, label)
+        took.append(time.perf_counter() - began)
+    return sorted(took[1:])[1]
 
 
 def engine_digest(backend: Backend, smallest: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from app.formats.encoding import Form
@@ -13,9 +13,6 @@ from library.errors import SynthoraxError
 
 if TYPE_CHECKING:
     from app.engine.loaded import Loaded
-
-
-_SLOW_SECONDS = 0.01  # quick answers are spared the cost of watching their connection
 
 
 class DeadlineExceeded(SynthoraxError):
@@ -47,12 +44,8 @@ class Ticket:
         form: Form,
         window: int,
         deadline: float,
-        slow: Callable[[], None],
     ) -> None:
-        """`slow` is called once when an answer takes a while: time to look for a client's leaving.
-
-        `window`: images that may be made ahead of the reader.
-        """
+        """`window`: images that may be made ahead of the reader."""
         self.loaded = loaded
         self.samples = samples
         self.total = len(samples)
@@ -75,8 +68,7 @@ class Ticket:
         self._error: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._slow = slow
-        self._timer = self._loop.call_later(_SLOW_SECONDS, self._is_slow)
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def room(self) -> int:
@@ -121,17 +113,18 @@ class Ticket:
         """The reader was the slow one."""
         self.expires = time.monotonic() + self._deadline
 
+    def start_clock(self) -> None:
+        """From now on the deadline is watched while the request waits."""
+        self._timer = self._loop.call_later(max(self.expires - time.monotonic(), 0), self._late)
+
     def close(self) -> None:
         """Stop the clock."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _is_slow(self) -> None:
-        self._timer = self._loop.call_later(self._deadline - _SLOW_SECONDS, self._late)
-        self._slow()
 
     def _late(self) -> None:
         """The deadline of the clock: pushed on while images come, and while the reader is slow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive
@@ -26,6 +26,8 @@ class Turn:
         self._deadline = deadline
         self._ticket: Ticket | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._receive: Receive | None = None
+        self.closed = False
 
     def begin(
         self,
@@ -36,30 +38,29 @@ class Turn:
         receive: Receive | None = None,
     ) -> None:
         """Queue the request; `receive` tells when its client leaves."""
-
-        def slow() -> None:
-            if receive is not None:
-                self._watch = asyncio.get_running_loop().create_task(self._until_gone(receive))
-
-        self._ticket = Ticket(loaded, samples, truncation, form, self._room, self._deadline, slow)
+        self._receive = receive
+        self._ticket = Ticket(loaded, samples, truncation, form, self._room, self._deadline)
         self._queue.put(self._ticket)
+        self._pool.clock.watch(self)
 
-    async def next(self) -> tuple[int, bytes] | None:
+    def next(self) -> Awaitable[tuple[int, bytes] | None]:
         """The next images, and what they are in the answer; None after the last.
 
         Raises DeadlineExceeded, Disconnected, or what the engine met.
         """
-        ticket = self._ticket
-        assert ticket is not None
-        if ticket.parked:
-            self._queue.resume(ticket)
-        made = await ticket.next()
-        if made is not None and ticket.consumed == made[0]:
-            self._pool.metrics.waited(time.monotonic() - ticket.started)
-        return made
+        assert self._ticket is not None
+        if self._ticket.parked:
+            self._queue.resume(self._ticket)
+        return self._ticket.next()
+
+    @property
+    def all_taken(self) -> bool:
+        assert self._ticket is not None
+        return self._ticket.consumed == self._ticket.total
 
     def close(self, error: BaseException | None = None) -> None:
         """Let go of what is not made."""
+        self.closed = True
         self._pool.turns -= 1
         if self._watch is not None:
             self._watch.cancel()
@@ -69,11 +70,18 @@ class Turn:
             self._ticket.close()
             self._queue.drop(self._ticket, _reason(error))
 
-    async def _until_gone(self, receive: Receive) -> None:
+    def slow(self) -> None:
+        """Quick answers are spared this: watch the deadline, and the connection."""
+        assert self._ticket is not None
+        self._ticket.start_clock()
+        if self._receive is not None:
+            watching = self._until_gone(self._receive, self._ticket)
+            self._watch = asyncio.get_running_loop().create_task(watching)
+
+    async def _until_gone(self, receive: Receive, ticket: Ticket) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        assert self._ticket is not None
-        self._ticket.fail(Disconnected())
+        ticket.fail(Disconnected())
 
 
 def _reason(error: BaseException | None) -> str:

@@ -13,7 +13,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator
 
-from app.formats.encoding import Encoded, Encoder
+from app.formats.encoding import Encoded, FileFormat
 from app.formats.png import crc32
 from app.formats.zipping import Entry, ZipWriter, local_header
 from library.identity import Identity, Origin
@@ -31,19 +31,12 @@ class ZipForm:
     media_type = "application/zip"
 
     def __init__(
-        self,
-        origin: Origin,
-        encode: Encoder,
-        suffix: str,
-        light: bool,
-        card: bytes | None,
-        repeats: bool,
+        self, origin: Origin, file_format: FileFormat, card: bytes | None, repeats: bool
     ) -> None:
         """`repeats`: the same sample may be asked for twice, so that names carry its index."""
-        self.encode = encode
-        self.light = light
+        self.format = file_format
         self._origin = origin
-        self._suffix = suffix
+        self._suffix = file_format.suffix
         self._card = card
         self._repeats = repeats
         self._zip = ZipWriter()

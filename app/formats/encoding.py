@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -22,22 +24,50 @@ class Encoded:
     start: int  # index of the first in the request
     identities: Sequence[Identity]
     levels: NDArray[np.uint8]  # (n, h, w)
-    files: Sequence[bytes]  # by the form's encoder
+    files: Sequence[bytes]  # in the form's format; empty without one
 
 
 class Form(Protocol):
     """The form of one answer.  Parts come in order."""
 
-    light: bool  # encoding an image takes tens of microseconds at 64 x 64, not more
-
     @property
-    def encode(self) -> Encoder: ...
+    def format(self) -> FileFormat | None:
+        """Of the files in it; None: it holds pixels as they are."""
+        ...
 
     def chunk(self, part: Encoded) -> bytes:
         """What these images are in the answer's body."""
         ...
 
 
-def unencoded(levels: NDArray[np.uint8], identities: Sequence[Identity]) -> Sequence[bytes]:
-    """For forms that hold pixels as they are."""
-    return [b""] * len(levels) if len(identities) == len(levels) else []
+@dataclass(frozen=True)
+class FileFormat:
+    """A format of one image."""
+
+    name: str
+    media_type: str
+    suffix: str
+    module: str
+    function: str
+    light: bool  # encoding an image takes tens of microseconds at 64 x 64, not more
+
+    def encoder(self) -> Encoder:
+        """The encoder; its module is imported when it is first used (pydicom takes a while)."""
+        return _encoder(self.module, self.function)
+
+
+FILE_FORMATS = {
+    file_format.name: file_format
+    for file_format in (
+        FileFormat("png", "image/png", "png", "app.formats.png", "encode", True),
+        FileFormat("jpeg", "image/jpeg", "jpg", "app.formats.pillow", "encode_jpeg", False),
+        FileFormat("webp", "image/webp", "webp", "app.formats.pillow", "encode_webp", False),
+        FileFormat("dicom", "application/dicom", "dcm", "app.formats.dicom", "encode", True),
+    )
+}
+
+
+@cache
+def _encoder(module: str, function: str) -> Encoder:
+    encoder: Encoder = getattr(import_module(module), function)
+    return encoder

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib import format as npy
 
-from app.formats.encoding import Encoded, unencoded
+from app.formats.encoding import Encoded
 from app.formats.png import crc32
 from app.formats.zipping import ZipWriter, descriptor, streamed_entry, streamed_header
 from library.identity import Identity, Origin
@@ -22,8 +22,7 @@ class NpyForm:
     """One array (n, r, r) uint8."""
 
     media_type = "application/x-npy"
-    encode = staticmethod(unencoded)
-    light = True
+    format = None
 
     def __init__(self, count: int, resolution: int) -> None:
         self._shape = (count, resolution, resolution)
@@ -45,8 +44,7 @@ class NpzForm:
     """`images` (n, r, r) uint8, `seeds` (n,) uint64, `labels` (n,) text, `provenance` (JSON)."""
 
     media_type = "application/x-npz"
-    encode = staticmethod(unencoded)
-    light = True
+    format = None
 
     def __init__(self, origin: Origin, count: int, resolution: int) -> None:
         self._origin = origin

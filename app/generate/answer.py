@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import quote
 
-from app.generate.forms import FILE_FORMATS, AnswerForm, Asked, FileForm, FormKind
+from app.formats.encoding import FILE_FORMATS
+from app.generate.forms import AnswerForm, Asked, FileForm, FormKind
 from library.identity import Identity, Origin
 
 Headers = list[tuple[bytes, bytes]]
@@ -21,12 +22,16 @@ _OF_ONE_FILE = ("image/", "application/dicom")
 
 def headers_of(kind: FormKind, asked: Asked, form: AnswerForm) -> Headers:
     """What precedes an answer of POST /generate.  Of one file: once it is made."""
-    headers = list(_shared(kind.media_type, asked.origin, asked.loaded.version.private))
-    if isinstance(form, FileForm):
-        assert form.identity is not None
-        headers += file_headers(form.identity, _SUFFIXES[kind.media_type])
-        if kind.media_type == "image/png":
-            headers.append((b"content-location", address(form.identity).encode()))
+    private = asked.loaded.version.private
+    if not isinstance(form, FileForm):
+        return list(_shared(kind.media_type, asked.origin, private))
+    assert form.identity is not None
+    headers = [
+        *_shared(kind.media_type, asked.origin, private),
+        *file_headers(form.identity, _SUFFIXES[kind.media_type]),
+    ]
+    if kind.media_type == "image/png":
+        headers.append((b"content-location", address(form.identity).encode()))
     return headers
 
 
@@ -40,19 +45,31 @@ def _shared(media_type: str, origin: Origin, private: bool) -> tuple[tuple[bytes
     ]
     suffix = _SUFFIXES.get(media_type)
     if suffix is not None and not media_type.startswith(_OF_ONE_FILE):
-        headers.append(_disposition("attachment", f"{_stem(origin)}.{suffix}"))
+        name = f"{_stem(origin.model)}.{suffix}"
+        headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
     return tuple(headers)
 
 
 def file_headers(identity: Identity, suffix: str) -> Headers:
     """Of one image."""
-    stem = f"{_stem(identity.origin)}-{identity.seed}"
+    origin, label, seed = identity
+    name = f'inline; filename="{_stem(origin.model)}-{seed}.{suffix}"'
     return [
         (b"etag", etag(identity, suffix).encode()),
-        (b"synthorax-seed", b"%d" % identity.seed),
-        (b"synthorax-label", quote(identity.label or "").encode()),
-        _disposition("inline", f"{stem}.{suffix}"),
+        (b"synthorax-seed", b"%d" % seed),
+        (b"synthorax-label", _quoted(label).encode()),
+        (b"content-disposition", name.encode()),
     ]
+
+
+@lru_cache(maxsize=256)
+def _quoted(label: str | None) -> str:
+    return quote(label or "", safe="", errors="surrogateescape")
+
+
+@lru_cache(maxsize=256)
+def _stem(model: str) -> str:
+    return model.replace("@", "-")
 
 
 def etag(identity: Identity, suffix: str = "png") -> str:
@@ -62,11 +79,10 @@ def etag(identity: Identity, suffix: str = "png") -> str:
 
 def address(identity: Identity) -> str:
     """Where this sample stands."""
-    label = NULL_LABEL if identity.label is None else quote(identity.label, safe="")
-    origin = identity.origin
+    origin, label, seed = identity
     return (
-        f"/models/{origin.model}/samples/{label}/{identity.seed}.png"
-        f"?truncation={origin.truncation}&engine={origin.engine_digest}"
+        f"/models/{origin.model}/samples/{NULL_LABEL if label is None else _quoted(label)}/{seed}"
+        f".png?truncation={origin.truncation}&engine={origin.engine_digest}"
     )
 
 
@@ -75,11 +91,3 @@ def cache_control(private: bool, immutable: bool = False) -> bytes:
     if private:
         return b"private, no-store"
     return b"public, max-age=31536000, immutable" if immutable else b"no-cache"
-
-
-def _stem(origin: Origin) -> str:
-    return origin.model.replace("@", "-")
-
-
-def _disposition(kind: str, name: str) -> tuple[bytes, bytes]:
-    return b"content-disposition", f'{kind}; filename="{name}"'.encode()

@@ -64,7 +64,7 @@ class GenerateEndpoint:
         samples = samples_of(request, version)
         turn = pool.turn(version, count, kind.streamed)
         try:
-            loaded = await pool.ensure(version)
+            loaded = pool.now(version) or await pool.ensure(version)
             origin = loaded.origin(request.truncation)
             repeats = request.items is not None
             asked = Asked(loaded, origin, count, repeats, request.format or "png")
@@ -85,7 +85,9 @@ async def _whole(
     turn: Turn, head: bytes, form: AnswerForm, kind: FormKind, asked: Asked, send: Send
 ) -> None:
     parts = [head]
-    while (made := await turn.next()) is not None:
+    while not turn.all_taken:
+        made = await turn.next()
+        assert made is not None
         parts.append(made[1])
     parts.extend(form.tail())
     body = b"".join(parts)

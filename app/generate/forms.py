@@ -8,13 +8,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Protocol
 
 from app.engine.loaded import Loaded
-from app.formats import png
 from app.formats.archive import ZipForm
-from app.formats.encoding import Encoded, Encoder, Form
+from app.formats.encoding import FILE_FORMATS, Encoded, FileFormat, Form
 from app.formats.npy import NpyForm, NpzForm
 from library.errors import InvalidValue
 from library.identity import Identity, Origin
@@ -51,44 +49,10 @@ class FormKind:
     holds_files: bool = False  # in a format of the caller's choice
 
 
-@dataclass(frozen=True)
-class FileFormat:
-    """A format of one image."""
-
-    name: str
-    media_type: str
-    suffix: str
-    module: str
-    function: str
-    light: bool
-
-    def encoder(self) -> Encoder:
-        """The encoder; its module is imported when it is first used (pydicom takes a while)."""
-        return _encoder(self.module, self.function)
-
-
-FILE_FORMATS = {
-    file_format.name: file_format
-    for file_format in (
-        FileFormat("png", "image/png", "png", "app.formats.png", "encode", True),
-        FileFormat("jpeg", "image/jpeg", "jpg", "app.formats.pillow", "encode_jpeg", False),
-        FileFormat("webp", "image/webp", "webp", "app.formats.pillow", "encode_webp", False),
-        FileFormat("dicom", "application/dicom", "dcm", "app.formats.dicom", "encode", True),
-    )
-}
-
-
-@cache
-def _encoder(module: str, function: str) -> Encoder:
-    encoder: Encoder = getattr(import_module(module), function)
-    return encoder
-
-
 class JsonForm:
     """The answer as JSON, PNGs in base64.  Written by hand: base64 needs no escaping."""
 
-    encode = staticmethod(png.encode)
-    light = True
+    format = FILE_FORMATS["png"]
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -133,8 +97,7 @@ class FileForm:
     """One image as a file."""
 
     def __init__(self, file_format: FileFormat) -> None:
-        self.encode = file_format.encoder()
-        self.light = file_format.light
+        self.format = file_format
         self.identity: Identity | None = None  # once it is made
 
     def head(self) -> bytes:
@@ -152,14 +115,7 @@ def _zip(asked: Asked) -> AnswerForm:
     file_format = FILE_FORMATS[asked.file_format]
     card = asked.loaded.version.path / "CARD.md"
     content = card.read_bytes() if card.is_file() else None
-    return ZipForm(
-        asked.origin,
-        file_format.encoder(),
-        file_format.suffix,
-        file_format.light,
-        content,
-        asked.repeats,
-    )
+    return ZipForm(asked.origin, file_format, content, asked.repeats)
 
 
 def _npy(asked: Asked) -> AnswerForm:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from app.dependencies import Metering, Pool
 from app.errors import EngineDiffers
+from app.formats.encoding import FILE_FORMATS
 from app.generate.answer import NULL_LABEL, cache_control, etag, file_headers
 from app.generate.endpoint import PATH
-from app.generate.forms import FILE_FORMATS, KINDS, FileForm
+from app.generate.forms import KINDS, FileForm
 from app.generate.samples import SeedRange
 from app.generate.schemas import Generated, GenerateRequest
 from library.identity import Identity

@@ -15,16 +15,27 @@ class Catalog(ModelLibrary):
     """Answers from memory while no folder's or choice's modification time has changed."""
 
     _listed: list[Version | Broken] | None = None
+    _resolved: dict[str, Version]
     _signature: tuple[object, ...] = ()
     _looked = 0.0
 
     def find(self, reference: str | None) -> Version:
+        self.versions()
+        found = self._resolved.get(reference) if reference is not None else None
+        if found is not None:
+            return found
         try:
-            return super().find(reference)
+            found = super().find(reference)
         except NotFound:
-            # It may be that young.
-            self._looked = 0.0
-            return super().find(reference)
+            self.refresh()  # it may be that young
+            found = super().find(reference)
+        if reference is not None:
+            self._resolved[reference] = found
+        return found
+
+    def refresh(self) -> None:
+        """Look at the disk before the next answer."""
+        self._looked = 0.0
 
     def versions(self) -> list[Version | Broken]:
         now = time.monotonic()
@@ -32,13 +43,14 @@ class Catalog(ModelLibrary):
             signature = self._look()
             if self._listed is None or signature != self._signature:
                 self._listed = super().versions()
+                self._resolved = {}
                 self._signature = signature
             self._looked = now
         return self._listed
 
     def activate(self, reference: str) -> Version:
         version = super().activate(reference)
-        self._looked = 0.0
+        self.refresh()
         return version
 
     def _look(self) -> tuple[object, ...]:

@@ -19,6 +19,7 @@ VersionNumber = Annotated[int, Path(ge=1)]
 @router.get("")
 def list_models(library: Library) -> dict[str, Any]:
     """Every version, also those that cannot be used, with the reason."""
+    library.refresh()
     try:
         active = library.find(None).reference
     except NotFound:

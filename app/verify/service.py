@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.engine.loaded import Loaded
 from app.engine.pool import EnginePool
-from app.formats.encoding import Encoded, unencoded
+from app.formats.encoding import Encoded
 from app.generate.samples import SeedRange
 from app.generate.schemas import Item
 from app.verify.reading import Picture, read
@@ -49,8 +49,7 @@ class Claim:
 class _Pixels:
     """The form of one sample that is only looked at."""
 
-    encode = staticmethod(unencoded)
-    light = True
+    format = None
 
     def __init__(self) -> None:
         self.levels: NDArray[np.uint8]

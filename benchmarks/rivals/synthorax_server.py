@@ -56,6 +56,8 @@ def main() -> int:
             cpu_threads=asked.threads,
             allowed_hosts=tuple(LOOPBACK),
             device="cpu",
+            # A model that costs nothing is as one on a card, which has these by default.
+            encoder_processes=1 if asked.null else 0,
         )
         library = ModelLibrary(settings.models)
         library.activate(asked.reference)
