@@ -62,6 +62,7 @@ def run(app: FastAPI, settings: Settings) -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
         access_log=False,
+        ws="none",
         proxy_headers=False,  # nothing here asks who the client is
         log_level="warning",
     )

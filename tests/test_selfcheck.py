@@ -31,7 +31,7 @@ def version_of(labels: list[str]) -> Version:
         "resolution": 2,
         "architecture": {"latent_dim": 5},
         "labels": labels,
-        "label_frequencies": [1 / len(labels)] * len(labels),
+        "label_frequencies": [1 / len(LABELS)] * len(labels),
         "files": {},
     }
     return Version("fake", 1, Path("nowhere"), card)

@@ -49,9 +49,8 @@ class EnginePool:
         self._catalog = catalog
         self.metrics = metrics
         self._load_backend = load_backend or backend_loader(settings)
-        self._loaded: OrderedDict[tuple[str, str], Loaded] = (
-            OrderedDict()
-        )  # least recently used first
+        # The least recently used first.
+        self._loaded: OrderedDict[tuple[str, str], Loaded] = OrderedDict()
         self._loading: dict[tuple[str, str], asyncio.Task[Loaded]] = {}
         self._loader = ThreadPoolExecutor(1, "loader")
         self._engines: Engines | None = None

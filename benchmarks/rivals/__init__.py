@@ -24,8 +24,8 @@ from typing import IO, Literal
 
 import httpx
 
-Kind = Literal["mosec", "litserve", "litserve_repaired", "naive"]
-KINDS: tuple[Kind, ...] = ("mosec", "litserve", "litserve_repaired", "naive")
+Kind = Literal["synthorax", "mosec", "litserve", "litserve_repaired", "naive"]
+KINDS: tuple[Kind, ...] = ("synthorax", "mosec", "litserve", "litserve_repaired", "naive")
 HOST = "127.0.0.1"
 PATH = "/generate"
 REFERENCE = "chest-xray-dcgan@1"

@@ -25,8 +25,8 @@ from synthorax.local import valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60  # for the API to answer; a slow disk may take long to import its packages
-# Seconds to end after SIGTERM: the API drains first, the worker waits for a checkpoint.
-STOP_SECONDS = {"api": 10.0, "worker": 75.0, "valkey": 15.0}
+# Seconds to end after SIGTERM, for the API beside its drain; the worker waits for a checkpoint.
+API_SECONDS, WORKER_SECONDS, VALKEY_SECONDS = 10.0, 75.0, 15.0
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Child:
     name: str
     command: list[str]
     environment: Mapping[str, str]
+    stop_seconds: float
     pass_fds: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
@@ -57,7 +58,7 @@ class Child:
             return
         self.process.terminate()
         try:
-            self.process.wait(STOP_SECONDS[self.name])
+            self.process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
             say(f"{self.name} did not end in time and is killed")
             self.process.kill()
@@ -108,10 +109,12 @@ def _children(settings: Settings, sockets: Path) -> list[Child]:
     else:
         folder, path = settings.data_dir / "redis", sockets / "valkey.sock"
         handle = valkey.lock(folder)
-        children.append(Child("valkey", valkey.command(folder, path), {}, (handle,)))
+        command = valkey.command(folder, path)
+        children.append(Child("valkey", command, {}, VALKEY_SECONDS, (handle,)))
         environment["SYNTHORAX_REDIS_URL"] = f"unix://{path}"
-    children.append(Child("worker", [sys.executable, "-m", "worker"], environment))
-    children.append(Child("api", [sys.executable, "-m", "app"], environment))
+    worker, api = ([sys.executable, "-m", name] for name in ("worker", "app"))
+    children.append(Child("worker", worker, environment, WORKER_SECONDS))
+    children.append(Child("api", api, environment, settings.drain_seconds + API_SECONDS))
     return children
 
 
