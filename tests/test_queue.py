@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app.engine.engine import Engines
 from app.engine.loaded import Loaded
 from app.engine.queue import FairQueue, Part
 from app.engine.sampler import Sampler
 from app.engine.ticket import DeadlineExceeded, Ticket
+from app.formats.encoding import Encoded, FileFormat, Form
 from app.formats.npy import NpyForm
 from app.generate.samples import SeedRange
+from app.metrics import Metrics
 from library.errors import Busy, Unavailable
+from library.identity import Identity
 from library.versions import Version
 
 FORM = NpyForm(1, 2)
@@ -34,9 +39,9 @@ class Constant:
 
     name, precision = "fake", "float32"
 
-    def __init__(self, *sizes: int) -> None:
+    def __init__(self, sizes: tuple[int, ...]) -> None:
         self.software: dict[str, Any] = {"device": "none"}
-        self.sizes: tuple[int, ...] = sizes
+        self.sizes = sizes
 
     def warm(self) -> None: ...
 
@@ -60,12 +65,15 @@ def loaded(number: int) -> Loaded:
         "files": {},
     }
     version = Version("fake", number + 1, Path("nowhere"), card)
-    return Loaded(version, (Sampler(version, Constant(*((1, 4), (1, 6), (1,))[number])),), 0)
+    sizes = ((1, 4), (1, 6), (1,))[number]
+    return Loaded(version, tuple(Sampler(version, Constant(sizes)) for _ in range(ENGINES)), 0)
 
 
-def ticket_of(total: int, window: int = 0, version: int = 0, deadline: float = 1e6) -> Ticket:
+def ticket_of(
+    total: int, window: int = 0, version: int = 0, deadline: float = 1e6, form: Form = FORM
+) -> Ticket:
     samples = SeedRange(0, total, None)
-    return Ticket(loaded(version), samples, 1.0, FORM, window or total, deadline)
+    return Ticket(loaded(version), samples, 1.0, form, window or total, deadline)
 
 
 def queued(queue: FairQueue, *totals: int) -> list[Ticket]:
@@ -410,3 +418,64 @@ async def test_the_engines_are_told_of_what_comes() -> None:
     queue.changed = lambda: told.append(queue.requests)
     queued(queue, 3, 3)
     assert told == [1, 2]
+
+
+# With real engines
+
+entered = {name: threading.Event() for name in ("first", "second")}
+may_go_on = {name: threading.Event() for name in ("first", "second")}
+
+
+def first(levels: NDArray[np.uint8], _: Sequence[Identity]) -> list[bytes]:
+    """An encoder that takes as long as a test wants."""
+    entered["first"].set()
+    may_go_on["first"].wait()
+    return [b""] * len(levels)
+
+
+def second(levels: NDArray[np.uint8], _: Sequence[Identity]) -> list[bytes]:
+    entered["second"].set()
+    may_go_on["second"].wait()
+    return [b""] * len(levels)
+
+
+class Starts:
+    """The form whose parts are the indices of their first images."""
+
+    def __init__(self, encoder: str = "") -> None:
+        slow = FileFormat(encoder, "image/x", "x", __name__, encoder, light=False)
+        self.format = slow if encoder else None
+
+    def chunk(self, part: Encoded) -> bytes:
+        return b"%d" % part.start
+
+
+@with_a_loop
+async def test_parts_come_in_order_while_two_engines_encode() -> None:
+    """Both engines encode for others; the one that took a part first is ready last."""
+    queue = FairQueue(100)
+    made = Engines(ENGINES, queue, Metrics(), 0)
+
+    def put(total: int, version: int, encoder: str = "") -> Ticket:
+        ticket = ticket_of(total, version=version, form=Starts(encoder))
+        queue.reserve(total)
+        queue.put(ticket)
+        return ticket
+
+    try:
+        others = {"first": put(1, 0, "first"), "second": put(1, 1, "second")}
+        for event in entered.values():
+            await asyncio.to_thread(event.wait)
+        ticket = put(4, 2)
+        for name in ("second", "first"):
+            await asyncio.sleep(0.05)  # the engines take what they can
+            may_go_on[name].set()
+            assert await others[name].next() == (1, b"0")
+        parts = []
+        while (part := await ticket.next()) is not None:
+            parts.append(part)
+        assert parts == [(1, b"%d" % i) for i in range(4)]
+    finally:
+        for event in may_go_on.values():
+            event.set()
+        await made.stop()

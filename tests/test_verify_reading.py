@@ -51,9 +51,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def png_of(*chunks: tuple[bytes, bytes], side: tuple[int, int] = (4, 4)) -> bytes:
-    """A PNG of 4 x 4 zeros with chunks of one's choice before its pixels."""
-    header = struct.pack(">IIBBBBB", *side, 8, 0, 0, 0, 0)
+def png_of(*chunks: tuple[bytes, bytes], side: tuple[int, int] = (4, 4), colours: int = 0) -> bytes:
+    """A PNG of 4 x 4 zeros with chunks of one's choice before its pixels; colours 3: a palette."""
+    header = struct.pack(">IIBBBBB", *side, 8, colours, 0, 0, 0)
     pixels = zlib.compress(bytes(4 * 5))
     whole = [(b"IHDR", header), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in whole)
@@ -143,6 +143,30 @@ def test_a_picture_without_our_text_has_no_facts(
 def test_a_grey_png_of_others_is_read_as_it_is() -> None:
     levels = noise(30, 40)
     assert np.array_equal(read(saved(Image.fromarray(levels), "PNG")).levels, levels)
+
+
+def test_a_jpeg_of_several_pictures_is_lossy_too() -> None:
+    """Cameras and telephones write them; Pillow calls the format MPO."""
+    images = [Image.new("L", (8, 8), grey) for grey in (100, 200)]
+    picture = outcome(saved(images[0], "MPO", save_all=True, append_images=images[1:]))
+    assert picture is None or picture.lossy
+
+
+@forgiving
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [(b"tRNS", b"\0")],
+        [(b"tRNS", b"\0\1")],
+        [(b"PLTE", b"")],
+        [(b"PLTE", bytes(3)), (b"tRNS", bytes(1))],
+        [(b"PLTE", bytes(3)), (b"tRNS", bytes(4))],
+        [(b"PLTE", bytes(900)), (b"tRNS", bytes(300))],
+    ],
+)
+def test_a_strange_palette_is_read_or_refused(chunks: list[tuple[bytes, bytes]]) -> None:
+    outcome(png_of(*chunks, colours=3))
 
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "ICO", "PPM", "JPEG2000"])
@@ -275,11 +299,12 @@ contents = st.binary(max_size=40) | st.sampled_from(
 @given(
     chunks=st.lists(st.tuples(st.sampled_from(KINDS), contents), max_size=4),
     side=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    colours=st.sampled_from([0, 2, 3, 4, 6]),
 )
 def test_any_chunks_with_right_checksums_are_read_or_refused(
-    chunks: list[tuple[bytes, bytes]], side: tuple[int, int]
+    chunks: list[tuple[bytes, bytes]], side: tuple[int, int], colours: int
 ) -> None:
-    outcome(png_of(*chunks, side=side))
+    outcome(png_of(*chunks, side=side, colours=colours))
 
 
 @forgiving
