@@ -63,7 +63,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         limit = BODY_MAX_OF.get(scope["path"], BODY_MAX)
-        error = self._refusal(scope, limit)
+        error = self.refusal(scope, limit)
         if error is not None:
             await problem_response(error.as_problem())(scope, receive, send)
             return
@@ -74,7 +74,7 @@ class Guard:
             message = await receive()
             size += len(message.get("body", b""))
             if size > limit:  # sent in chunks, without a length that could be refused above
-                raise _too_large(f"The body is larger than {limit} bytes.", limit)
+                raise too_large(f"The body is larger than {limit} bytes.", limit)
             return message
 
         async def with_headers(message: Message) -> None:
@@ -84,7 +84,8 @@ class Guard:
 
         await self.app(scope, bounded, with_headers)
 
-    def _refusal(self, scope: Scope, limit: int) -> SynthoraxError | None:
+    def refusal(self, scope: Scope, limit: int = BODY_MAX) -> SynthoraxError | None:
+        """Why a request is not let in; None where it is."""
         # One pass over the raw headers: this is paid by every request.
         given = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
         host_header = given.get(b"host", b"")
@@ -122,7 +123,7 @@ class Guard:
                     remedy=f"Send it with Content-Type: {kinds}.",
                 )
         if length.isdecimal() and int(length) > limit:
-            return _too_large(f"The body has {length} bytes.", limit)
+            return too_large(f"The body has {length} bytes.", limit)
         return None
 
 
@@ -133,7 +134,7 @@ def _netloc(origin: bytes) -> bytes:
         return b""
 
 
-def _too_large(detail: str, limit: int) -> TooLarge:
+def too_large(detail: str, limit: int) -> TooLarge:
     return TooLarge(detail, field="body", remedy=f"Send at most {limit} bytes.")
 
 

@@ -112,5 +112,5 @@ def create_app(
         return FileResponse(WEB / "index.html")
 
     app.add_middleware(Guard, settings=settings)
-    app.lean = Guard(GenerateEndpoint(pool, metrics), settings)
+    app.lean = GenerateEndpoint(pool, metrics, Guard(app, settings))
     return app

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.dependencies import State
+from app.one_write import OneWriteProtocol
 from library.settings import Settings
 
 GRACE_SECONDS = 3  # for answers that are left after the drain, before they are cut
@@ -59,6 +60,7 @@ def run(app: FastAPI, settings: Settings) -> int:
         app,
         host=settings.host,
         port=settings.port,
+        http=OneWriteProtocol,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
         access_log=False,

@@ -73,7 +73,8 @@ def ticket_of(
     total: int, window: int = 0, version: int = 0, deadline: float = 1e6, form: Form = FORM
 ) -> Ticket:
     samples = SeedRange(0, total, None)
-    return Ticket(loaded(version), samples, 1.0, form, window or total, deadline)
+    loop = asyncio.get_running_loop()
+    return Ticket(loaded(version), samples, 1.0, form, window or total, deadline, loop)
 
 
 def queued(queue: FairQueue, *totals: int) -> list[Ticket]:
@@ -478,4 +479,20 @@ async def test_parts_come_in_order_while_two_engines_encode() -> None:
     finally:
         for event in may_go_on.values():
             event.set()
+        await made.stop()
+
+
+@with_a_loop
+async def test_a_quick_engine_leaves_the_event_loop_its_turn() -> None:
+    """A request that comes while a large one is made is not kept out until that has ended."""
+    queue = FairQueue(10**6)
+    made = Engines(1, queue, Metrics(), 0)
+    try:
+        (large,) = queued(queue, 4000)
+        assert await large.next() is not None
+        (small,) = queued(queue, 1)
+        assert await small.next() is not None
+        assert large.taken < large.total
+        queue.drop(large, "cancelled")
+    finally:
         await made.stop()

@@ -19,7 +19,8 @@ class Slow(Protocol):
 class Clock:
     """Calls `slow` of each request that is still open after SLOW_SECONDS to twice that."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._young: list[Slow] = []
         self._old: list[Slow] = []
         self._ticking = False
@@ -28,7 +29,7 @@ class Clock:
         self._young.append(request)
         if not self._ticking:
             self._ticking = True
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._tick)
+            self.loop.call_later(SLOW_SECONDS, self._tick)
 
     def _tick(self) -> None:
         """Two generations, so that nothing is looked at that is younger than a tick."""
@@ -38,4 +39,4 @@ class Clock:
                 request.slow()
         self._ticking = bool(self._old)
         if self._ticking:
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._tick)
+            self.loop.call_later(SLOW_SECONDS, self._tick)

@@ -118,36 +118,45 @@ class Engines:
 
     def _feed(self) -> None:
         self._called = False
-        while True:
-            engine = min(self._engines, key=lambda each: len(each.given))
-            if len(engine.given) >= self._depth:
+        while (given := self._next()) is not None:
+            if self._begin(*given):
+                # Sampled here; before the next one the event loop has its turn.
+                self._call()
                 return
-            if not (parts := self._queue.take(engine.index)):
-                return
-            batch = Batch(parts)
-            engine.given.append(batch)
-            try:
-                batch.prepare()
-                in_a_process = self._in_a_process(batch)
-                idle = engine.put == engine.sampled
-                quick = batch.expected_seconds <= _AT_ONCE_SECONDS
-                if not (idle and quick and (batch.light or in_a_process)):
-                    engine.put += 1
-                    engine.work.put(batch)
-                    continue
-                batch.sample(engine.index)
-                if in_a_process:
-                    self.sampled(engine, batch)
-                    continue
-            except Exception as error:
-                logger.exception("a batch failed")
-                batch.error = error
-            self._finish(engine, batch)
+
+    def _next(self) -> tuple[Engine, Batch] | None:
+        """The next batch, for the engine with the least to do that may have it."""
+        for engine in sorted(self._engines, key=lambda each: len(each.given)):
+            if len(engine.given) < self._depth and (parts := self._queue.take(engine.index)):
+                batch = Batch(parts)
+                engine.given.append(batch)
+                return engine, batch
+        return None
+
+    def _begin(self, engine: Engine, batch: Batch) -> bool:
+        """Give a batch to its engine; True when it was quick enough to be sampled at once."""
+        try:
+            batch.prepare()
+            in_a_process = self._in_a_process(batch)
+            idle = engine.put == engine.sampled
+            quick = batch.expected_seconds <= _AT_ONCE_SECONDS
+            if not (idle and quick and (batch.light or in_a_process)):
+                engine.put += 1
+                engine.work.put(batch)
+                return False
+            batch.sample(engine.index)
+            if in_a_process:
+                self.sampled(engine, batch)
+                return True
+        except Exception as error:
+            logger.exception("a batch failed")
+            batch.error = error
+        self._finish(engine, batch)
+        return True
 
     def _finish(self, engine: Engine, batch: Batch) -> None:
         """A batch is sampled, and encoded if that was not left to the event loop."""
         batch.made = batch.made or batch.error is not None
-        self._queue.done(batch.parts, time.monotonic() - batch.began)
         self._call()  # the engine goes on while this batch is encoded
         if not batch.made:
             try:
@@ -160,6 +169,8 @@ class Engines:
             self._deliver(engine.given.popleft())
 
     def _deliver(self, batch: Batch) -> None:
+        # Only now may another engine go on with these tickets: images come in order.
+        self._queue.done(batch.parts, time.monotonic() - batch.began)
         batch.deliver()
         if batch.error is None:
             self._metrics.batch(batch)

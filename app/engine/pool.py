@@ -58,11 +58,12 @@ class EnginePool:
         self._refused = ("", "")  # the active version that could not be loaded
         self.draining = False
         self.turns = 0  # requests under way
-        self.clock = Clock()
+        self.clock: Clock  # from `start` on
         metrics.collect(self._families)
 
     def start(self) -> None:
         """Start the engines, and begin to load the active version."""
+        self.clock = Clock(asyncio.get_running_loop())
         processes = encoder_processes(self._settings, self.devices)
         self._engines = Engines(len(self.devices), self.queue, self.metrics, processes)
         self._watcher = asyncio.get_running_loop().create_task(self._watch())

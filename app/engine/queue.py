@@ -67,7 +67,7 @@ class FairQueue:
 
     def resume(self, ticket: Ticket) -> None:
         """Queue a ticket again whose reader has taken what was made."""
-        if ticket.parked and not ticket.ended:
+        if ticket.parked and ticket.room > 0 and not ticket.ended:
             ticket.parked = False
             ticket.restart_clock()
             self.put(ticket)
@@ -134,7 +134,7 @@ class FairQueue:
 
     @property
     def requests(self) -> int:
-        return len(self._tickets)
+        return sum(not ticket.ended for ticket in self._tickets)
 
     def _keep_room(self, ticket: Ticket) -> None:
         """A ticket holds room for what can be taken of it at once."""

@@ -44,6 +44,7 @@ class Ticket:
         form: Form,
         window: int,
         deadline: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         """`window`: images that may be made ahead of the reader."""
         self.loaded = loaded
@@ -66,7 +67,7 @@ class Ticket:
         self._deadline = deadline
         self._chunks: deque[tuple[int, bytes]] = deque()
         self._error: BaseException | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 

@@ -39,7 +39,8 @@ class Turn:
     ) -> None:
         """Queue the request; `receive` tells when its client leaves."""
         self._receive = receive
-        self._ticket = Ticket(loaded, samples, truncation, form, self._room, self._deadline)
+        loop = self._pool.clock.loop  # asking asyncio for it is a system call
+        self._ticket = Ticket(loaded, samples, truncation, form, self._room, self._deadline, loop)
         self._queue.put(self._ticket)
         self._pool.clock.watch(self)
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 
@@ -19,7 +20,10 @@ from app.formats.zipping import Entry, ZipWriter, local_header
 from library.identity import Identity, Origin
 
 _PAGE = 512  # manifest lines and directory entries that are made at once
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
+_FILES = ("CARD.md", "manifest.csv", "manifest.jsonl")
+# Names that Windows keeps for devices.
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
 COLUMNS = (
     "file", "label", "seed", "truncation", "sha256", "model", "version_digest", "engine_digest"
 )  # fmt: skip
@@ -42,6 +46,7 @@ class ZipForm:
         self._zip = ZipWriter()
         self._entries: list[Entry] = []
         self._folders: dict[str | None, bytes] = {}
+        self._taken = {name.casefold() for name in _FILES}
         self._labels: list[str | None] = []
         # One row an image.
         self._seeds = array("Q")
@@ -83,7 +88,7 @@ class ZipForm:
         """Remembers which class the next image has."""
         label = identity.label
         if label not in self._folders:
-            self._folders[label] = _folder(label, set(self._folders.values()))
+            self._folders[label] = _folder(label, self._taken).encode()
             self._labels.append(label)
         index = self._labels.index(label)
         self._label_indices.append(index)
@@ -130,7 +135,7 @@ class ZipForm:
 
 def _csv_lines(rows: Iterable[dict[str, object]]) -> Iterator[bytes]:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(row)
@@ -150,12 +155,18 @@ def _paged(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(page)
 
 
-def _folder(label: str | None, taken: set[bytes]) -> bytes:
-    """A folder's name for a class, safe on every system; two classes never share one."""
-    name = _UNSAFE.sub("_", label or "samples").strip(" .") or "samples"
-    encoded = name.encode(errors="replace")
-    number = 2
-    while encoded in taken:
-        encoded = f"{name}-{number}".encode(errors="replace")
+def _folder(label: str | None, taken: set[str]) -> str:
+    """A folder's name for a class, safe on every system, and taken from now on.
+
+    Two classes never share one, also where case or composition of letters does not count.
+    """
+    text = unicodedata.normalize("NFC", label or "samples")
+    name = _UNSAFE.sub("_", text).strip(" .") or "samples"
+    if name.split(".")[0].casefold() in _DEVICES:
+        name = f"_{name}"
+    chosen, number = name, 2
+    while chosen.casefold() in taken:
+        chosen = f"{name}-{number}"
         number += 1
-    return encoded
+    taken.add(chosen.casefold())
+    return chosen

@@ -17,6 +17,8 @@ import numpy as np
 from app.formats.encoding import FILE_FORMATS
 from library.identity import Identity, Origin
 
+_ORIGINS_MAX = 256
+
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the requests end."""
@@ -27,6 +29,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         pixels = requests.read(count * height * width)
         identities: list[Identity] = []
         for facts, labels, seeds in asked["parts"]:
+            if len(origins) > _ORIGINS_MAX:
+                origins.clear()
             origin = origins.setdefault(tuple(facts), Origin(*facts))
             identities += [
                 Identity(origin, label, seed) for label, seed in zip(labels, seeds, strict=True)

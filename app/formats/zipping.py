@@ -73,7 +73,7 @@ class ZipWriter:
         for entry in entries:
             yield self._sent(_directory_entry(entry))
         size, wide = self.offset - start, b""
-        if count > _MAX_16 or start > _MAX_32 or size > _MAX_32:
+        if count >= _MAX_16 or start >= _MAX_32 or size >= _MAX_32:
             # ZIP64 end of central directory, and its locator.
             wide = struct.pack(
                 "<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, start

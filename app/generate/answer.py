@@ -25,13 +25,12 @@ def headers_of(kind: FormKind, asked: Asked, form: AnswerForm) -> Headers:
     private = asked.loaded.version.private
     if not isinstance(form, FileForm):
         return list(_shared(kind.media_type, asked.origin, private))
-    assert form.identity is not None
-    headers = [
-        *_shared(kind.media_type, asked.origin, private),
-        *file_headers(form.identity, _SUFFIXES[kind.media_type]),
-    ]
+    identity = form.identity
+    assert identity is not None
+    headers = file_headers(identity, _SUFFIXES[kind.media_type])
+    headers += _shared(kind.media_type, asked.origin, private)
     if kind.media_type == "image/png":
-        headers.append((b"content-location", address(form.identity).encode()))
+        headers.append((b"content-location", address(identity).encode()))
     return headers
 
 
@@ -39,10 +38,14 @@ def headers_of(kind: FormKind, asked: Asked, form: AnswerForm) -> Headers:
 def _shared(media_type: str, origin: Origin, private: bool) -> tuple[tuple[bytes, bytes], ...]:
     headers = [
         (b"content-type", media_type.encode()),
+        (b"x-content-type-options", b"nosniff"),
         (b"cache-control", cache_control(private)),
-        (b"synthorax-model", origin.model.encode()),
-        (b"synthorax-engine", origin.engine_digest.encode()),
     ]
+    if media_type != "image/png":  # whose Content-Location names them
+        headers += [
+            (b"synthorax-model", origin.model.encode()),
+            (b"synthorax-engine", origin.engine_digest.encode()),
+        ]
     suffix = _SUFFIXES.get(media_type)
     if suffix is not None and not media_type.startswith(_OF_ONE_FILE):
         name = f"{_stem(origin.model)}.{suffix}"
@@ -54,12 +57,14 @@ def file_headers(identity: Identity, suffix: str) -> Headers:
     """Of one image."""
     origin, label, seed = identity
     name = f'inline; filename="{_stem(origin.model)}-{seed}.{suffix}"'
-    return [
+    headers = [
         (b"etag", etag(identity, suffix).encode()),
         (b"synthorax-seed", b"%d" % seed),
-        (b"synthorax-label", _quoted(label).encode()),
         (b"content-disposition", name.encode()),
     ]
+    if label is not None:
+        headers.append((b"synthorax-label", _quoted(label).encode()))
+    return headers
 
 
 @lru_cache(maxsize=256)

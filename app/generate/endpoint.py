@@ -6,6 +6,8 @@ FastAPI's own endpoint machinery costs several times what all else costs with a 
 
 from __future__ import annotations
 
+import logging
+
 from starlette.types import Receive, Scope, Send
 
 from app import errors
@@ -16,36 +18,51 @@ from app.generate.answer import Headers, headers_of
 from app.generate.forms import KINDS, AnswerForm, Asked, FormKind, check_count
 from app.generate.samples import samples_of
 from app.generate.schemas import GenerateRequest
+from app.guard import BODY_MAX, Guard, too_large
 from app.metrics import Metrics
 from app.negotiation import preferred
 from app.schemas import parsed
 from library.errors import InvalidValue
 
+logger = logging.getLogger("synthorax.app")
+
 PATH = "/generate"
 _MEDIA_TYPES = tuple(KINDS)
 
 
-class GenerateEndpoint:
-    """ASGI: answers POST /generate."""
+class _Cut(Exception):
+    """An answer that has begun cannot be finished."""
 
-    def __init__(self, pool: EnginePool, metrics: Metrics) -> None:
+
+class GenerateEndpoint:
+    """ASGI: answers POST /generate, behind the same guard as all else."""
+
+    def __init__(self, pool: EnginePool, metrics: Metrics, guard: Guard) -> None:
         self._pool = pool
         self._metrics = metrics
+        self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         form = "none"
         try:
+            if (refusal := self._guard.refusal(scope)) is not None:
+                raise refusal
             request = parsed(GenerateRequest, await _body(receive))
             kind = KINDS[preferred(_accept(scope), _MEDIA_TYPES)]
             form = kind.media_type
             await self._answer(request, kind, receive, send)
-            self._metrics.answered(form, "200")
+            status = "200"
         except Disconnected:
-            self._metrics.answered(form, "499")
+            status = "499"
+        except _Cut as error:
+            # The server closes the connection, so that nobody takes a part for the whole.
+            logger.warning("an answer was cut: %s", error.__cause__)
+            status = "cut"
         except Exception as error:
             response = errors.response_to(error)
-            self._metrics.answered(form, str(response.status_code))
+            status = str(response.status_code)
             await response(scope, receive, send)
+        self._metrics.answered(form, status)
 
     async def _answer(
         self, request: GenerateRequest, kind: FormKind, receive: Receive, send: Send
@@ -102,29 +119,31 @@ async def _stream(turn: Turn, head: bytes, form: AnswerForm, headers: Headers, s
     have their status."""
     made = await turn.next()
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": head, "more_body": True})
-    while made is not None:
-        await send({"type": "http.response.body", "body": made[1], "more_body": True})
-        made = await turn.next()
-    for part in form.tail():
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+    try:
+        await send({"type": "http.response.body", "body": head, "more_body": True})
+        while made is not None:
+            await send({"type": "http.response.body", "body": made[1], "more_body": True})
+            made = await turn.next()
+        for part in form.tail():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    except Disconnected:
+        raise
+    except Exception as error:
+        raise _Cut from error
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _body(receive: Receive) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        return body
-    parts = [body]
     while message.get("more_body"):
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        parts.append(message.get("body", b""))
-    return b"".join(parts)
+        body += message.get("body", b"")
+        if len(body) > BODY_MAX:  # sent in chunks, without a length that could be refused before
+            raise too_large(f"The body is larger than {BODY_MAX} bytes.", BODY_MAX)
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return body
 
 
 def _accept(scope: Scope) -> str:

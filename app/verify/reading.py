@@ -37,10 +37,14 @@ def read(content: bytes) -> Picture:
             if max(image.size) > SIDE_MAX:
                 raise _refused(f"has {image.width} x {image.height} pixels, more than {SIDE_MAX}")
             image.load()
-            return Picture(_grey(image), _facts(image), lossy=image.format == "JPEG")
+            # Pillow's name of a JPEG that holds several pictures is MPO.
+            return Picture(_grey(image), _facts(image), lossy=image.format in ("JPEG", "MPO"))
     except UnidentifiedImageError:
         raise _refused("is no PNG, JPEG, WebP or DICOM file") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _refused(f"has more than {SIDE_MAX} x {SIDE_MAX} pixels") from None
+    except (OSError, ValueError, SyntaxError, AssertionError) as error:
+        # Pillow asserts that a palette image has a palette.
         raise _refused(f"cannot be decoded whole ({error})") from None
 
 
