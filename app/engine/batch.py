@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.loaded import Loaded
 from app.engine.queue import Part
-from app.formats.encoding import Encoded, Encoder, FileFormat
+from app.formats.encoding import Encoded, FileFormat
 from library.identity import Identity
 
 _LIGHT_PIXELS = 2**18  # 64 images of 64 x 64: about a millisecond of encoding
-
-EncoderOf = Callable[[FileFormat], Encoder]
 
 
 class Batch:
@@ -30,10 +29,9 @@ class Batch:
         self.forward_seconds = 0.0
         self.encode_seconds = 0.0
         self.made = False
+        self.levels: NDArray[np.uint8]  # once it is sampled
         self._seeds: list[int] = []
         self._z: NDArray[np.float32]
-        self._levels: NDArray[np.uint8]
-        self._identities: list[Identity] = []
         self._files: Sequence[bytes] = ()
 
     @property
@@ -59,7 +57,7 @@ class Batch:
     def sample(self, device: int) -> None:
         """The generator: where the time goes, and where Python's lock is free."""
         began = time.perf_counter()
-        self._levels = self.loaded.samplers[device].levels_of(self._z, self.classes)
+        self.levels = self.loaded.samplers[device].levels_of(self._z, self.classes)
         self.forward_seconds = time.perf_counter() - began
 
     @property
@@ -70,40 +68,53 @@ class Batch:
         return pixels <= _LIGHT_PIXELS and all(f is None or f.light for f in formats)
 
     @property
-    def has_files(self) -> bool:
-        return any(part.ticket.form.format is not None for part in self.parts)
+    def file_format(self) -> FileFormat | None:
+        """The one format of all files; None where there are none, or several formats."""
+        formats = {part.ticket.form.format for part in self.parts}
+        return formats.pop() if len(formats) == 1 else None
 
-    def encode(self, encoder_of: EncoderOf = FileFormat.encoder) -> None:
+    def encode(self) -> None:
         """The files of all images, one call a format."""
         began = time.perf_counter()
+        if (file_format := self.file_format) is not None:
+            self._files = file_format.encoder()(self.levels, self.identities)
+        else:
+            self._files = self._encode_each()
+        self.encode_seconds = time.perf_counter() - began
+        self.made = True
+
+    def put(self, files: Sequence[bytes]) -> None:
+        """The files of all images, encoded elsewhere."""
+        self._files = files
+        self.encode_seconds = time.monotonic() - self.began - self.forward_seconds
+        self.made = True
+
+    @cached_property
+    def identities(self) -> list[Identity]:
+        """What each image is."""
         names = self.loaded.version.labels
-        places: dict[FileFormat | None, list[int]] = {}
+        found = []
         at = 0
         for part in self.parts:
             origin, stop = part.ticket.origin, at + part.stop - part.start
             for i in range(at, stop):
                 label = names[self.classes[i]] if names else None
-                self._identities.append(Identity(origin, label, self._seeds[i]))
-            places.setdefault(part.ticket.form.format, []).extend(range(at, stop))
+                found.append(Identity(origin, label, self._seeds[i]))
             at = stop
-        if len(places) == 1:
-            (file_format,) = places
-            if file_format is not None:
-                self._files = encoder_of(file_format)(self._levels, self._identities)
-        else:
-            self._files = self._encode_each(places, encoder_of)
-        self.encode_seconds = time.perf_counter() - began
-        self.made = True
+        return found
 
-    def _encode_each(
-        self, places: dict[FileFormat | None, list[int]], encoder_of: EncoderOf
-    ) -> list[bytes]:
-        files = [b""] * len(self._levels)
+    def _encode_each(self) -> list[bytes]:
+        places: dict[FileFormat, list[int]] = {}
+        at = 0
+        for part in self.parts:
+            stop = at + part.stop - part.start
+            if part.ticket.form.format is not None:
+                places.setdefault(part.ticket.form.format, []).extend(range(at, stop))
+            at = stop
+        files = [b""] * self.images
         for file_format, indices in places.items():
-            if file_format is None:
-                continue
-            identities = [self._identities[i] for i in indices]
-            made = encoder_of(file_format)(self._levels[indices], identities)
+            identities = [self.identities[i] for i in indices]
+            made = file_format.encoder()(self.levels[indices], identities)
             for i, file in zip(indices, made, strict=True):
                 files[i] = file
         return files
@@ -120,8 +131,8 @@ class Batch:
             if not part.ticket.ended:
                 encoded = Encoded(
                     part.start,
-                    self._identities[at:stop],
-                    self._levels[at:stop],
+                    self.identities[at:stop],
+                    self.levels[at:stop],
                     self._files[at:stop],
                 )
                 try:

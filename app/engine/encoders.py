@@ -1,139 +1,145 @@
 """Encoder processes: where a fast engine leaves encoding as the larger share of an image.
 
 Encoding is Python with short calls of C, and one process does one image at a time; a graphics card
-makes more than that.  A thread a process waits for it with Python's lock free.
+makes more than that.  The event loop talks to them through pipes, without threads, which would
+contend with it for Python's lock.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import fcntl
 import json
 import logging
-import subprocess
 import sys
-import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from itertools import groupby
-from queue import SimpleQueue
-from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from app.formats.encoding import Encoder, FileFormat
-from library.identity import Identity, Origin
+from app.engine.batch import Batch
+from library.identity import Origin
 
 logger = logging.getLogger("synthorax.engine")
 
-_PIPE_BYTES = 1 << 20
-Task = Callable[[Callable[[FileFormat], Encoder]], None]  # told where encoders are
-Done = Callable[[Exception | None], None]
+_LIMIT = 2**24  # bytes that are read ahead of us
+_LOST = (OSError, EOFError)  # what a pipe raises whose other end is gone
+_FIELDS = tuple(field.name for field in fields(Origin))
+
+Done = Callable[[Batch], None]
 
 
 class Encoders:
-    """Processes that take tasks as they are free."""
+    """Processes, each with its batches in order; a batch goes to the one with the least to do."""
 
-    def __init__(self, processes: int) -> None:
-        self.processes = processes
-        self._tasks: SimpleQueue[tuple[Task, Done] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"encoder-{i}", daemon=True)
-            for i in range(processes)
-        ]
-        for thread in self._threads:
-            thread.start()
+    def __init__(self, processes: int, done: Done) -> None:
+        self._processes = [_Process(done) for _ in range(processes)]
 
-    def submit(self, task: Task, done: Done) -> None:
-        """Call `task` on a thread with encoders that run in a process, then `done`."""
-        self._tasks.put((task, done))
+    def submit(self, batch: Batch) -> None:
+        """Encode a batch of one format; `done` is called on the event loop."""
+        min(self._processes, key=lambda process: process.waiting).submit(batch)
 
-    def stop(self) -> None:
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        process = _Process()
-        while (item := self._tasks.get()) is not None:
-            task, done = item
-            try:
-                task(process.encoder_of)
-            except Exception as error:
-                done(error)
-            else:
-                done(None)
-        process.stop()
+    async def stop(self) -> None:
+        for process in self._processes:
+            await process.stop()
 
 
 class _Process:
-    """One encoder; a dead one is started again, and its batch encoded here."""
+    """One encoder; when it dies it is started again, and its batches are encoded here."""
 
-    def __init__(self) -> None:
-        self._start()
+    def __init__(self, done: Done) -> None:
+        self._done = done
+        self._sent: asyncio.Queue[Batch] = asyncio.Queue()
+        self._process: asyncio.subprocess.Process | None = None
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self.waiting = 0
 
-    def encoder_of(self, file_format: FileFormat) -> Encoder:
-        def encode(levels: NDArray[np.uint8], identities: Sequence[Identity]) -> Sequence[bytes]:
+    def submit(self, batch: Batch) -> None:
+        self.waiting += 1
+        if self._process is not None:
+            self._send(self._process, batch)
+        self._sent.put_nowait(batch)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        await self._end()
+
+    async def _run(self) -> None:
+        while True:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "app.formats.encoder"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=_LIMIT,
+            )
+            unsent = self._sent.qsize()  # came while there was no process
+            for _ in range(unsent):
+                batch = self._sent.get_nowait()
+                self._send(self._process, batch)
+                self._sent.put_nowait(batch)
             try:
-                return self._ask(file_format.name, levels, identities)
-            except (OSError, EOFError):
+                await self._answers(self._process)
+            except _LOST:
                 logger.warning("an encoder ended and is started again")
-                self.stop()
-                self._start()
-                return file_format.encoder()(levels, identities)
+                await self._end()
+                while not self._sent.empty():
+                    self._encoded_here(self._sent.get_nowait())
 
-        return encode
+    async def _answers(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while True:
+            batch = await self._sent.get()
+            try:
+                lengths = array("I")
+                lengths.frombytes(await process.stdout.readexactly(4 * batch.images))
+                content = await process.stdout.readexactly(sum(lengths))
+            except _LOST:
+                self._encoded_here(batch)
+                raise
+            files, at = [], 0
+            for length in lengths:
+                files.append(content[at : at + length])
+                at += length
+            batch.put(files)
+            self._finish(batch)
 
-    def _ask(
-        self, name: str, levels: NDArray[np.uint8], identities: Sequence[Identity]
-    ) -> list[bytes]:
-        parts = []
-        for origin, some in groupby(identities, key=lambda identity: identity.origin):
-            images = list(some)
-            parts.append([_fields(origin), [i.label for i in images], [i.seed for i in images]])
-        asked = {"format": name, "shape": levels.shape, "parts": parts}
-        self._requests.write(json.dumps(asked).encode() + b"\n" + levels.tobytes())
-        self._requests.flush()
-        lengths = array("I")
-        lengths.frombytes(self._read(4 * len(levels)))
-        content = self._read(sum(lengths))
-        files, at = [], 0
-        for length in lengths:
-            files.append(content[at : at + length])
-            at += length
-        return files
+    def _encoded_here(self, batch: Batch) -> None:
+        try:
+            batch.encode()
+        except Exception as error:
+            logger.exception("a batch failed")
+            batch.error = error
+        self._finish(batch)
 
-    def _read(self, count: int) -> bytes:
-        content = self._answers.read(count)
-        if len(content) < count:
-            raise EOFError
-        return content
+    def _finish(self, batch: Batch) -> None:
+        self.waiting -= 1
+        self._done(batch)
 
-    def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app.formats.encoder"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests: BinaryIO = self._process.stdin  # type: ignore[assignment]
-        self._answers: BinaryIO = self._process.stdout  # type: ignore[assignment]
-        for pipe in (self._requests, self._answers):
-            # A batch in one piece, where the system can (Linux).
-            with contextlib.suppress(AttributeError, OSError):
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    def _send(self, process: asyncio.subprocess.Process, batch: Batch) -> None:
+        assert process.stdin is not None
+        with contextlib.suppress(*_LOST):  # the reader meets it too
+            process.stdin.writelines((_request(batch), batch.levels.tobytes()))
 
-    def stop(self) -> None:
-        """End the process: it ends with its stdin."""
-        with contextlib.suppress(OSError):
-            self._requests.close()
-        self._process.wait()
-        self._answers.close()
+    async def _end(self) -> None:
+        """The process ends with its stdin."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
-def _fields(origin: Origin) -> list[str | float]:
-    return [getattr(origin, field.name) for field in fields(origin)]
+def _request(batch: Batch) -> bytes:
+    """What `app.formats.encoder` reads: a line of JSON."""
+    assert batch.file_format is not None
+    parts: list[Sequence[object]] = []
+    for origin, some in groupby(batch.identities, key=lambda identity: identity.origin):
+        images = list(some)
+        facts = [getattr(origin, name) for name in _FIELDS]
+        parts.append((facts, [i.label for i in images], [i.seed for i in images]))
+    asked = {"format": batch.file_format.name, "shape": batch.levels.shape, "parts": parts}
+    return json.dumps(asked).encode() + b"\n"

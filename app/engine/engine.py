@@ -13,7 +13,6 @@ import logging
 import threading
 import time
 from collections import deque
-from functools import partial
 from queue import SimpleQueue
 
 from app.engine.batch import Batch
@@ -52,9 +51,9 @@ class Engine:
                     batch.sample(self.index)
                 finally:
                     self.sampled += 1
-                self._engines.sampled(self, batch)
+                self._engines.sampled(batch)
             except Exception as error:  # a failed batch ends its requests, never the engine
-                self._engines.failed(self, batch, error)
+                self._engines.failed(batch, error)
 
 
 class Engines:
@@ -66,7 +65,9 @@ class Engines:
         self._queue = queue
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._encoders = Encoders(encoder_processes) if encoder_processes else None
+        self._encoders: Encoders | None = None
+        if encoder_processes:
+            self._encoders = Encoders(encoder_processes, self._encoded)
         self._depth = _DEPTH + encoder_processes
         self._engines = [Engine(index, self) for index in range(devices)]
         self._called = False
@@ -77,37 +78,19 @@ class Engines:
         for engine in self._engines:
             await asyncio.to_thread(engine.join)
         if self._encoders is not None:
-            await asyncio.to_thread(self._encoders.stop)
+            await self._encoders.stop()
 
-    def sampled(self, engine: Engine, batch: Batch) -> None:
-        """On an engine's thread, or the event loop's: what has files must be encoded."""
-        if self._in_a_process(batch):
-            assert self._encoders is not None
-            self._encoders.submit(batch.encode, partial(self._encoded, engine, batch))
-            return
-        if not batch.light:
+    def sampled(self, batch: Batch) -> None:
+        """On an engine's thread.  Large pictures and slow formats are encoded there."""
+        if not batch.light and not self._in_a_process(batch):
             batch.encode()
-        self._loop.call_soon_threadsafe(self._finish, engine, batch)
+        self._loop.call_soon_threadsafe(self._finish, batch)
 
-    def failed(self, engine: Engine, batch: Batch, error: Exception) -> None:
-        """On any thread: the batch's requests will get the error."""
+    def failed(self, batch: Batch, error: Exception) -> None:
+        """On an engine's thread: the batch's requests will get the error."""
         logger.error("a batch failed", exc_info=error)
         batch.error = error
-        self._loop.call_soon_threadsafe(self._finish, engine, batch)
-
-    def _encoded(self, engine: Engine, batch: Batch, error: Exception | None) -> None:
-        """On an encoder's thread."""
-        if error is not None:
-            self.failed(engine, batch, error)
-        else:
-            self._loop.call_soon_threadsafe(self._finish, engine, batch)
-
-    def _in_a_process(self, batch: Batch) -> bool:
-        """Whether a process encodes the batch: not a few small pictures, for which the way there
-        and back takes longer."""
-        if self._encoders is None or not batch.has_files:
-            return False
-        return not batch.light or batch.images > _FEW_IMAGES
+        self._loop.call_soon_threadsafe(self._finish, batch)
 
     def _call(self) -> None:
         """Feed the engines when all requests that have just come are queued: so they share a
@@ -115,6 +98,13 @@ class Engines:
         if not self._called:
             self._called = True
             self._loop.call_soon(self._feed)
+
+    def _in_a_process(self, batch: Batch) -> bool:
+        """Whether a process encodes the batch: not a few small pictures, for which the way there
+        and back takes longer."""
+        if self._encoders is None or batch.file_format is None:
+            return False
+        return not batch.light or batch.images > _FEW_IMAGES
 
     def _feed(self) -> None:
         self._called = False
@@ -137,40 +127,44 @@ class Engines:
         """Give a batch to its engine; True when it was quick enough to be sampled at once."""
         try:
             batch.prepare()
-            in_a_process = self._in_a_process(batch)
             idle = engine.put == engine.sampled
             quick = batch.expected_seconds <= _AT_ONCE_SECONDS
-            if not (idle and quick and (batch.light or in_a_process)):
+            if not (idle and quick and (batch.light or self._in_a_process(batch))):
                 engine.put += 1
                 engine.work.put(batch)
                 return False
             batch.sample(engine.index)
-            if in_a_process:
-                self.sampled(engine, batch)
-                return True
         except Exception as error:
             logger.exception("a batch failed")
             batch.error = error
-        self._finish(engine, batch)
+        self._finish(batch)
         return True
 
-    def _finish(self, engine: Engine, batch: Batch) -> None:
+    def _finish(self, batch: Batch) -> None:
         """A batch is sampled, and encoded if that was not left to the event loop."""
-        batch.made = batch.made or batch.error is not None
         self._call()  # the engine goes on while this batch is encoded
-        if not batch.made:
+        if batch.error is None and not batch.made:
+            if self._encoders is not None and self._in_a_process(batch):
+                self._encoders.submit(batch)
+                return
             try:
                 batch.encode()
             except Exception as error:
                 logger.exception("a batch failed")
-                batch.error, batch.made = error, True
-        # In order: encoders may overtake each other.
-        while engine.given and engine.given[0].made:
-            self._deliver(engine.given.popleft())
+                batch.error = error
+        self._encoded(batch)
+
+    def _encoded(self, batch: Batch) -> None:
+        """Deliver what is ready, in order: encoders may overtake each other."""
+        batch.made = True
+        for engine in self._engines:
+            while engine.given and engine.given[0].made:
+                self._deliver(engine.given.popleft())
 
     def _deliver(self, batch: Batch) -> None:
         # Only now may another engine go on with these tickets: images come in order.
         self._queue.done(batch.parts, time.monotonic() - batch.began)
+        self._call()
         batch.deliver()
         if batch.error is None:
             self._metrics.batch(batch)

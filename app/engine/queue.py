@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.engine.ticket import Ticket
 from library.errors import Busy, Unavailable
 
+_SHARES, _SHARE_MIN = 2, 16
 
-@dataclass(frozen=True, slots=True)
-class Part:
+
+class Part(NamedTuple):
     """Images start … stop - 1 of a ticket."""
 
     ticket: Ticket
@@ -88,6 +89,8 @@ class FairQueue:
         parts: list[Part] = []
         passed: list[Ticket] = []  # of another version, or at work on another engine
         again: list[Ticket] = []
+        # A share of what waits, so that one batch is sampled while another one is encoded and sent.
+        share = max(_SHARE_MIN, -(-self.images // _SHARES))
         room = 1
         while self._tickets and room > 0:
             ticket = self._tickets.popleft()
@@ -102,7 +105,7 @@ class FairQueue:
                 passed.append(ticket)
                 continue
             if not parts:
-                room = ticket.loaded.batch_max
+                room = min(ticket.loaded.batch_max, share)
             images = min(room, ticket.room)
             parts.append(Part(ticket, ticket.taken, ticket.taken + images))
             room -= images

@@ -111,37 +111,59 @@ class ZipForm:
             yield Entry(name, crc, size, size, offset)
             offset += len(local_header(name, crc, size)) + size
 
-    def _rows(self) -> Iterator[dict[str, object]]:
-        origin = self._origin
-        for i, name in enumerate(self._names()):
-            yield {
-                "file": name.decode(),
-                "label": self._labels[self._label_indices[i]],
-                "seed": self._seeds[i],
-                "truncation": origin.truncation,
-                "sha256": self._sha256[32 * i : 32 * i + 32].hex(),
-                "model": origin.model,
-                "version_digest": origin.version_digest,
-                "engine_digest": origin.engine_digest,
-            }
-
     def _csv(self) -> Iterator[bytes]:
-        yield from _paged(_csv_lines(self._rows()))
+        """RFC 4180; what all rows share is quoted once."""
+        origin = self._origin
+        ends = [origin.model, origin.version_digest, origin.engine_digest]
+        end = f",{_csv_line(ends)}\r\n"
+        folders = {name: _csv_line([label]) for name, label in self._by_folder().items()}
+
+        def lines() -> Iterator[bytes]:
+            yield f"{_csv_line(COLUMNS)}\r\n".encode()
+            for name, seed, sha256 in self._rows():
+                label = folders[name.rpartition("/")[0]]
+                line = f"{_csv_line([name]) if ',' in name else name},{label},{seed}"
+                line = f"{line},{origin.truncation},{sha256}{end}"
+                yield line.encode(errors="backslashreplace")
+
+        yield from _paged(lines())
 
     def _jsonl(self) -> Iterator[bytes]:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self._rows())
-        yield from _paged(line.encode(errors="backslashreplace") for line in lines)
+        origin = self._origin
+        shared = {
+            "model": origin.model,
+            "version_digest": origin.version_digest,
+            "engine_digest": origin.engine_digest,
+        }
+        end = json.dumps(shared, ensure_ascii=False)[1:] + "\n"
+        labels = {
+            name: json.dumps(label, ensure_ascii=False) for name, label in self._by_folder().items()
+        }
+
+        def lines() -> Iterator[bytes]:
+            for name, seed, sha256 in self._rows():
+                # A name on disk holds nothing that JSON must escape.
+                line = f'{{"file": "{name}", "label": {labels[name.rpartition("/")[0]]}, '
+                line = f'{line}"seed": {seed}, "truncation": {origin.truncation}, '
+                line = f'{line}"sha256": "{sha256}", {end}'
+                yield line.encode(errors="backslashreplace")
+
+        yield from _paged(lines())
+
+    def _rows(self) -> Iterator[tuple[str, int, str]]:
+        """Name, seed and SHA-256 of each image."""
+        sha256 = self._sha256.hex()
+        for i, name in enumerate(self._names()):
+            yield name.decode(), self._seeds[i], sha256[64 * i : 64 * i + 64]
+
+    def _by_folder(self) -> dict[str, str | None]:
+        return {folder.decode(): label for label, folder in self._folders.items()}
 
 
-def _csv_lines(rows: Iterable[dict[str, object]]) -> Iterator[bytes]:
+def _csv_line(values: Iterable[object]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(row)
-        yield buffer.getvalue().encode(errors="backslashreplace")
-        buffer.seek(0)
-        buffer.truncate()
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def _paged(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.formats.png import crc32
 
@@ -22,8 +22,7 @@ _MODE = 0o100644 << 16
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the directory says of a file."""
 
     name: bytes
@@ -54,7 +53,7 @@ class ZipWriter:
         The uncompressed size must stay below 4 GiB.
         """
         offset, crc, size, stored = self.offset, 0, 0, 0
-        deflate = zlib.compressobj(6, wbits=-15)
+        deflate = zlib.compressobj(1, wbits=-15)
         flags = _UTF8 | _STREAMED
         yield self._sent(_header(name, 0, 0, 0, _DEFLATED, flags))
         for part in parts:

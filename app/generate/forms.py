@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.engine.loaded import Loaded
 from app.formats.archive import ZipForm
@@ -27,13 +27,12 @@ class AnswerForm(Form, Protocol):
     def tail(self) -> Iterator[bytes]: ...
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a form may need to know of the request."""
 
     loaded: Loaded
     origin: Origin
-    count: int
+    images: int
     repeats: bool  # a sample may be asked for twice
     file_format: str  # of the files in an archive
 
@@ -119,20 +118,20 @@ def _zip(asked: Asked) -> AnswerForm:
 
 
 def _npy(asked: Asked) -> AnswerForm:
-    return NpyForm(asked.count, asked.loaded.version.resolution)
+    return NpyForm(asked.images, asked.loaded.version.resolution)
 
 
 def _npz(asked: Asked) -> AnswerForm:
     resolution = asked.loaded.version.resolution
-    if asked.count * resolution**2 > NPZ_BYTES_MAX:
+    if asked.images * resolution**2 > NPZ_BYTES_MAX:
         most = NPZ_BYTES_MAX // resolution**2
         raise InvalidValue(
-            f"{asked.count} images of {resolution} x {resolution} pixels are more than 4 GiB.",
+            f"{asked.images} images of {resolution} x {resolution} pixels are more than 4 GiB.",
             field="count",
-            value=asked.count,
+            value=asked.images,
             remedy=f"Ask for at most {most} as npz, or accept application/x-npy.",
         )
-    return NpzForm(asked.origin, asked.count, resolution)
+    return NpzForm(asked.origin, asked.images, resolution)
 
 
 JSON_COUNT_MAX = 256

@@ -11,7 +11,7 @@ from library.latents import SEED_MAX
 from library.versions import Version, label_index
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SeedRange:
     """Samples first, first + 1, … of one class, or of classes drawn from the seeds (None)."""
 
