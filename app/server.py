@@ -62,6 +62,7 @@ def run(app: FastAPI, settings: Settings) -> int:
         port=settings.port,
         http=OneWriteProtocol,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=75,  # seldom the one to close a connection that a client is about to use
         server_header=False,
         access_log=False,
         ws="none",

@@ -119,7 +119,8 @@ class _Process:
 
     def _send(self, process: asyncio.subprocess.Process, batch: Batch) -> None:
         assert process.stdin is not None
-        with contextlib.suppress(*_LOST):  # the reader meets it too
+        # The reader meets it too; uvloop raises RuntimeError for a pipe that it has closed.
+        with contextlib.suppress(*_LOST, RuntimeError):
             process.stdin.writelines((_request(batch), batch.levels.tobytes()))
 
     async def _end(self) -> None:

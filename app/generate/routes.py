@@ -68,6 +68,7 @@ async def sample(
     found = pool.find(f"{name}@{version}")
     index = label_index(found, None if label == NULL_LABEL else label)
     turn = pool.turn(found, 1, streamed=False)
+    ended_by: BaseException | None = None
     try:
         loaded = await pool.ensure(found)
         have = loaded.engine_digest
@@ -94,9 +95,10 @@ async def sample(
         made = await turn.next()
         assert made is not None
     except BaseException as error:
-        turn.close(error)
+        ended_by = error
         raise
-    turn.close()
+    finally:
+        turn.close(ended_by)
     metrics.answered("image/png", "200")
     response = Response(made[1], media_type="image/png", headers={"Cache-Control": caching})
     response.raw_headers.extend(file_headers(identity, "png"))
