@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.api import Api
-from tests.service.test_swap import activate
+from tests.service.alone import Api
+from tests.service.test_hot_swap import activate
 
 BACKENDS: list[dict[str, Any]] = [
     {"backend": "onnxruntime"},

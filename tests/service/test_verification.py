@@ -18,7 +18,7 @@ from PIL import Image
 from app.formats import dicom, png
 from app.formats.pillow import encode_jpeg, encode_webp
 from library.identity import Identity, Origin
-from tests.service.api import CLASSES, PLAIN, Api
+from tests.service.alone import CLASSES, PLAIN, Api
 
 MEDIA_TYPES = ("image/png", "image/webp", "image/jpeg", "application/dicom")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.api import CLASSES, Api
+from tests.service.alone import CLASSES, Api
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from library.atomic import write_json
-from tests.service.api import CLASSES, PLAIN, PUBLIC, Api
+from tests.service.alone import CLASSES, PLAIN, PUBLIC, Api
 from tests.service.conftest import wait_until
 
 

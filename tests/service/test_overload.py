@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.api import CLASSES, PLAIN, Api
+from tests.service.alone import CLASSES, PLAIN, Api
 from tests.service.conftest import wait_until
 
 ZIP = {"Accept": "application/zip"}
