@@ -29,7 +29,7 @@ from library.identity import Identity
 from library.versions import Version, label_index
 
 # How far engines may differ (docs/architecture.md): grey levels, and the share of pixels.
-_ROUNDING = {"float32": (1, 0.01), "reduced": (4, 0.75)}
+_ROUNDING = {"float32": (1, 0.01), "reduced": (3, 0.4)}
 _JPEG_LEVELS = 3  # more, where both were decoded from a JPEG
 
 
