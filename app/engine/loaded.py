@@ -69,6 +69,7 @@ def load(version: Version, devices: tuple[str, ...], load_backend: LoadBackend) 
                 value=",".join(devices),
                 remedy="Use cards of one kind, or one service for each kind.",
             )
-    # Weights in float32 at least, where the system does not tell or memory was reused.
-    weights = 2 * sum(file["bytes"] for file in version.card["files"].values()) // 2
+    # The weights at least, where the system does not tell or memory was reused: both files hold
+    # them in float16, so together they are as large as in float32.
+    weights = sum(file["bytes"] for file in version.card["files"].values())
     return Loaded(version, samplers, max(resident_bytes() - before, weights))
