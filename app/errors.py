@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -94,7 +95,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _short(value: Any) -> Any:
     """What was given, cut so that an error is never larger than its cause."""
-    if isinstance(value, bool | int | float | type(None)):
-        return value if not isinstance(value, float) or value == value else "NaN"
+    if isinstance(value, bool | type(None)):
+        return value
+    if isinstance(value, int) and abs(value) < 2**64:
+        return value
+    if isinstance(value, float) and math.isfinite(value):  # JSON has no infinity
+        return value
+    if isinstance(value, int):
+        return f"a whole number of {value.bit_length()} bits"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 200 else text[:200] + "…"

@@ -58,6 +58,8 @@ class EnginePool:
         self._refused = ("", "")  # the active version that could not be loaded
         self.draining = False
         self.turns = 0  # requests under way
+        self.deadline_seconds = settings.deadline_seconds
+        self._choosing = asyncio.Lock()  # one choice of the default at a time
         self.clock: Clock  # from `start` on
         metrics.collect(self._families)
 
@@ -157,8 +159,9 @@ class EnginePool:
         """
         version = self._catalog.find(reference)
         loaded = await self._load(version)
-        await asyncio.to_thread(self._catalog.activate, version.reference)
-        self._serve(loaded)
+        async with self._choosing:
+            await asyncio.to_thread(self._catalog.activate, version.reference)
+            self._serve(loaded)
         return version
 
     def _load(self, version: Version) -> asyncio.Task[Loaded]:
@@ -206,17 +209,15 @@ class EnginePool:
         self.default = loaded
         self.problem = None
         self._refused = ("", "")
+        self._evict(keep=_key(loaded.version))  # the one before is no longer kept
 
     async def _watch(self) -> None:
         """Follow the choice of the active version, whoever makes it."""
         while True:
             try:
-                active = await asyncio.to_thread(self._catalog.find, None)
-                wanted = _key(active)
-                if self.default is None or _key(self.default.version) != wanted:
-                    if wanted != self._refused:
-                        self._refused = wanted
-                        self._serve(await self._load(active))
+                # Under the lock: an older choice must not undo one that is made meanwhile.
+                async with self._choosing:
+                    await self._follow()
             except SynthoraxError as error:
                 if self.problem is None:
                     logger.warning("the active version is not served: %s", error)
@@ -225,6 +226,15 @@ class EnginePool:
                 logger.exception("the active version could not be loaded")
                 self.problem = "The active version could not be loaded; the log says why."
             await asyncio.sleep(WATCH_SECONDS)
+
+    async def _follow(self) -> None:
+        """Serve the active version, unless it is served or was refused already."""
+        active = await asyncio.to_thread(self._catalog.find, None)
+        wanted = _key(active)
+        served = self.default is not None and _key(self.default.version) == wanted
+        if not served and wanted != self._refused:
+            self._refused = wanted
+            self._serve(await self._load(active))
 
     def _batch_max(self, version: Version) -> int:
         loaded = self._loaded.get(_key(version))

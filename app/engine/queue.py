@@ -71,6 +71,7 @@ class FairQueue:
         if ticket.parked and ticket.room > 0 and not ticket.ended:
             ticket.parked = False
             ticket.restart_clock()
+            self._keep_room(ticket)
             self.put(ticket)
 
     def drop(self, ticket: Ticket, reason: str) -> None:
@@ -117,7 +118,10 @@ class FairQueue:
                 if ticket.room:
                     again.append(ticket)
                 else:
+                    # It waits for its reader, not for an engine: a slow one keeps nobody out.
                     ticket.parked = True
+                    self.images -= ticket.reserved
+                    ticket.reserved = 0
         self._tickets.extendleft(reversed(passed))
         self._tickets.extend(again)
         return parts

@@ -6,9 +6,10 @@ FastAPI's own endpoint machinery costs several times what all else costs with a 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app import errors
 from app.engine.pool import EnginePool
@@ -89,7 +90,8 @@ class GenerateEndpoint:
             head = form.head()  # before anything is made: forms count their bytes
             turn.begin(loaded, samples, request.truncation, form, receive)
             if kind.streamed:
-                await _stream(turn, head, form, headers_of(kind, asked, form), send)
+                reads = _patient(send, pool.deadline_seconds)
+                await _stream(turn, head, form, headers_of(kind, asked, form), reads)
             else:
                 await _whole(turn, head, form, kind, asked, send)
         except BaseException as error:
@@ -131,6 +133,16 @@ async def _stream(turn: Turn, head: bytes, form: AnswerForm, headers: Headers, s
     except Exception as error:
         raise _Cut from error
     await send({"type": "http.response.body", "body": b""})
+
+
+def _patient(send: Send, seconds: float) -> Send:
+    """Gives a reader that takes nothing for so long up: TimeoutError."""
+
+    async def sending(message: Message) -> None:
+        async with asyncio.timeout(seconds):
+            await send(message)
+
+    return sending
 
 
 async def _body(receive: Receive) -> bytes:

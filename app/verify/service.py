@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ async def verify(pool: EnginePool, content: bytes, request: VerifyRequest | None
     Raises InvalidValue for what is no picture or a label that the named version lacks, NotFound for
     a version that the request names, and what the engine raises.
     """
-    picture = read(content)
+    picture = await asyncio.to_thread(read, content)  # a large one takes a while
     if request is not None and request.seed is not None:
         version = pool.find(request.model)
         label_index(version, request.label)

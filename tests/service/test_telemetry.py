@@ -91,6 +91,26 @@ def test_the_document_shows_what_is_validated(api: Api) -> None:
     assert "/metrics" in document["paths"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"truncation": Infinity}',
+        '{"truncation": 1e999}',
+        '{"truncation": NaN}',
+        '{"seed": 1e400}',
+        '{"seed": ' + "9" * 5000 + "}",
+        '{"count": -Infinity}',
+        '{"items": [{"seed": Infinity}]}',
+    ],
+)
+@pytest.mark.parametrize("path", ["/generate", "/verify"])
+def test_numbers_that_json_cannot_give_back_are_refused(api: Api, path: str, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = api.http.post(path, content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
 def test_a_foreign_page_may_not_generate(api: Api) -> None:
     for headers, status in (
         ({"Host": "evil.example"}, 421),
