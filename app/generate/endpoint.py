@@ -57,7 +57,7 @@ class GenerateEndpoint:
             status = "499"
         except _Cut as error:
             # The server closes the connection, so that nobody takes a part for the whole.
-            logger.warning("an answer was cut: %s", error.__cause__)
+            logger.warning("an answer was cut: %r", error.__cause__)
             status = "cut"
         except Exception as error:
             response = errors.response_to(error)
