@@ -95,13 +95,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _short(value: Any) -> Any:
     """What was given, cut so that an error is never larger than its cause."""
-    if isinstance(value, bool | type(None)):
+    if isinstance(value, int):  # true and false are, too
+        small = abs(value) < 2**64
+        return value if small else f"a whole number of {value.bit_length()} bits"
+    if value is None or (isinstance(value, float) and math.isfinite(value)):  # JSON has no infinity
         return value
-    if isinstance(value, int) and abs(value) < 2**64:
-        return value
-    if isinstance(value, float) and math.isfinite(value):  # JSON has no infinity
-        return value
-    if isinstance(value, int):
-        return f"a whole number of {value.bit_length()} bits"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 200 else text[:200] + "…"

@@ -129,7 +129,7 @@ class EnginePool:
         """
         if (loaded := self.now(version)) is not None:
             return loaded
-        deadline = self._settings.deadline_seconds
+        deadline = self.deadline_seconds
         try:
             # Shielded: others wait for it too, and the next request will find it loaded.
             return await asyncio.wait_for(asyncio.shield(self._load(version)), deadline)
@@ -150,7 +150,7 @@ class EnginePool:
         room = min(images, _AHEAD * self._batch_max(version)) if streamed else images
         self.queue.reserve(room)
         self.turns += 1
-        return Turn(self, room, self._settings.deadline_seconds)
+        return Turn(self, room)
 
     async def activate(self, reference: str) -> Version:
         """Serve a version by default, once it is loaded, warm and checked.

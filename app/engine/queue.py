@@ -113,15 +113,10 @@ class FairQueue:
             ticket.taken += images
             ticket.in_flight += 1
             ticket.engine = engine
+            ticket.parked = ticket.taken < ticket.total and not ticket.room
+            if ticket.room:
+                again.append(ticket)
             self._keep_room(ticket)
-            if ticket.taken < ticket.total:
-                if ticket.room:
-                    again.append(ticket)
-                else:
-                    # It waits for its reader, not for an engine: a slow one keeps nobody out.
-                    ticket.parked = True
-                    self.images -= ticket.reserved
-                    ticket.reserved = 0
         self._tickets.extendleft(reversed(passed))
         self._tickets.extend(again)
         return parts
@@ -144,8 +139,11 @@ class FairQueue:
         return sum(not ticket.ended for ticket in self._tickets)
 
     def _keep_room(self, ticket: Ticket) -> None:
-        """A ticket holds room for what can be taken of it at once."""
-        wanted = min(ticket.total - ticket.taken, ticket.window)
+        """A ticket holds room for what can be taken of it at once.
+
+        A parked one holds none: it waits for its reader, and a slow reader keeps nobody out.
+        """
+        wanted = 0 if ticket.parked else min(ticket.total - ticket.taken, ticket.window)
         self.images += wanted - ticket.reserved
         ticket.reserved = wanted
 

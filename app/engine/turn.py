@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """Must be closed, with the error that ended it if one did."""
+    """A context: when it ends, with an error or without, what is not made is let go."""
 
-    def __init__(self, pool: EnginePool, room: int, deadline: float) -> None:
+    def __init__(self, pool: EnginePool, room: int) -> None:
         self._pool = pool
         self._queue = pool.queue
         self._room = room
-        self._deadline = deadline
         self._ticket: Ticket | None = None
         self._watch: asyncio.Task[None] | None = None
         self._receive: Receive | None = None
@@ -40,7 +39,8 @@ class Turn:
         """Queue the request; `receive` tells when its client leaves."""
         self._receive = receive
         loop = self._pool.clock.loop  # asking asyncio for it is a system call
-        self._ticket = Ticket(loaded, samples, truncation, form, self._room, self._deadline, loop)
+        deadline = self._pool.deadline_seconds
+        self._ticket = Ticket(loaded, samples, truncation, form, self._room, deadline, loop)
         self._queue.put(self._ticket)
         self._pool.clock.watch(self)
 
@@ -59,8 +59,10 @@ class Turn:
         assert self._ticket is not None
         return self._ticket.consumed == self._ticket.total
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Let go of what is not made."""
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.closed = True
         self._pool.turns -= 1
         if self._watch is not None:

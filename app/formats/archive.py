@@ -32,8 +32,6 @@ COLUMNS = (
 class ZipForm:
     """A ZIP of one file an image."""
 
-    media_type = "application/zip"
-
     def __init__(
         self, origin: Origin, file_format: FileFormat, card: bytes | None, repeats: bool
     ) -> None:

@@ -21,7 +21,6 @@ _IMAGES = b"images.npy"
 class NpyForm:
     """One array (n, r, r) uint8."""
 
-    media_type = "application/x-npy"
     format = None
 
     def __init__(self, count: int, resolution: int) -> None:
@@ -43,7 +42,6 @@ class NpyForm:
 class NpzForm:
     """`images` (n, r, r) uint8, `seeds` (n,) uint64, `labels` (n,) text, `provenance` (JSON)."""
 
-    media_type = "application/x-npz"
     format = None
 
     def __init__(self, origin: Origin, count: int, resolution: int) -> None:

@@ -19,12 +19,10 @@ from library.identity import Identity, Origin
 try:
     from isal import isal_zlib
 
-    DEFLATE = "isal"
     _compress, crc32 = isal_zlib.compress, isal_zlib.crc32
 except ImportError:  # no wheel for this platform
     import zlib
 
-    DEFLATE = "zlib"
     _compress, crc32 = zlib.compress, zlib.crc32
 
 KEYWORD = "synthorax"

@@ -80,8 +80,7 @@ class GenerateEndpoint:
         pool = self._pool
         version = pool.find(request.model)
         samples = samples_of(request, version)
-        turn = pool.turn(version, count, kind.streamed)
-        try:
+        with pool.turn(version, count, kind.streamed) as turn:
             loaded = pool.now(version) or await pool.ensure(version)
             origin = loaded.origin(request.truncation)
             repeats = request.items is not None
@@ -94,10 +93,6 @@ class GenerateEndpoint:
                 await _stream(turn, head, form, headers_of(kind, asked, form), reads)
             else:
                 await _whole(turn, head, form, kind, asked, send)
-        except BaseException as error:
-            turn.close(error)
-            raise
-        turn.close()
 
 
 async def _whole(

@@ -67,9 +67,7 @@ async def sample(
     """One sample at its own address.  Nothing is computed for an answer of 304 or 409."""
     found = pool.find(f"{name}@{version}")
     index = label_index(found, None if label == NULL_LABEL else label)
-    turn = pool.turn(found, 1, streamed=False)
-    ended_by: BaseException | None = None
-    try:
+    with pool.turn(found, 1, streamed=False) as turn:
         loaded = await pool.ensure(found)
         have = loaded.engine_digest
         if engine and engine != have:
@@ -94,11 +92,6 @@ async def sample(
         turn.begin(loaded, SeedRange(seed, 1, drawn), truncation, form, request.receive)
         made = await turn.next()
         assert made is not None
-    except BaseException as error:
-        ended_by = error
-        raise
-    finally:
-        turn.close(ended_by)
     metrics.answered("image/png", "200")
     response = Response(made[1], media_type="image/png", headers={"Cache-Control": caching})
     response.raw_headers.extend(file_headers(identity, "png"))

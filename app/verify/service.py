@@ -115,17 +115,12 @@ def _told(pool: EnginePool, facts: dict[str, Any]) -> Claim:
 
 async def _again(pool: EnginePool, claim: Claim) -> tuple[Loaded, _Pixels]:
     made = _Pixels()
-    turn = pool.turn(claim.version, 1, streamed=False)
-    try:
+    with pool.turn(claim.version, 1, streamed=False) as turn:
         loaded = await pool.ensure(claim.version)
         samples = SeedRange(claim.seed, 1, label_index(claim.version, claim.label))
         turn.begin(loaded, samples, claim.truncation, made)
         while await turn.next() is not None:
             pass
-    except BaseException as error:
-        turn.close(error)
-        raise
-    turn.close()
     return loaded, made
 
 
