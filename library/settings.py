@@ -35,6 +35,15 @@ class Settings:
     drain_seconds: int = 10  # after SIGTERM, for requests that are under way
     model_memory_mb: int = 4096  # MiB of versions held in memory at once
     engine_memory_fraction: float = 1.0  # of the card, for generation: the rest is a trainer's
+    workers: int = 0  # training workers that `serve` starts; 0: one a card, or one
+    train_processes: int = 1  # of one job: above 1 by torchrun, one a card
+    train_memory_mb: int = 0  # MiB that a trainer and its children may use; 0: no limit
+    train_seconds: int = 0  # the longest that a job may run, over all attempts; 0: no limit
+    attempts_max: int = 5  # ends without a result in a row, none of which got a step further
+    lease_seconds: int = 20  # without a sign from its worker, after which a job is another's
+    visibility_seconds: int = 14 * 86_400  # Celery's redelivery; a backstop, leases are sooner
+    webhook_hosts: tuple[str, ...] = ()  # that may be told of a job's end
+    webhook_secret: str = ""  # signs what they are told
 
     @property
     def models(self) -> Path:
@@ -119,6 +128,15 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         drain_seconds=number("DRAIN_SECONDS", 10, 0, 3600),
         model_memory_mb=number("MODEL_MEMORY_MB", 4096, 1, 10_000_000),
         engine_memory_fraction=fraction("ENGINE_MEMORY_FRACTION"),
+        workers=number("WORKERS", 0, 1, 64),
+        train_processes=number("TRAIN_PROCESSES", 1, 1, 64),
+        train_memory_mb=number("TRAIN_MEMORY_MB", 0, 64, 100_000_000),
+        train_seconds=number("TRAIN_SECONDS", 0, 1, 100_000_000),
+        attempts_max=number("ATTEMPTS_MAX", 5, 1, 10_000),
+        lease_seconds=number("LEASE_SECONDS", 20, 1, 3600),
+        visibility_seconds=number("VISIBILITY_SECONDS", 14 * 86_400, 1, 10_000_000),
+        webhook_hosts=tuple(h for h in text("WEBHOOK_HOSTS", "").replace(",", " ").split() if h),
+        webhook_secret=text("WEBHOOK_SECRET", ""),
     )
     if settings.backend == "onnxruntime" and settings.precision != "float32":
         raise InvalidValue(

@@ -1,0 +1,70 @@
+"""Every key that Synthorax keeps in Redis: its name, its shape, how long it lives.
+
+All begin with `synthorax:`.  The server keeps an append-only file and evicts nothing.
+
+key                        shape   what                                              lives
+job:{id}                   hash    the record of a train job: the truth about it     until DELETE
+job:{id}:events            stream  its events, field `event`: JSON; about 10,000     30 days after its end
+job:{id}:lease             string  token of the worker that runs it                  the lease, renewed
+jobs                       zset    ids by creation (s since 1970)                    until DELETE
+jobs:queued                zset    ids by priority, then by the time of queueing     while queued
+jobs:running               set     ids of running and cancelling jobs                while running
+idempotency:{digest}       string  JSON: digest of the request, id of its job        24 hours
+webhooks                   zset    ids of ended jobs by the next delivery (s)        until delivered
+rates                      hash    digest of networks and device: images a second    for good (a few)
+worker:{name}              string  JSON: a worker's heartbeat                        3 heartbeats
+gpu:{uuid}                 string  name of the worker that has this card             3 heartbeats
+sweep                      string  held by the worker that sweeps                    a sweep's pause
+dataset:{id}:lease         string  token of the worker that validates it             the lease, renewed
+dataset:{id}:attempts      string  validations begun and not ended                   a day
+celery:*                   kombu's own: the queues, what is not acknowledged         until acknowledged
+"""
+
+from __future__ import annotations
+
+PREFIX = "synthorax:"
+CELERY = "synthorax:celery:"
+
+JOBS = f"{PREFIX}jobs"
+QUEUED = f"{PREFIX}jobs:queued"
+RUNNING = f"{PREFIX}jobs:running"
+WEBHOOKS = f"{PREFIX}webhooks"
+RATES = f"{PREFIX}rates"
+SWEEP = f"{PREFIX}sweep"
+
+EVENTS_KEPT = 10_000  # about, a job; metrics.jsonl in the run folder keeps all
+EVENTS_SECONDS = 30 * 86_400  # an ended job's events are kept this long
+IDEMPOTENCY_SECONDS = 86_400
+DATASET_ATTEMPTS_SECONDS = 86_400
+
+
+def record(job: str) -> str:
+    return f"{PREFIX}job:{job}"
+
+
+def events(job: str) -> str:
+    return f"{PREFIX}job:{job}:events"
+
+
+def job_lease(job: str) -> str:
+    return f"{PREFIX}job:{job}:lease"
+
+
+def dataset_lease(dataset: str) -> str:
+    return f"{PREFIX}dataset:{dataset}:lease"
+
+
+def dataset_attempts(dataset: str) -> str:
+    return f"{PREFIX}dataset:{dataset}:attempts"
+
+
+def idempotency(digest: str) -> str:
+    return f"{PREFIX}idempotency:{digest}"
+
+
+def worker(name: str) -> str:
+    return f"{PREFIX}worker:{name}"
+
+
+def gpu(uuid: str) -> str:
+    return f"{PREFIX}gpu:{uuid}"
