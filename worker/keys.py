@@ -2,22 +2,22 @@
 
 All begin with `synthorax:`.  The server keeps an append-only file and evicts nothing.
 
-key                        shape   what                                              lives
-job:{id}                   hash    the record of a train job: the truth about it     until DELETE
-job:{id}:events            stream  its events, field `event`: JSON; about 10,000     30 days after its end
-job:{id}:lease             string  token of the worker that runs it                  the lease, renewed
-jobs                       zset    ids by creation (s since 1970)                    until DELETE
-jobs:queued                zset    ids by priority, then by the time of queueing     while queued
-jobs:running               set     ids of running and cancelling jobs                while running
-idempotency:{digest}       string  JSON: digest of the request, id of its job        24 hours
-webhooks                   zset    ids of ended jobs by the next delivery (s)        until delivered
-rates                      hash    digest of networks and device: images a second    for good (a few)
-worker:{name}              string  JSON: a worker's heartbeat                        3 heartbeats
-gpu:{uuid}                 string  name of the worker that has this card             3 heartbeats
-sweep                      string  held by the worker that sweeps                    a sweep's pause
-dataset:{id}:lease         string  token of the worker that validates it             the lease, renewed
-dataset:{id}:attempts      string  validations begun and not ended                   a day
-celery:*                   kombu's own: the queues, what is not acknowledged         until acknowledged
+key                     shape   what                                             lives
+job:{id}                hash    the record of a train job: the truth about it    until DELETE
+job:{id}:events         stream  its events, field `event`: JSON; about 10,000    30 days after its end
+job:{id}:lease          string  token of the worker that runs it                 the lease, renewed
+jobs                    zset    ids by creation (s since 1970)                   until DELETE
+jobs:queued             zset    ids by priority, then by the time of queueing    while queued
+jobs:running            set     ids of running and cancelling jobs               while running
+idempotency:{digest}    string  JSON: digest of the request, id of its job       24 hours
+webhooks                zset    ids of ended jobs by the next delivery (s)       until delivered
+rates                   hash    digest of networks and device: images a second   for good (a few)
+worker:{name}           string  JSON: a worker's heartbeat                       3 heartbeats
+gpu:{uuid}              string  name of the worker that has this card            3 heartbeats
+sweep                   string  held by the worker that sweeps                   a sweep's pause
+dataset:{id}:lease      string  token of the worker that validates it            the lease, renewed
+dataset:{id}:attempts   string  validations begun and not ended                  a day
+celery:*                        kombu's own: queues, what is not acknowledged    until acknowledged
 """
 
 from __future__ import annotations
