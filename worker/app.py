@@ -9,32 +9,36 @@ from typing import Any
 
 from celery import Task
 from celery.exceptions import Reject
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from redis.exceptions import RedisError
 
 from library.settings import from_environment
-from worker.connection import CELERY_PREFIX, client
+from worker.connection import client
+from worker.heartbeat import Heartbeat, beat_seconds
 from worker.jobs import JobStore
 from worker.queue import RUN, celery_app, enqueue
 from worker.supervisor import Requeue, supervise
+from worker.sweeper import Sweeper
 
 logger = logging.getLogger("synthorax.worker")
 
-SWEEP_SECONDS = 10
-BEAT_SECONDS = 30
-
 settings = from_environment()
-app = celery_app(settings.redis_url)
+app = celery_app(settings)
 # Set in the main process, seen by the forked pool process: works without Redis.
 _drain = multiprocessing.get_context("fork").Event()
 
 
+def send(job: str, priority: str) -> None:
+    enqueue(app, job, priority)
+
+
 @app.task(name=RUN, bind=True)
-def run(self: Task[Any, Any], job: str) -> None:  # noqa: ARG001
+def run(self: Task[Any, Any], job: str) -> None:
     """Run a train job to its end; give it back when this worker is stopped."""
     store = JobStore(client(settings.redis_url))
+    drain: Any = _drain  # the same two methods as threading's
     try:
-        supervise(job, store, settings, _drain)  # type: ignore[arg-type]  # the same two methods
+        supervise(job, store, settings, str(self.request.hostname), drain, send)
     except Requeue:
         raise Reject("the worker is being stopped", requeue=True) from None
 
@@ -46,41 +50,38 @@ def _begin_drain(**_: Any) -> None:
 
 @worker_ready.connect
 def _watch(sender: Any, **_: Any) -> None:
-    threading.Thread(target=_beat_forever, args=(sender.hostname,), daemon=True).start()
+    queue = next(iter(sender.app.amqp.queues.consume_from))
+    beat = Heartbeat(client(settings.redis_url), settings, queue, sender.hostname)
+    ended = threading.Event()
+    thread = threading.Thread(target=_beat_forever, args=(beat, ended), daemon=True)
+    thread.start()
 
-
-def _beat_forever(worker: str) -> None:
-    """Say that this worker is alive, and take up jobs that a dead one left behind."""
-    store = JobStore(client(settings.redis_url))
-    pause = threading.Event()
-    unsent: set[str] = set()
-    while not _drain.is_set():
+    @worker_shutdown.connect(weak=False)
+    def _end(**_: Any) -> None:
+        ended.set()
+        thread.join(5)
         try:
-            store.beat(worker, BEAT_SECONDS)
-            unsent = sweep(store, unsent)
+            beat.end()
+        except RedisError:
+            logger.warning("Redis is away; the heartbeat will run out")
+
+
+def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
+    """Say that this worker is alive, and take up jobs that a dead one left behind.
+
+    Goes on through a drain: the worker lives until its trainer has written a checkpoint.
+    """
+    sweeper = Sweeper(JobStore(beat.connection), settings, send)
+    pause = beat_seconds(settings)
+    while True:
+        try:
+            beat.beat()
+            if not _drain.is_set():
+                sweeper.sweep(pause)
         except RedisError as error:
             logger.warning("Redis is away (%s)", error)
-        pause.wait(SWEEP_SECONDS)
-
-
-def sweep(store: JobStore, unsent: set[str]) -> set[str]:
-    """Send to the queue again what a dead worker left behind.
-
-    A running job that nobody holds is queued again.  Queued jobs can lack a message too (a worker
-    died while it gave one back): when the queue has fewer messages than there are queued jobs, now
-    and at the last look (`unsent`, this function's answer then), those are sent again.
-    """
-    for job in store.orphans():
-        moved, _ = store.transition(job, ("running",), "queued")
-        if not moved:
-            store.transition(job, ("cancelling",), "cancelled")
-        else:
-            logger.warning("%s was left behind and is queued again", job)
-            enqueue(app, job)
-    waiting = store.waiting()
-    if len(waiting) <= store.redis.llen(f"{CELERY_PREFIX}training"):
-        return set()
-    for job in sorted(unsent.intersection(waiting)):
-        logger.warning("%s had no message and is sent again", job)
-        enqueue(app, job)
-    return set(waiting) - unsent
+        except Exception:
+            # One record that cannot be read must not end the sweeps of all others.
+            logger.exception("a sweep failed")
+        if ended.wait(pause):
+            return

@@ -1,4 +1,4 @@
-"""The trainer as a child process: lines of JSON out, stdin as its lifeline."""
+"""The trainer as a child process: lines of JSON out, stdin as its lifeline and its wishes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LOG_BYTES = 8192  # of the child's stderr, kept for the error message
+WORDS_BYTES = 8192  # of the child's stderr, kept for the error message
+LOG_BYTES_MAX, LOG_BYTES_KEPT = 2**20, 2**16  # of trainer.log, cut when an attempt begins
+RESUMABLE = 75  # exit status: a checkpoint is written, run again to go on
+FOLDER_BUSY = 76  # exit status: another trainer is still at work in the run folder
 
 
 class TrainerProcess:
     """`python -m training run REQUEST --lifeline`, its events, and its end.
 
-    Closing its stdin (or dying) asks it to write a checkpoint and exit with 75.
+    It leads a process group of its own.  Closing its stdin (or dying) asks it to write a
+    checkpoint and exit with RESUMABLE.
     """
 
-    def __init__(self, request: Path, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, request: Path, log: Path, environment: Mapping[str, str], processes: int = 1
+    ) -> None:
         self._log = log
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        _cut(log)
+        command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
+        if processes > 1:
+            command += ["--processes", str(processes)]
         with open(log, "ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "training", "run", str(request), "--lifeline"],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -44,6 +54,7 @@ class TrainerProcess:
         )
         self._reader.start()
         self._stopping_since: float | None = None
+        self._told_to_finish = False
 
     @property
     def pid(self) -> int:
@@ -60,9 +71,22 @@ class TrainerProcess:
 
     def ended(self) -> int | None:
         """The exit status once the process has ended and every event was taken, else None."""
-        if self._process.poll() is None or self._reader.is_alive() or not self._events.empty():
+        if self._process.poll() is None:
+            return None
+        self.kill()  # what it started ends with it, and lets go of its stdout
+        if self._reader.is_alive() or not self._events.empty():
             return None
         return self._process.returncode
+
+    def finish(self) -> None:
+        """Ask for an end after this epoch, and for a version of what there is then."""
+        if self._told_to_finish:
+            return
+        self._told_to_finish = True
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has just ended
+            self._process.stdin.write(b"finish\n")
+            self._process.stdin.flush()
 
     def stop(self, grace: float) -> None:
         """Ask for a checkpoint and an end; after `grace` seconds of asking, kill."""
@@ -74,19 +98,61 @@ class TrainerProcess:
             self.kill()
 
     def kill(self) -> None:
+        """End it and every process of its group, now."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Leave nothing of it behind: no process, no open pipe."""
+        self.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
 
     def last_words(self) -> str:
         """The end of the child's stderr."""
         with open(self._log, "rb") as file:
-            file.seek(max(0, self._log.stat().st_size - LOG_BYTES))
+            file.seek(max(0, self._log.stat().st_size - WORDS_BYTES))
             return file.read().decode(errors="replace").strip()
 
     def _read(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            # A library that prints to stdout must not end the run.
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and "type" in event:
-                    self._events.put(event)
+        with stdout:
+            for line in stdout:
+                # A library that prints to stdout must not end the run.
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "type" in event:
+                        self._events.put(event)
+
+
+def _cut(log: Path) -> None:
+    """Keep the end of a log that has grown long over many attempts."""
+    with contextlib.suppress(FileNotFoundError):
+        size = log.stat().st_size
+        if size > LOG_BYTES_MAX:
+            with open(log, "r+b") as file:
+                file.seek(size - LOG_BYTES_KEPT)
+                end = file.read()
+                file.seek(0)
+                file.write(end)
+                file.truncate()
+
+
+def batch_that_fits(request: Path, environment: Mapping[str, str], megabytes: int) -> int | None:
+    """The largest batch size that the memory holds, measured by `python -m training fit`.
+
+    megabytes: the limit (MiB), 0: the machine's.  None when nothing fits or it cannot be told.
+    """
+    command = [sys.executable, "-m", "training", "fit", str(request)]
+    if megabytes:
+        command += ["--memory-mb", str(megabytes)]
+    try:
+        answer = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True,
+        )  # fmt: skip
+        size = json.loads(answer.stdout.splitlines()[-1])["batch_size"]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, IndexError):
+        return None
+    return int(size) if size else None

@@ -7,9 +7,6 @@ from typing import Any
 import redis
 import redis.asyncio
 
-PREFIX = "synthorax:"
-CELERY_PREFIX = "synthorax:celery:"
-
 _BOUNDS: dict[str, Any] = {
     "socket_connect_timeout": 2.0,  # s
     "health_check_interval": 15,  # s

@@ -5,52 +5,23 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from redis.exceptions import RedisError
 
 from library.errors import Conflict, NotFound, Unavailable
-from worker.connection import PREFIX
+from worker import keys, scripts
+from worker.leases import Lease
+from worker.records import TERMINAL, decoded, encoded, event, latest, now, place, seconds
 
-TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-EVENTS_KEPT = 10_000  # about, a job; metrics.jsonl in the run folder keeps all
-TERMINAL_SECONDS = 30 * 86_400  # an ended job's events are kept this long
-LEASE_MS = 30_000
-
-_JSON_FIELDS = ("request", "progress", "metrics", "error")
-
-# Record and event change together or not at all; the answer is the status that was found.
-_TRANSITION = """
-local found = redis.call('HGET', KEYS[1], 'status')
-if not found then return false end
-local allowed = cjson.decode(ARGV[1])
-for _, status in ipairs(allowed) do
-  if status == found then
-    local fields = cjson.decode(ARGV[2])
-    for name, value in pairs(fields) do redis.call('HSET', KEYS[1], name, value) end
-    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'event', ARGV[3])
-    break
-  end
-end
-return found
-"""
-_RENEW = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
-"""
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+FREE = "free"  # a fence: nobody may hold the job
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def events_key(job: str) -> str:
-    return f"{PREFIX}job:{job}:events"
+class Fenced(Exception):
+    """The job is in another's hands: nothing was written."""
 
 
 @contextmanager
@@ -66,44 +37,25 @@ def reaching_redis() -> Iterator[None]:
         ) from None
 
 
+def new_id() -> str:
+    return f"job-{secrets.token_hex(8)}"
+
+
 class JobStore:
     """Reads and changes job records.  Methods raise redis.exceptions.RedisError."""
 
     def __init__(self, connection: redis.Redis) -> None:
         self.redis: Any = connection  # typed loosely: redis-py's answers are unions
-        self._transition = self.redis.register_script(_TRANSITION)
-        self._renew = self.redis.register_script(_RENEW)
-        self._release = self.redis.register_script(_RELEASE)
+        self._create, self._transition, self._record, self._delete = (
+            self.redis.register_script(text)
+            for text in (scripts.CREATE, scripts.TRANSITION, scripts.RECORD, scripts.DELETE)
+        )
 
-    # Records
-
-    def create(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Record a queued job.  `request` holds dataset, model, preset, config, metadata."""
-        job = f"job-{secrets.token_hex(8)}"
-        fields = {
-            "id": job,
-            "status": "queued",
-            "created_at": now(),
-            "attempt": "0",
-            "request": json.dumps(request),
-        }
-        event = _event("status", job, status="queued")
-        pipe = self.redis.pipeline()
-        pipe.hset(f"{PREFIX}job:{job}", mapping=fields)
-        pipe.zadd(f"{PREFIX}jobs", {job: time.time()})
-        pipe.xadd(events_key(job), {"event": json.dumps(event)})
-        pipe.execute()
-        return self.get(job)
-
-    def delete(self, job: str) -> None:
-        pipe = self.redis.pipeline()
-        pipe.delete(f"{PREFIX}job:{job}", events_key(job))
-        pipe.zrem(f"{PREFIX}jobs", job)
-        pipe.execute()
+    # Reading
 
     def get(self, job: str) -> dict[str, Any]:
         """The record, decoded.  Raises NotFound."""
-        fields = self.redis.hgetall(f"{PREFIX}job:{job}")
+        fields = self.redis.hgetall(keys.record(job))
         if not fields:
             raise NotFound(
                 f"There is no train job {job!r}.",
@@ -111,136 +63,188 @@ class JobStore:
                 value=job,
                 remedy="GET /train-jobs lists them.",
             )
-        return _decoded(fields)
+        return decoded(fields)
+
+    def several(self, jobs: Sequence[str]) -> list[dict[str, Any]]:
+        """The records of those that exist."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job in jobs:
+            pipe.hgetall(keys.record(job))
+        return [decoded(fields) for fields in pipe.execute() if fields]
 
     def page(self, after: str | None, limit: int) -> list[dict[str, Any]]:
         """Records, newest first; `after` is the last id of the page before.  Raises NotFound."""
         start = 0
         if after is not None:
-            rank = self.redis.zrevrank(f"{PREFIX}jobs", after)
+            rank = self.redis.zrevrank(keys.JOBS, after)
             if rank is None:
                 self.get(after)  # says that it does not exist
             start = (rank or 0) + 1
-        ids = self.redis.zrevrange(f"{PREFIX}jobs", start, start + limit - 1)
-        pipe = self.redis.pipeline()
-        for job in ids:
-            pipe.hgetall(f"{PREFIX}job:{job}")
-        return [_decoded(fields) for fields in pipe.execute() if fields]
+        return self.several(self.redis.zrevrange(keys.JOBS, start, start + limit - 1))
 
-    def waiting(self) -> list[str]:
-        """Ids of queued jobs, oldest first."""
-        return [job for job, status in self._statuses() if status == "queued"]
+    def queued(self) -> list[str]:
+        """Ids of queued jobs, in the order in which they will run."""
+        ids: list[str] = self.redis.zrange(keys.QUEUED, 0, -1)
+        return ids
 
-    def _statuses(self) -> list[tuple[str, str]]:
-        ids = self.redis.zrange(f"{PREFIX}jobs", 0, -1)
-        pipe = self.redis.pipeline()
-        for job in ids:
-            pipe.hget(f"{PREFIX}job:{job}", "status")
-        return list(zip(ids, pipe.execute(), strict=True))
-
-    # Changes
-
-    def transition(
-        self, job: str, allowed: tuple[str, ...], status: str, **fields: Any
-    ) -> tuple[bool, str]:
-        """Move a job to a status if it is in one of `allowed`, with an event.
-
-        Returns (moved, the status that was found).  Raises NotFound.
-        """
-        event = _event("status", job, status=status, **fields)
-        values = {"status": status, **fields}
-        if status in TERMINAL:
-            values["finished_at"] = event["time"]
-        stored = {k: json.dumps(v) if k in _JSON_FIELDS else v for k, v in values.items()}
-        found = self._transition(
-            keys=[f"{PREFIX}job:{job}", events_key(job)],
-            args=[
-                json.dumps(allowed),
-                json.dumps({k: str(v) for k, v in stored.items() if v is not None}),
-                json.dumps(event),
-                EVENTS_KEPT,
-            ],
-        )
-        if found is None:
-            self.get(job)
-        if found in allowed and status in TERMINAL:
-            self.redis.expire(events_key(job), TERMINAL_SECONDS)
-        return found in allowed, found
-
-    def cancel(self, job: str) -> dict[str, Any]:
-        """Ask for a job to end.  Raises Conflict for one that has ended."""
-        moved, _ = self.transition(job, ("queued",), "cancelled")
-        if not moved:
-            moved, found = self.transition(job, ("running", "cancelling"), "cancelling")
-            if not moved:
-                raise Conflict(
-                    f"The train job {job!r} has already {found}."
-                    if found != "cancelled"
-                    else f"The train job {job!r} is already cancelled.",
-                    field="id",
-                    value=job,
-                    remedy="Only queued and running jobs can be cancelled.",
-                )
-        return self.get(job)
-
-    def record_event(self, job: str, event: dict[str, Any]) -> None:
-        """Append an event of the trainer; a metric also becomes the record's latest numbers."""
-        event = {**event, "job": job}
-        pipe = self.redis.pipeline()
-        if event["type"] == "metric":
-            progress = ("epoch", "epochs", "images", "fraction", "eta_seconds")
-            metrics = ("loss_d", "loss_g", "d_x", "d_g_z1", "d_g_z2", "images_per_second")
-            fields = {
-                "progress": json.dumps({name: event[name] for name in progress}),
-                "metrics": json.dumps({name: event[name] for name in metrics}),
-            }
-            pipe.hset(f"{PREFIX}job:{job}", mapping=fields)
-        pipe.xadd(
-            events_key(job), {"event": json.dumps(event)}, maxlen=EVENTS_KEPT, approximate=True
-        )
-        pipe.execute()
-
-    # Leases: who runs a job
-
-    def take_lease(self, job: str, token: str) -> bool:
-        return bool(self.redis.set(_lease(job), token, nx=True, px=LEASE_MS))
-
-    def renew_lease(self, job: str, token: str) -> bool:
-        return bool(self._renew(keys=[_lease(job)], args=[token, LEASE_MS]))
-
-    def release_lease(self, job: str, token: str) -> None:
-        self._release(keys=[_lease(job)], args=[token])
+    def running(self) -> list[str]:
+        """Ids of running and cancelling jobs."""
+        return sorted(self.redis.smembers(keys.RUNNING))
 
     def orphans(self) -> list[str]:
         """Jobs that are running by their record, but in nobody's hands."""
-        started = [job for job, s in self._statuses() if s in ("running", "cancelling")]
-        return [job for job in started if not self.redis.exists(_lease(job))]
+        jobs = self.running()
+        pipe = self.redis.pipeline(transaction=False)
+        for job in jobs:
+            pipe.exists(keys.job_lease(job))
+        return [job for job, held in zip(jobs, pipe.execute(), strict=True) if not held]
 
-    # Workers
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are, are queued and run."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.zcard(keys.JOBS).zcard(keys.QUEUED).scard(keys.RUNNING)
+        return dict(zip(("jobs", "queued", "running"), pipe.execute(), strict=True))
 
-    def beat(self, worker: str, seconds: int) -> None:
-        """Say that a worker is alive, for as long."""
-        self.redis.set(f"{PREFIX}worker:{worker}", now(), ex=seconds)
+    # Changes
 
-    def workers(self) -> list[str]:
-        prefix = f"{PREFIX}worker:"
-        return sorted(key[len(prefix) :] for key in self.redis.scan_iter(f"{prefix}*"))
+    def create(
+        self,
+        request: Mapping[str, Any],
+        job: str | None = None,
+        webhook: str | None = None,
+        idempotency: tuple[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Record a queued job, once for an id; `idempotency` is a key and its value.
+
+        `request` holds dataset, model, preset, config, metadata, labels, priority, images, ….
+        """
+        job = job or new_id()
+        fields = {
+            "id": job,
+            "status": "queued",
+            "created_at": now(),
+            "attempt": 0,
+            "request": dict(request),
+            "webhook": {"url": webhook, "status": "pending", "attempts": 0} if webhook else None,
+        }
+        names = [keys.record(job), keys.events(job), keys.JOBS, keys.QUEUED]
+        values: list[Any] = [job, json.dumps(encoded(fields))]
+        values += [json.dumps(event("status", job, status="queued")), time.time(), place(request)]
+        if idempotency is not None:
+            names.append(idempotency[0])
+            values += [idempotency[1], keys.IDEMPOTENCY_SECONDS]
+        self._create(keys=names, args=values)
+        return self.get(job)
+
+    def restore(self, record: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> bool:
+        """Put back a record that Redis has lost, with its events; False when there is one."""
+        job, status = record["id"], record["status"]
+        if self.redis.exists(keys.record(job)):
+            return False
+        pipe = self.redis.pipeline()
+        pipe.delete(keys.events(job))
+        pipe.hset(keys.record(job), mapping=encoded(record))
+        pipe.zadd(keys.JOBS, {job: seconds(record["created_at"])})
+        for each in events:
+            pipe.xadd(keys.events(job), {"event": json.dumps(each)}, maxlen=keys.EVENTS_KEPT)
+        if status == "queued":
+            pipe.zadd(keys.QUEUED, {job: place(record["request"])})
+        elif status in TERMINAL:
+            pipe.expire(keys.events(job), keys.EVENTS_SECONDS)
+        else:
+            pipe.sadd(keys.RUNNING, job)
+        pipe.execute()
+        return True
+
+    def delete(self, job: str) -> None:
+        """Forget an ended job.  Raises Conflict for one that has not ended."""
+        names = [keys.record(job), keys.events(job), keys.JOBS, keys.WEBHOOKS]
+        status = self._delete(keys=names, args=[job])
+        if status:
+            raise Conflict(
+                f"The train job {job!r} is {status}.",
+                field="id",
+                value=job,
+                remedy="Cancel it first: only ended jobs can be deleted.",
+            )
+
+    def transition(
+        self,
+        job: str,
+        allowed: Sequence[str],
+        status: str,
+        *,
+        fence: str = "",
+        told: Mapping[str, Any] | None = None,
+        drop: Sequence[str] = (),
+        **fields: Any,
+    ) -> tuple[bool, str]:
+        """Move a job to a status if it is in one of `allowed`, with an event.
+
+        fence: the token that must hold the lease, or FREE; told: what the event says beside the
+        fields.  Returns (moved, the status that was found).  Raises NotFound, Fenced.
+        """
+        told = {k: v for k, v in fields.items() if k not in ("ends", "request")} | (
+            dict(told) if told else {}
+        )
+        happened = event("status", job, status=status, **told)
+        values = {"status": status, **fields}
+        if status in TERMINAL:
+            values["finished_at"] = happened["time"]
+        place_in_queue = 0
+        if status == "queued":
+            request = fields.get("request") or self.get(job)["request"]
+            place_in_queue = place(request)
+        names = [keys.record(job), keys.events(job), keys.job_lease(job)]
+        outcome, found = self._transition(
+            keys=[*names, keys.QUEUED, keys.RUNNING, keys.WEBHOOKS],
+            args=[
+                job,
+                json.dumps(list(allowed)),
+                json.dumps(encoded(values)),
+                json.dumps(list(drop)),
+                json.dumps(happened),
+                fence,
+                place_in_queue,
+                keys.EVENTS_KEPT,
+                keys.EVENTS_SECONDS,
+                time.time(),
+            ],
+        )
+        if outcome == "missing":
+            self.get(job)
+        if outcome == "fenced":
+            raise Fenced(job)
+        return outcome == "moved", found
+
+    def record_events(self, job: str, fence: str, events: Sequence[Mapping[str, Any]]) -> None:
+        """Append events of the trainer; the latest metric becomes the record's numbers.
+
+        Raises Fenced when `fence` does not hold the job, NotFound.
+        """
+        events = [{**each, "job": job} for each in events]
+        steps = [int(each["step"]) for each in events if each["type"] == "checkpoint"]
+        outcome = self._record(
+            keys=[keys.record(job), keys.events(job), keys.job_lease(job)],
+            args=[
+                fence,
+                keys.EVENTS_KEPT,
+                json.dumps(encoded(latest(events))),
+                max(steps, default=-1),
+                *map(json.dumps, events),
+            ],
+        )
+        if outcome == "fenced":
+            raise Fenced(job)
+        if outcome == "missing":
+            self.get(job)
+
+    def ran(self, job: str, more: float) -> float:
+        """Add to the time that a job has run; returns it (s)."""
+        return float(self.redis.hincrbyfloat(keys.record(job), "ran_seconds", round(more, 3)))
+
+    def lease(self, job: str, token: str, life: float) -> Lease:
+        return Lease(self.redis, keys.job_lease(job), token, life)
 
     def ping(self) -> bool:
         return bool(self.redis.ping())
-
-
-def _lease(job: str) -> str:
-    return f"{PREFIX}job:{job}:lease"
-
-
-def _event(kind: str, job: str, **fields: Any) -> dict[str, Any]:
-    return {"type": kind, "time": now(), "job": job, **fields}
-
-
-def _decoded(fields: dict[str, str]) -> dict[str, Any]:
-    record: dict[str, Any] = dict(fields)
-    for name in _JSON_FIELDS:
-        record[name] = json.loads(fields[name]) if name in fields else None
-    record["attempt"] = int(fields.get("attempt", "0"))
-    return record

@@ -4,7 +4,7 @@ All begin with `synthorax:`.  The server keeps an append-only file and evicts no
 
 key                     shape   what                                             lives
 job:{id}                hash    the record of a train job: the truth about it    until DELETE
-job:{id}:events         stream  its events, field `event`: JSON; about 10,000    30 days after its end
+job:{id}:events         stream  its events, field `event`: JSON; about 10,000   30 days after end
 job:{id}:lease          string  token of the worker that runs it                 the lease, renewed
 jobs                    zset    ids by creation (s since 1970)                   until DELETE
 jobs:queued             zset    ids by priority, then by the time of queueing    while queued

@@ -1,4 +1,4 @@
-"""Leases: who may act for a job or a dataset.  A token is a fence: only its holder's writes count."""
+"""Leases: who may act for a job or a dataset.  The token is a fence: its holder alone may write."""
 
 from __future__ import annotations
 

@@ -1,28 +1,44 @@
-"""The Celery application: one queue of train jobs, JSON only, late acknowledgement."""
+"""The Celery application: two queues, JSON only, late acknowledgement, Celery's own priorities."""
 
 from __future__ import annotations
 
+import json
+import secrets
+from collections import Counter
+from typing import Any
+
+import redis
 from celery import Celery
 from kombu import Queue
 
-from worker.connection import CELERY_PREFIX, celery_url
+from library.settings import Settings
+from worker import keys
+from worker.connection import celery_url
+from worker.records import PRIORITIES
 
 RUN = "training.run"
-VISIBILITY_SECONDS = 14 * 86_400  # a backstop: leases find a dead worker within half a minute
+VALIDATE = "light.validate"
+TRAINING, LIGHT = "training", "light"
+_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
 
-def celery_app(redis_url: str) -> Celery:
-    """Celery on a Redis; nothing connects until a message is sent or a worker starts."""
-    app = Celery("synthorax", broker=celery_url(redis_url))
+def celery_app(settings: Settings) -> Celery:
+    """Celery on the settings' Redis; nothing connects until a message is sent or a worker starts.
+
+    A message that is not acknowledged comes again after the visibility timeout.  That is a
+    backstop, longer than any job: leases find a dead worker within half a minute.
+    """
+    app = Celery("synthorax", broker=celery_url(settings.redis_url))
+    visibility = settings.visibility_seconds
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
         result_accept_content=["json"],
         task_ignore_result=True,  # the record in Redis is the truth
-        task_default_queue="training",
-        task_routes={"training.*": {"queue": "training"}},
+        task_default_queue=TRAINING,
+        task_routes={"training.*": {"queue": TRAINING}, "light.*": {"queue": LIGHT}},
         task_create_missing_queues=False,
-        task_queues=[Queue("training")],
+        task_queues=[Queue(TRAINING), Queue(LIGHT)],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_acks_on_failure=True,
@@ -35,17 +51,50 @@ def celery_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_SECONDS,
-            "global_keyprefix": CELERY_PREFIX,
+            "visibility_timeout": visibility,
+            "unacked_restore_interval": min(60, visibility),
+            "unacked_restore_throttle": 1,
+            "global_keyprefix": keys.CELERY,
             "socket_connect_timeout": 2.0,
+            "priority_steps": sorted(PRIORITIES.values()),
+            "queue_order_strategy": "priority",
         },
-        visibility_timeout=VISIBILITY_SECONDS,
+        visibility_timeout=visibility,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
     )
     return app
 
 
-def enqueue(app: Celery, job: str) -> None:
+def enqueue(app: Celery, job: str, priority: str) -> None:
     """Send a job to the workers.  Sending it twice is harmless: the lease lets one run it."""
-    app.send_task(RUN, [job], queue="training", retry=False)
+    app.send_task(
+        RUN,
+        [job],
+        task_id=f"{job}.{secrets.token_hex(4)}",
+        queue=TRAINING,
+        priority=PRIORITIES[priority],
+        retry=False,
+    )
+
+
+def enqueue_validation(app: Celery, dataset: str) -> None:
+    """Send a dataset to the light queue.  Sending it twice is harmless, too."""
+    identity = f"{dataset}.{secrets.token_hex(4)}"
+    app.send_task(VALIDATE, [dataset], task_id=identity, queue=LIGHT, retry=False)
+
+
+def messages(connection: redis.Redis, queue: str) -> Counter[str]:
+    """Jobs (or datasets) that have a message in a queue, and how many each.
+
+    What a worker has taken and not acknowledged is not there.
+    """
+    client: Any = connection
+    steps = sorted(PRIORITIES.values())
+    names = [f"{queue}{_SEPARATOR}{step}" if step else queue for step in steps]
+    found: Counter[str] = Counter()
+    for name in names:
+        for text in client.lrange(keys.CELERY + name, 0, -1):
+            identity = json.loads(text)["headers"]["id"]  # as `enqueue` made it
+            found[identity.rpartition(".")[0]] += 1
+    return found

@@ -3,219 +3,248 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import threading
 import time
-from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from library.config import resolve
-from library.errors import NotFound, SynthoraxError
+from library.errors import NotFound
 from library.requests import RunRequest
 from library.runs import run_folder
 from library.settings import Settings
-from worker.child import TrainerProcess
-from worker.jobs import LEASE_MS, TERMINAL, JobStore, now
+from worker.child import FOLDER_BUSY, TrainerProcess, batch_that_fits
+from worker.endings import out_of_memory, reason, time_limit
+from worker.estimates import remember_rate
+from worker.jobs import Fenced, JobStore
+from worker.link import Link
+from worker.memory import kills_by_kernel, tree_bytes
+from worker.records import TERMINAL, now
+from worker.sweeper import end_attempt
 
 logger = logging.getLogger("synthorax.worker")
 
-DEATHS_MAX = 5  # a job whose trainer dies as often under one worker is not tried again
-ATTEMPTS_MAX = 50  # nor one that takes its worker down each time; a drain is an attempt too
-GRACE_SECONDS = 45.0  # for that checkpoint; Celery's soft shutdown waits longer
-DRAIN_SECONDS = 5.0  # how long a worker that is being stopped waits for Redis
+GRACE_SECONDS = 45.0  # for a last checkpoint; Celery's soft shutdown waits longer
 TICK_SECONDS = 0.5
-
-
-class TrainerDied(SynthoraxError):
-    slug, title, status = "trainer-died", "The trainer ended without a result", 500
+PAUSE_SECONDS_MAX = 30.0  # between two attempts that get no step further
 
 
 class Requeue(Exception):
     """The job is to go on elsewhere: this worker is being stopped."""
 
 
-def supervise(job: str, store: JobStore, settings: Settings, drain: threading.Event) -> None:
+def supervise(
+    job: str,
+    store: JobStore,
+    settings: Settings,
+    worker: str,
+    drain: threading.Event,
+    send: Callable[[str, str], None],
+) -> None:
     """Run a job to its end, or until `drain` is set.
 
-    Does nothing for a job that has ended or that another worker holds.  Raises Requeue after a
-    drain; redis errors at the start.
+    `send(job, priority)` queues it again where Celery cannot.  Does nothing for a job that has
+    ended or that another worker holds.  Raises Requeue after a drain; redis errors at the start.
     """
-    token = secrets.token_hex(8)
-    if not store.take_lease(job, token):
-        logger.info("%s is held by another worker", job)
-        return
+    link = Link(store, settings, job, f"{worker}:{secrets.token_hex(8)}")
     try:
-        _Supervision(job, token, store, settings, drain).run()
+        if not link.take():
+            logger.info("%s is held by another worker", job)
+            return
+        _Supervision(link, store, settings, worker, drain, send).run()
+    except NotFound:
+        logger.warning("%s has no record: its message is dropped", job)
+    except Fenced:
+        logger.warning("%s is another worker's now", job)
     finally:
-        try:
-            store.release_lease(job, token)
-        except RedisError:
-            logger.warning("%s: the lease could not be released and will run out", job)
+        link.release()
 
 
 class _Supervision:
     def __init__(
-        self, job: str, token: str, store: JobStore, settings: Settings, drain: threading.Event
+        self,
+        link: Link,
+        store: JobStore,
+        settings: Settings,
+        worker: str,
+        drain: threading.Event,
+        send: Callable[[str, str], None],
     ) -> None:
-        self.job, self.token, self.store = job, token, store
-        self.settings, self.drain = settings, drain
-        self.run_folder = run_folder(settings.data_dir, job)
-        self.unsent: deque[dict[str, Any]] = deque()  # events while Redis is away
+        self.link, self.store, self.settings = link, store, settings
+        self.worker, self.drain, self.send = worker, drain, send
+        self.parent = os.getppid()
+        self.folder = run_folder(settings.data_dir, link.job)
+        self.environment = {"SYNTHORAX_TRAIN_DEVICE": settings.train_device}
         self.reported: dict[str, Any] = {}  # the trainer's last word about its end
-        self.cancelled = False
-        self.deaths = 0
-        self.owned_until = time.monotonic() + LEASE_MS / 1000
+        self.speed: float | None = None  # images a second, its last word about that
+        self.over_memory = self.over_time = False
 
     def run(self) -> None:
-        try:
-            record = self.store.get(self.job)
-        except NotFound:
-            logger.warning("%s has no record: its message is dropped", self.job)
+        link = self.link
+        if link.record["status"] in TERMINAL:
             return
-        if record["status"] in TERMINAL:
-            return
-        if record["status"] == "cancelling":
-            self.store.transition(self.job, ("cancelling",), "cancelled")
-            return
-        self._write_request(record["request"])
         while True:
-            attempt = record["attempt"] + 1
-            started = {} if record.get("started_at") else {"started_at": now()}
-            moved, _ = self.store.transition(
-                self.job, ("queued", "running"), "running", attempt=attempt, **started
-            )
-            if not moved:  # cancelled in between
-                self.store.transition(self.job, ("cancelling",), "cancelled")
+            if link.move(("cancelling",), "cancelled"):
                 return
-            code, words = self._attempt()
-            if self._finished(code, words, attempt):
+            self._write_request(link.record["request"])
+            started = {} if link.record.get("started_at") else {"started_at": now()}
+            attempt = link.record["attempt"] + 1
+            # A message that comes while the job runs elsewhere finds the lease held, so "running"
+            # here is a job whose last worker is gone.
+            if not link.move(
+                ("queued", "running"), "running", attempt=attempt, worker=self.worker, **started
+            ):
+                link.move(("cancelling",), "cancelled")  # cancelled in between
                 return
-            record = self.store.get(self.job)
+            end = partial(self._end, *self._attempt())
+            if link.lost or link.insist(end, self._stopping):
+                return
+            if link.lost or self._stopping():
+                return
+            self._pause()
 
     def _write_request(self, request: dict[str, Any]) -> None:
-        if self.run_folder.request.is_file():
-            return  # an earlier attempt: it goes on with what it began with
+        """What the trainer goes by; a resume may have changed how long the run is."""
         RunRequest(
-            run=self.run_folder,
+            run=self.folder,
             dataset=Path(request["dataset"]["path"]),
             dataset_id=request["dataset"]["id"],
             model=request["model"],
             preset=request["preset"],
             config=resolve(request["preset"], request["config"]),
             data_dir=self.settings.data_dir,
-            job=self.job,
+            job=self.link.job,
             metadata=request["metadata"],
         ).write()
 
     def _attempt(self) -> tuple[int, str]:
         """Run the trainer once.  Returns its exit status and the end of its stderr."""
+        kills = kills_by_kernel()
         child = TrainerProcess(
-            self.run_folder.request,
-            self.run_folder.path / "trainer.log",
-            {"SYNTHORAX_TRAIN_DEVICE": self.settings.train_device},
+            self.folder.request,
+            self.folder.path / "trainer.log",
+            self.environment,
+            self.settings.train_processes,
         )
-        logger.info("%s: trainer %d", self.job, child.pid)
-        self.reported = {}
-        code = None
+        logger.info("%s: trainer %d", self.link.job, child.pid)
+        self.reported, code = {}, None
+        self.over_memory = self.over_time = False
         try:
             while code is None:
-                for event in child.events(TICK_SECONDS):
-                    self._take(event)
-                self._send()
-                if self._lost_ownership():
-                    child.kill()
-                elif self.cancelled or self.drain.is_set():
-                    child.stop(GRACE_SECONDS)
+                for told in child.events(TICK_SECONDS):
+                    self._take(told)
+                self.link.sync()
+                self._watch(child)
                 code = child.ended()
         finally:
-            child.kill()  # this process is ending by an exception: no orphan
+            child.close()  # also when this process is ending by an exception: no orphan
+        if code == -9 and kills_by_kernel() > kills:
+            self.over_memory = True
         return code, child.last_words()
 
-    def _take(self, event: dict[str, Any]) -> None:
-        if event["type"] == "status" and event["status"] != "running":
-            self.reported = event  # the record's own transition tells it
-        else:
-            self.unsent.append(event)
+    def _take(self, told: dict[str, Any]) -> None:
+        if told["type"] == "status" and told["status"] != "running":
+            self.reported = told  # the record's own transition tells it
+            return
+        if told["type"] == "metric":
+            self.speed = told["images_per_second"]
+        self.link.tell(told)
 
-    def _send(self) -> None:
-        """Send what waits, renew the lease, look for a wish to cancel; Redis may be away."""
-        try:
-            if self.store.renew_lease(self.job, self.token):
-                self.owned_until = time.monotonic() + LEASE_MS / 1000
-            elif self.store.take_lease(self.job, self.token):  # Redis lost it, or it ran out
-                self.owned_until = time.monotonic() + LEASE_MS / 1000
-            else:
-                self.owned_until = 0.0
-            while self.unsent:
-                self.store.record_event(self.job, self.unsent[0])
-                self.unsent.popleft()
-            self.cancelled = self.store.get(self.job)["status"] == "cancelling"
-        except NotFound:
-            self.cancelled = True  # the record was deleted
-        except RedisError as error:
-            logger.warning("%s: Redis is away (%s); training goes on", self.job, error)
+    def _watch(self, child: TrainerProcess) -> None:
+        """Pass on wishes and enforce limits."""
+        link, limit_mb = self.link, self.settings.train_memory_mb
+        if link.lost:
+            child.kill()
+            return
+        if limit_mb and tree_bytes(child.pid) > limit_mb * 2**20:
+            self.over_memory = True
+            child.kill()
+        limit = self._time_limit()
+        self.over_time = self.over_time or (bool(limit) and link.ran_seconds >= limit)
+        if link.cancelled or self.over_time or self._stopping():
+            child.stop(GRACE_SECONDS)
+        elif link.finishing:
+            child.finish()
 
-    def _lost_ownership(self) -> bool:
-        """Another worker holds the lease: this one must write nothing more."""
-        return self.owned_until == 0.0
+    def _time_limit(self) -> float:
+        """Seconds that the job may run, 0: no limit."""
+        limits = (self.settings.train_seconds, self.link.record["request"].get("max_seconds") or 0)
+        return float(min((limit for limit in limits if limit), default=0))
 
-    def _finished(self, code: int, words: str, attempt: int) -> bool:
-        """Act on the trainer's end.  False: try again."""
-        self.deaths += 1
-        if self._lost_ownership():
-            return True
-        active = ("running", "cancelling")
-        if code == 0:
-            model = self.reported.get("model")
-            self._insist(active, "succeeded", model=model)
-        elif self.cancelled:
-            self._insist(active, "cancelled")
-        elif self.drain.is_set() and self.reported.get("status") != "failed":
-            # Status 75 (a checkpoint is written), or ended by our signal before it could say so.
-            self._insist(("running",), "queued")
-            raise Requeue
+    def _stopping(self) -> bool:
+        """This worker is being stopped, or its main process is gone."""
+        return self.drain.is_set() or self._orphaned()
+
+    def _orphaned(self) -> bool:
+        return os.getppid() != self.parent
+
+    def _end(self, code: int, words: str) -> bool:
+        """Write the attempt's end into the record.  False: try again."""
+        link, active = self.link, ("running", "cancelling")
+        if self.speed is not None:
+            remember_rate(self.store.redis, link.record["request"]["config"], self.speed)
+        if code == 0 and self.reported.get("status") == "succeeded":
+            link.move(active, "succeeded", model=self.reported.get("model"))
+        elif link.cancelled and link.move(("cancelling",), "cancelled"):
+            pass
+        elif self.over_memory:
+            link.move(active, "failed", error=self._out_of_memory())
         elif self.reported.get("status") == "failed":
-            self._insist(active, "failed", error=self.reported["error"])
-        elif self.deaths >= DEATHS_MAX or attempt >= ATTEMPTS_MAX:
-            problem = TrainerDied(
-                f"The trainer ended {self.deaths} times without a result, last with "
-                f"{_reason(code)}. {words[-500:]}".strip(),
-                remedy="The run folder's trainer.log holds its words; the checkpoint is kept.",
-            ).as_problem()
-            self._insist(active, "failed", error=problem)
-        else:
-            message = f"The trainer ended with {_reason(code)}; it goes on from its checkpoint."
-            event = {"type": "log", "time": now(), "level": "warning", "message": message}
-            self.unsent.append(event)
+            link.move(active, "failed", error=self.reported["error"])
+        elif self.over_time:
+            error = time_limit(link.ran_seconds, self._time_limit())
+            link.move(active, "failed", error=error)
+        elif self._stopping():
+            # A checkpoint is written, or the trainer was ended before it could say so.
+            moved = link.move(("running",), "queued", told={"reason": "the worker is stopped"})
+            if moved and not self._orphaned():
+                raise Requeue
+            if moved:
+                self.send(link.job, link.record["request"].get("priority", "normal"))
+        elif code == FOLDER_BUSY:
+            link.log("An earlier trainer is still at work in the run folder; waiting for its end.")
             return False
+        else:
+            return self._died(code, words)
         return True
 
-    def _insist(self, allowed: tuple[str, ...], status: str, **fields: Any) -> None:
-        """Write the end into the record, waiting for Redis as long as it takes.
+    def _died(self, code: int, words: str) -> bool:
+        token = self.link.token
+        why = reason(code)
+        status = end_attempt(
+            self.store, self.settings, self.store.get(self.link.job), why, token, words[-500:]
+        )
+        self.link.refresh()
+        if status == "queued":
+            logger.warning("%s: %s; it goes on from its checkpoint", self.link.job, why)
+        return status not in ("queued", "cancelling")
 
-        A worker that is being stopped waits a moment only: the job then has no lease, and the
-        next worker takes it up, finds the run finished or goes on with it.
-        """
-        pause, began = 0.5, time.monotonic()
-        while True:
-            try:
-                while self.unsent:
-                    self.store.record_event(self.job, self.unsent[0])
-                    self.unsent.popleft()
-                self.store.transition(self.job, allowed, status, **fields)
-                return
-            except NotFound:
-                return
-            except RedisError:
-                if self.drain.is_set() and time.monotonic() - began > DRAIN_SECONDS:
-                    logger.warning("%s: Redis is away; its end is not recorded", self.job)
-                    return
-                time.sleep(pause)
-                pause = min(2 * pause, 10.0)
+    def _out_of_memory(self) -> dict[str, Any]:
+        """Measure what would fit; the lease is kept meanwhile."""
+        limit_mb, config = self.settings.train_memory_mb, self.link.record["request"]["config"]
+        with ThreadPoolExecutor(1) as pool:
+            fits = pool.submit(batch_that_fits, self.folder.request, self.environment, limit_mb)
+            while not fits.done():
+                self.link.sync()
+                time.sleep(TICK_SECONDS)
+        return out_of_memory(config, limit_mb, fits.result())
 
-
-def _reason(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit status {code}"
+    def _pause(self) -> None:
+        """A trainer that dies at once again and again is given time."""
+        try:
+            deaths = self.store.get(self.link.job)["deaths"]
+        except (RedisError, NotFound):
+            deaths = 1
+        until = time.monotonic() + (
+            min(PAUSE_SECONDS_MAX, 2.0 ** (deaths - 1)) if deaths > 1 else 0
+        )
+        while time.monotonic() < until and not self._stopping():
+            self.link.sync()
+            time.sleep(0.1)
