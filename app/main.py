@@ -26,6 +26,7 @@ from app.models.catalog import Catalog
 from app.models.routes import router as models
 from app.train_jobs.routes import router as train_jobs
 from app.verify.routes import router as verify
+from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
 from worker.connection import client, streaming_client
@@ -76,7 +77,7 @@ def create_app(
         metrics=metrics,
         jobs=JobStore(client(url)) if url else None,
         streams=streaming_client(url, STREAMS_MAX) if url else None,
-        celery=celery_app(url) if url else None,
+        celery=celery_app(settings) if url else None,
     )
 
     @asynccontextmanager
@@ -98,7 +99,7 @@ def create_app(
     )
     app.state.synthorax = state
     errors.install(app)
-    for router in (generate, verify, models, datasets, train_jobs, health):
+    for router in (generate, verify, models, datasets, train_jobs, workers, health):
         app.include_router(router)
     app.mount("/static", Revalidated(directory=WEB), name="static")
 

@@ -5,6 +5,7 @@ Redis away is said, not fatal.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -13,6 +14,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from redis.exceptions import RedisError
 
 from app.dependencies import AppState, Metering, State
+from worker.heartbeat import workers
+from worker.queue import LIGHT, TRAINING
 
 router = APIRouter(tags=["health"])
 
@@ -25,8 +28,8 @@ def live() -> dict[str, str]:
 @router.get("/health/ready", responses={503: {"description": "No model is loaded (yet)"}})
 def ready(state: AppState) -> JSONResponse:
     """Whether images can be had; and how Redis and the workers are."""
-    redis, workers = _jobs(state)
-    checks = {"engine": _engine(state), "redis": {"status": redis}, "workers": {"count": workers}}
+    redis, counts = _jobs(state)
+    checks = {"engine": _engine(state), "redis": {"status": redis}, "workers": counts}
     is_ready = state.pool.ready
     status = "ready" if is_ready else "stopping" if state.pool.draining else "not ready"
     content = {"status": status, "checks": checks}
@@ -64,10 +67,13 @@ def _engine(state: State) -> dict[str, Any]:
     return {**answer, "reason": pool.problem} if pool.problem else answer
 
 
-def _jobs(state: State) -> tuple[str, int]:
+def _jobs(state: State) -> tuple[str, dict[str, int]]:
+    """How Redis is, and how many workers of each queue are connected."""
+    counts = {TRAINING: 0, LIGHT: 0}
     if state.jobs is None:
-        return "not configured", 0
+        return "not configured", counts
     try:
-        return "ok", len(state.jobs.workers())
+        counts |= Counter(each["queue"] for each in workers(state.jobs.redis))
+        return "ok", counts
     except RedisError:
-        return "away", 0
+        return "away", counts

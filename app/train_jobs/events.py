@@ -10,11 +10,12 @@ from fastapi.sse import format_sse_event
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from worker.jobs import TERMINAL, events_key
+from worker import keys
+from worker.records import TERMINAL, event
 
 BLOCK_MS = 10_000  # then a comment keeps the connection alive
 PAGE = 500  # events read at once
-GAP = "Earlier events are gone; the job's metrics hold every number."
+GAP = "Earlier events are gone; /train-jobs/{job}/metrics holds every number."
 RETRY_MS = 2000  # how soon a browser connects again
 
 
@@ -23,43 +24,72 @@ async def stream(redis: Redis, job: str, after: str) -> AsyncIterator[bytes]:
 
     A reader that has seen the last event of an ended job gets the end of the stream.
     """
-    key = events_key(job)
+    key = keys.events(job)
+    ended = False
     try:
-        first: Any = await redis.xrange(key, count=1)
-        if after != "0" and first and _position(after) < _position(first[0][0]):
-            # Older events were trimmed away: say so, /metrics has the numbers.
-            yield _message("log", {"type": "log", "level": "warning", "message": GAP, "job": job})
-        block = None  # what there is, at once; then wait for more
+        if await _trimmed(redis, key, after):
+            yield _gap(job)
+        block: int | None = None  # what there is, at once; then wait for more
         while True:
             answer: Any = await redis.xread({key: after}, count=PAGE, block=block)
             for _, entries in answer or []:
                 for after, fields in entries:
-                    event = json.loads(fields["event"])
-                    yield _message(event["type"], event, after)
-                    if event["type"] == "status" and event["status"] in TERMINAL:
-                        return
-            if not answer:
-                status = await redis.hget(key.removesuffix(":events"), "status")
-                if status is None or status in TERMINAL:
-                    return
-                if block is not None:
-                    yield format_sse_event(comment="alive")
-                block = BLOCK_MS
+                    told = json.loads(fields["event"])
+                    yield _message(told, after)
+                # A slow reader of a fast job may fall behind what the stream keeps.
+                if len(entries) == PAGE and await _trimmed(redis, key, after):
+                    yield _gap(job)
+            if answer:
+                continue
+            # Its last event and its end are written at once, and an end may be taken back
+            # (resume): the end of the stream is an empty look after the end was seen.
+            if ended:
+                return
+            status = await redis.hget(keys.record(job), "status")
+            ended = status is None or status in TERMINAL
+            if block is not None and not ended:
+                yield format_sse_event(comment="alive")
+            block = None if ended else BLOCK_MS
     except RedisError:
         return  # the browser connects again with the last id that it has seen
 
 
-def _message(kind: str, event: dict[str, Any], identity: str | None = None) -> bytes:
-    return format_sse_event(data_str=json.dumps(event), event=kind, id=identity, retry=RETRY_MS)
+async def _trimmed(redis: Any, key: str, after: str) -> bool:
+    """Whether events after `after` are gone from the stream."""
+    first = await redis.xrange(key, count=1)
+    if not first or _position(after) >= _position(first[0][0]):
+        return False
+    return _missing(await redis.xinfo_stream(key))
+
+
+def _missing(info: dict[str, Any]) -> bool:
+    return int(info["entries-added"]) > int(info["length"])
+
+
+def _gap(job: str) -> bytes:
+    return _message(event("log", job, level="warning", message=GAP.format(job=job), gap=True))
+
+
+def _message(told: dict[str, Any], identity: str | None = None) -> bytes:
+    return format_sse_event(
+        data_str=json.dumps(told), event=told["type"], id=identity, retry=RETRY_MS
+    )
 
 
 def page(redis: Any, job: str, after: str, limit: int) -> dict[str, Any]:
-    """Events after a stream id as one page of JSON."""
+    """Events after a stream id as one page of JSON; `trimmed`: earlier ones are gone."""
+    key = keys.events(job)
     start = f"({after}" if after != "0" else "-"
-    entries = redis.xrange(events_key(job), start, "+", count=limit + 1)
+    entries = redis.xrange(key, start, "+", count=limit + 1)
     data = [{"id": identity, **json.loads(f["event"])} for identity, f in entries[:limit]]
-    more = len(entries) > limit
-    return {"data": data, "has_more": more, "next": data[-1]["id"] if data else None}
+    first = redis.xrange(key, count=1)
+    before = bool(first) and _position(after) < _position(first[0][0])
+    return {
+        "data": data,
+        "has_more": len(entries) > limit,
+        "next": data[-1]["id"] if data else None,
+        "trimmed": before and _missing(redis.xinfo_stream(key)),
+    }
 
 
 def _position(identity: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Train jobs: create, list, follow, cancel."""
+"""Train jobs: create, list, follow; cancel, finish, resume, clone, delete."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
 from app.train_jobs import events
-from app.train_jobs.schemas import TrainJob, TrainJobRequest, TrainJobs
+from app.train_jobs.schemas import (
+    CloneRequest,
+    ResumeRequest,
+    TrainJob,
+    TrainJobRequest,
+    TrainJobs,
+)
 from app.train_jobs.service import TrainJobService
+from app.train_jobs.wishes import Wishes
 from library.config import resolve
 from library.errors import NotFound
 from library.presets import DESCRIPTIONS, PRESETS
@@ -34,6 +41,20 @@ def _service(state: AppState, jobs: Jobs) -> TrainJobService:
 Service = Annotated[TrainJobService, Depends(_service)]
 
 
+def _wishes(service: Service) -> Wishes:
+    return Wishes(service)
+
+
+Wish = Annotated[Wishes, Depends(_wishes)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="the same key and body make one job, however often they are sent within a day",
+    ),
+]
+
+
 @router.get("/presets")
 def list_presets() -> dict[str, Any]:
     """Named configurations, every field resolved."""
@@ -46,9 +67,14 @@ def list_presets() -> dict[str, Any]:
 
 
 @router.post("/train-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob)
-def create(request: TrainJobRequest, service: Service, response: Response) -> Any:
+def create(
+    request: TrainJobRequest,
+    service: Service,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
     """Queue a training run on a folder of images."""
-    job = service.create(request)
+    job = service.create(request, idempotency_key)
     response.headers["Location"] = job["links"]["self"]
     return job
 
@@ -57,11 +83,12 @@ def create(request: TrainJobRequest, service: Service, response: Response) -> An
 def list_jobs(
     service: Service,
     status: Status | None = None,
+    label: str | None = None,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Any:
     """Jobs, newest first."""
-    return service.page(status, after, limit)
+    return service.page(status, label, after, limit)
 
 
 @router.get("/train-jobs/{job}", response_model=TrainJob)
@@ -69,12 +96,50 @@ def get(job: str, service: Service) -> Any:
     return service.get(job)
 
 
+@router.delete("/train-jobs/{job}", status_code=status.HTTP_204_NO_CONTENT)
+def delete(job: str, wishes: Wish) -> None:
+    """Forget an ended job and remove its run folder.  409 before its end."""
+    wishes.delete(job)
+
+
 @router.post(
     "/train-jobs/{job}/cancel", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
 )
-def cancel(job: str, service: Service) -> Any:
+def cancel(job: str, wishes: Wish) -> Any:
     """End a job; a running one writes a checkpoint first.  409 when it has ended."""
-    return service.cancel(job)
+    return wishes.cancel(job)
+
+
+@router.post(
+    "/train-jobs/{job}/finish", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+)
+def finish(job: str, wishes: Wish) -> Any:
+    """End a job after its epoch and publish.  409 when it has not begun or has ended."""
+    return wishes.finish(job)
+
+
+@router.post(
+    "/train-jobs/{job}/resume", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+)
+def resume(job: str, wishes: Wish, changes: ResumeRequest | None = None) -> Any:
+    """Go on from the newest checkpoint, if need be for more epochs.  409 before its end."""
+    return wishes.resume(job, changes or ResumeRequest())
+
+
+@router.post(
+    "/train-jobs/{job}/clone", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+)
+def clone(
+    job: str,
+    service: Service,
+    response: Response,
+    changes: CloneRequest | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
+    """Queue a new job like this one, with changes."""
+    made = service.clone(job, changes or CloneRequest(), idempotency_key)
+    response.headers["Location"] = made["links"]["self"]
+    return made
 
 
 @router.get(

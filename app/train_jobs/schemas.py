@@ -1,12 +1,33 @@
-"""The body of POST /train-jobs and a job as it is shown."""
+"""The bodies of the train jobs' routes and a job as it is shown."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from app.schemas import Request
+
+SECONDS_MAX = 100_000_000  # that a job may be given; about three years
+
+Priority = Literal["high", "normal", "low"]
+Metadata = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=64)],
+        Annotated[str, Field(max_length=1024)],
+    ],
+    Field(max_length=32, description="free words, kept with the job and in the version's card"),
+]
+Labels = Annotated[
+    list[Annotated[str, Field(pattern=r"^[\w.:/-]{1,64}$")]],
+    Field(max_length=16, description="words to find jobs by: GET /train-jobs?label="),
+]
+Seconds = Annotated[
+    int, Field(ge=1, le=SECONDS_MAX, description="stop, with a checkpoint, after so long a run")
+]
+Url = Annotated[
+    str, Field(max_length=2048, description="told of the job's end; hosts are the operator's")
+]
 
 
 class DatasetPath(Request):
@@ -22,7 +43,37 @@ class TrainJobRequest(Request):
     config: dict[str, Any] = Field(
         default_factory=dict, description="overrides of the preset, as GET /presets shows them"
     )
-    metadata: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=list)
+    priority: Priority = "normal"
+    max_seconds: Seconds | None = None
+    webhook: Url | None = None
+
+
+class CloneRequest(Request):
+    """What is to differ from the job that is cloned; what is left out stays as it is there."""
+
+    dataset: DatasetPath | None = None
+    model: str | None = None
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description='over the job\'s resolved configuration; {"seed": null} draws a new seed',
+    )
+    metadata: Metadata | None = None
+    labels: Labels | None = None
+    priority: Priority | None = None
+    max_seconds: Seconds | None = None
+    webhook: Url | None = None
+
+
+class ResumeRequest(Request):
+    """What may change in a run that goes on."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="how many the whole run shall have"
+    )
+    on_collapse: Literal["stop", "continue"] | None = None
+    max_seconds: Seconds | None = Field(default=None, description="from now on")
 
 
 class Progress(BaseModel):
@@ -44,6 +95,26 @@ class Metrics(BaseModel):
     images_per_second: float
 
 
+class Waiting(BaseModel):
+    """Why a queued job waits, and when it will begin as far as that can be told."""
+
+    reason: str
+    starts_in_seconds: float | None
+
+
+class AttemptEnd(BaseModel):
+    """An attempt that ended without a result."""
+
+    attempt: int
+    time: str
+    reason: str
+
+
+class WebhookState(BaseModel):
+    status: str = Field(description="pending, delivered or failed")
+    attempts: int
+
+
 class TrainJob(BaseModel):
     id: str
     status: str = Field(description="queued, running, cancelling, succeeded, failed or cancelled")
@@ -51,16 +122,26 @@ class TrainJob(BaseModel):
     started_at: str | None
     finished_at: str | None
     attempt: int
+    ends: list[AttemptEnd] = Field(description="attempts that ended without a result, latest last")
+    ran_seconds: float = Field(description="over all attempts, since it was queued or resumed")
+    worker: str | None = Field(description="the last one that ran it")
     preset: str
     config: dict[str, Any] = Field(description="resolved, with the seed")
     dataset: dict[str, Any]
     publish_as: str
     metadata: dict[str, str]
+    labels: list[str]
+    priority: Priority
+    max_seconds: int | None
+    cloned_from: str | None
+    finishing: bool = Field(description="asked to end after its epoch and publish")
     queue_position: int | None = Field(description="0: next")
+    waiting: Waiting | None
     progress: Progress | None
     metrics: Metrics | None
     model: str | None = Field(description="the published version, once there is one")
     error: dict[str, Any] | None
+    webhook: WebhookState | None
     links: dict[str, str]
 
 

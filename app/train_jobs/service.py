@@ -1,123 +1,182 @@
-"""Accepting a train job: everything that can be known to be wrong is said at once."""
+"""Accepting and reading train jobs: everything that can be known to be wrong is said at once."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
-from app.train_jobs.schemas import TrainJobRequest
+from app.train_jobs.idempotency import Idempotency
+from app.train_jobs.schemas import CloneRequest, TrainJobRequest
+from app.train_jobs.shown import shown
 from library.config import RunConfig, resolve
 from library.datasets import Folder, register, scan, within_roots
-from library.errors import InvalidValue
+from library.errors import Conflict, InvalidValue, NotFound
 from library.requests import check_model_name
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
+from worker.estimates import Wait, waits
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue
+from worker.records import keep_copy
+
+logger = logging.getLogger("synthorax.app")
 
 
 class TrainJobService:
+    """Methods raise NotFound for a job that does not exist, Unavailable without Redis."""
+
     def __init__(self, settings: Settings, jobs: JobStore, celery: Celery) -> None:
-        self._settings = settings
-        self._jobs = jobs
+        self.settings = settings
+        self.jobs = jobs
         self._celery = celery
 
-    def create(self, request: TrainJobRequest) -> dict[str, Any]:
-        """Check, record and queue a job.  Raises InvalidValue, or Unavailable without Redis."""
+    # Making
+
+    def create(self, request: TrainJobRequest, key: str | None = None) -> dict[str, Any]:
+        """Check, record and queue a job; once for an idempotency key.  Raises InvalidValue."""
+        return self._once(key, "/train-jobs", request, lambda: self._checked(request))
+
+    def clone(self, job: str, changes: CloneRequest, key: str | None = None) -> dict[str, Any]:
+        """A new job like another one, with changes.  Raises InvalidValue."""
+        with reaching_redis():
+            origin = self.jobs.get(job)["request"]
+        request = _changed(origin, changes)
+        path = f"/train-jobs/{job}/clone"
+        return self._once(key, path, changes, lambda: self._checked(request, job))
+
+    def _checked(self, request: TrainJobRequest, cloned_from: str | None = None) -> dict[str, Any]:
+        """The request as the record holds it, and its dataset registered."""
         config = resolve(request.preset, request.config)
         name = check_model_name(request.model)
-        path = within_roots(request.dataset.path, self._settings.roots)
+        path = within_roots(request.dataset.path, self.settings.roots)
         folder = scan(path)
         _check(folder, config)
         with reaching_redis():
-            self._jobs.ping()  # nothing is registered for a job that cannot be
-            dataset = register(self._settings.data_dir, folder)
-            record = self._jobs.create(
-                {
-                    "dataset": {"path": str(path), "id": dataset["id"]},
-                    "model": name,
-                    "preset": request.preset,
-                    "config": config.as_dict(),
-                    "metadata": request.metadata,
-                }
-            )
+            self.jobs.ping()  # nothing is registered for a job that cannot be
+        dataset = register(self.settings.data_dir, folder)
+        return {
+            "dataset": {"path": str(path), "id": dataset["id"]},
+            "model": name,
+            "preset": request.preset,
+            "config": config.as_dict(),
+            "metadata": request.metadata,
+            "labels": request.labels,
+            "priority": request.priority,
+            "max_seconds": request.max_seconds,
+            "images": len(folder.files),
+            "cloned_from": cloned_from,
+        }
+
+    def _once(self, key: str | None, path: str, body: Any, checked: Any) -> dict[str, Any]:
+        with reaching_redis():
+            if key is None:
+                return self._made(checked(), body.webhook, None)
+            same = Idempotency(self.jobs.redis, key, path, body.model_dump(mode="json"))
+            job = same.made()
+            if job is None:
+                return self._made(checked(), body.webhook, same)
             try:
-                self._enqueue(record["id"])
-            except BaseException:
-                self._jobs.delete(record["id"])
-                raise
+                return self.show(self.jobs.get(job))
+            except NotFound:
+                raise same.deleted(job) from None
+
+    def _made(
+        self, request: dict[str, Any], webhook: str | None, same: Idempotency | None
+    ) -> dict[str, Any]:
+        reserved = same.reserve() if same else None
+        record = self.jobs.create(
+            request,
+            reserved.job if reserved else None,
+            webhook,
+            reserved.pair if reserved else None,
+        )
+        # From here on the job exists: whatever fails now, the workers' sweep sends it to them.
+        try:
+            keep_copy(self.settings.data_dir, record)
+        except OSError as error:
+            logger.warning("%s: no copy in its run folder (%s)", record["id"], error.strerror)
+        self.send(record)
         return self.show(record)
 
-    def _enqueue(self, job: str) -> None:
-        from kombu.exceptions import OperationalError
-        from redis.exceptions import ConnectionError as RedisConnectionError
-
+    def send(self, record: dict[str, Any]) -> None:
+        """Queue a recorded job; where that fails the workers' sweep does it later."""
         try:
-            enqueue(self._celery, job)
-        except OperationalError as error:
-            raise RedisConnectionError(str(error)) from error
+            enqueue(self._celery, record["id"], record["request"]["priority"])
+        except (OperationalError, RedisError, OSError) as error:
+            logger.warning("%s: its message could not be sent (%s)", record["id"], error)
+
+    # Reading
 
     def get(self, job: str) -> dict[str, Any]:
         with reaching_redis():
-            return self.show(self._jobs.get(job))
+            return self.show(self.jobs.get(job))
 
-    def page(self, status: str | None, after: str | None, limit: int) -> dict[str, Any]:
-        """Jobs, newest first, of one status or of all."""
+    def page(
+        self, status: str | None, label: str | None, after: str | None, limit: int
+    ) -> dict[str, Any]:
+        """Jobs, newest first, of one status and label or of all."""
         found: list[dict[str, Any]] = []
         with reaching_redis():
             # One more than asked tells whether there is a next page.
             while len(found) <= limit:
-                part = self._jobs.page(after, max(limit + 1, 50))
+                part = self.jobs.page(after, max(limit + 1, 50))
                 if not part:
                     break
                 after = part[-1]["id"]
-                found += [record for record in part if status in (None, record["status"])]
-            shown, more = found[:limit], len(found) > limit
-            data = [self.show(record) for record in shown]
-        return {"data": data, "has_more": more, "next": shown[-1]["id"] if more else None}
+                found += [record for record in part if _matches(record, status, label)]
+            listed, more = found[:limit], len(found) > limit
+            queue = self._waits(listed)
+            data = [shown(record, queue.get(record["id"])) for record in listed]
+        return {"data": data, "has_more": more, "next": listed[-1]["id"] if more else None}
 
-    def cancel(self, job: str) -> dict[str, Any]:
-        with reaching_redis():
-            return self.show(self._jobs.cancel(job))
+    def show(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A record as the API shows it."""
+        return shown(record, self._waits([record]).get(record["id"]))
+
+    def _waits(self, records: list[dict[str, Any]]) -> dict[str, Wait]:
+        """How queued jobs wait; asked only where one is shown."""
+        queued = any(record["status"] == "queued" for record in records)
+        return waits(self.jobs) if queued else {}
+
+    def check_dataset(self, record: dict[str, Any]) -> None:
+        """Raise Conflict when a job's dataset is not what its run began with."""
+        try:
+            scan(within_roots(record["request"]["dataset"]["path"], self.settings.roots))
+        except InvalidValue as error:
+            raise Conflict(
+                f"The dataset of {record['id']!r} is gone. {error.detail}",
+                field="dataset.path",
+                value=error.value,
+                remedy="Bring it back to where it was, or start a new run.",
+            ) from None
 
     def run(self, job: str) -> RunFolder:
         """The run folder of a job that exists."""
         with reaching_redis():
-            return run_folder(self._settings.data_dir, self._jobs.get(job)["id"])
+            return run_folder(self.settings.data_dir, self.jobs.get(job)["id"])
 
-    def show(self, record: dict[str, Any]) -> dict[str, Any]:
-        """A record as the API shows it."""
-        request = record["request"]
-        queued = record["status"] == "queued"
-        waiting = self._jobs.waiting() if queued else []
-        job = record["id"]
-        base = f"/train-jobs/{job}"
-        return {
-            "id": job,
-            "status": record["status"],
-            "created_at": record["created_at"],
-            "started_at": record.get("started_at"),
-            "finished_at": record.get("finished_at"),
-            "attempt": record["attempt"],
-            "preset": request["preset"],
-            "config": request["config"],
-            "dataset": request["dataset"],
-            "publish_as": request["model"],
-            "metadata": request["metadata"],
-            "queue_position": waiting.index(job) if job in waiting else None,
-            "progress": record["progress"],
-            "metrics": record["metrics"],
-            "model": record.get("model"),
-            "error": record["error"],
-            "links": {
-                "self": base,
-                "events": f"{base}/events",
-                "metrics": f"{base}/metrics",
-                "cancel": f"{base}/cancel",
-                "dataset": f"/datasets/{request['dataset']['id']}",
-            },
-        }
+
+def _matches(record: dict[str, Any], status: str | None, label: str | None) -> bool:
+    return status in (None, record["status"]) and (
+        label is None or label in record["request"]["labels"]
+    )
+
+
+def _changed(origin: dict[str, Any], changes: CloneRequest) -> TrainJobRequest:
+    given = changes.model_dump(exclude_unset=True)
+    config = {**origin["config"], **given.pop("config", {})}
+    if isinstance(config["augmentation"], dict):
+        config["augmentation"] = {**origin["config"]["augmentation"], **config["augmentation"]}
+    kept = ("model", "preset", "metadata", "labels", "priority", "max_seconds")
+    values = {name: origin[name] for name in kept} | {
+        name: value for name, value in given.items() if value is not None
+    }
+    values.setdefault("dataset", {"path": origin["dataset"]["path"]})
+    return TrainJobRequest(**{**values, "config": config})
 
 
 def _check(folder: Folder, config: RunConfig) -> None:

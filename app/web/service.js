@@ -9,7 +9,7 @@ export function serviceNotice(ready, queued) {
   const checks = ready?.checks ?? {};
   if ((checks.redis?.status ?? "ok") !== "ok")
     return "Train jobs are away (Redis); generation goes on.";
-  if (queued && checks.workers?.count === 0) {
+  if (queued && checks.workers?.training === 0) {
     return "The run is queued, but no worker is connected.";
   }
   return null;

@@ -1,4 +1,4 @@
-"""synthorax serve: Valkey, a worker and the API, started together, stopped in order."""
+"""synthorax serve: Valkey, workers and the API, started together, stopped in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,16 +22,19 @@ from library.errors import Conflict, SynthoraxError
 from library.locks import hold
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
+from worker import gpus
+from worker.queue import LIGHT, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60  # for the API to answer; a slow disk may take long to import its packages
-# Seconds to end after SIGTERM, for the API beside its drain; the worker waits for a checkpoint.
+# Seconds to end after SIGTERM, for the API beside its drain; a worker waits for a checkpoint.
 API_SECONDS, WORKER_SECONDS, VALKEY_SECONDS = 10.0, 75.0, 15.0
+QUICK_SECONDS, QUICK_MAX = 5.0, 3  # an end so soon after a start, and so often in a row: give up
 
 
 @dataclass
 class Child:
-    """One of the three processes and how to start it again."""
+    """One of the processes and how to start it again."""
 
     name: str
     command: list[str]
@@ -40,6 +43,7 @@ class Child:
     pass_fds: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
+    quick_ends: int = 0
 
     def start(self) -> None:
         self.started = time.monotonic()
@@ -53,12 +57,16 @@ class Child:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
-    def stop(self) -> None:
-        if self.process is None or self.process.poll() is not None:
+    def terminate(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, until: float) -> None:
+        """Wait for its end until a moment (time.monotonic), then kill."""
+        if self.process is None:
             return
-        self.process.terminate()
         try:
-            self.process.wait(self.stop_seconds)
+            self.process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             say(f"{self.name} did not end in time and is killed")
             self.process.kill()
@@ -96,8 +104,8 @@ def _serve(settings: Settings) -> int:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        for child in reversed(children):  # API, worker, Valkey
-            child.stop()
+        for stage in ("api", "worker", "valkey"):
+            _stop([child for child in children if child.name.startswith(stage)])
         shutil.rmtree(sockets, ignore_errors=True)
 
 
@@ -112,10 +120,47 @@ def _children(settings: Settings, sockets: Path) -> list[Child]:
         command = valkey.command(folder, path)
         children.append(Child("valkey", command, {}, VALKEY_SECONDS, (handle,)))
         environment["SYNTHORAX_REDIS_URL"] = f"unix://{path}"
+    _say_where(settings, environment["SYNTHORAX_REDIS_URL"])
     worker, api = ([sys.executable, "-m", name] for name in ("worker", "app"))
-    children.append(Child("worker", worker, environment, WORKER_SECONDS))
+    for name, command, more in _workers(settings, worker):
+        children.append(Child(name, command, {**environment, **more}, WORKER_SECONDS))
     children.append(Child("api", api, environment, settings.drain_seconds + API_SECONDS))
     return children
+
+
+def _workers(
+    settings: Settings, command: list[str]
+) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    """Name, command and environment of each: one for training a card, one for what is small."""
+    of_job = settings.train_processes
+    cards = [] if settings.train_device == "cpu" else gpus.visible(gpus.installed())
+    # Their names last over a restart, and so does a worker's claim on its card.
+    port = f"-{settings.port}" if settings.redis_url else ""
+    for i in range(settings.workers or max(1, len(cards) // of_job)):
+        more = {"SYNTHORAX_WORKER_NAME": f"training-{i + 1}{port}"}
+        own = cards[i * of_job : (i + 1) * of_job]
+        if own and settings.train_device == "auto":
+            more["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in own)
+        yield f"worker {i + 1}", [*command, TRAINING], more
+    yield "worker (light)", [*command, LIGHT], {"SYNTHORAX_WORKER_NAME": f"light{port}"}
+
+
+def _say_where(settings: Settings, url: str) -> None:
+    """For the commands that reach the embedded server while this runs."""
+    folder = settings.data_dir / "redis"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    handle = os.open(folder / "address", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(handle, "w") as file:
+        file.write(url)
+
+
+def _stop(children: list[Child]) -> None:
+    """End them side by side."""
+    now = time.monotonic()
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.wait(now + child.stop_seconds)
 
 
 def _watch(children: list[Child]) -> int:
@@ -127,8 +172,10 @@ def _watch(children: list[Child]) -> int:
             code = child.process.poll()
             if code is None:
                 continue
-            if time.monotonic() - child.started < 5:
-                say(f"{child.name} ended with {code} right after its start; stopping")
+            quick = time.monotonic() - child.started < QUICK_SECONDS
+            child.quick_ends = child.quick_ends + 1 if quick else 0
+            if child.quick_ends >= QUICK_MAX:
+                say(f"{child.name} ended with {code} right after its start again; stopping")
                 return 1
             say(f"{child.name} ended with {code} and is started again")
             child.start()

@@ -73,7 +73,7 @@ class Service:
             answer = self.http.get("/health/ready")
         except httpx.TransportError:
             return False
-        return answer.status_code == 200 and answer.json()["checks"]["workers"]["count"] > 0
+        return answer.status_code == 200 and all(answer.json()["checks"]["workers"].values())
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
         """A `synthorax` command on this service."""

@@ -1,0 +1,83 @@
+"""Idempotency keys: a request that is sent again makes no second job.
+
+The first request with a key reserves it, with the id that its job will have; the record is made
+together with the note that it was.  Whoever is killed in between, the same key makes that same job.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from library.digest import digest_json
+from library.errors import Conflict, InvalidValue
+from worker import keys
+from worker.jobs import new_id
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """The job of a key, and the key's value once that job is recorded."""
+
+    key: str
+    job: str
+    value: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.key, self.value
+
+
+class Idempotency:
+    """One request with its key.  Methods raise redis.exceptions.RedisError."""
+
+    def __init__(self, connection: redis.Redis, key: str, path: str, body: Any) -> None:
+        self._redis: Any = connection  # typed loosely: redis-py's answers are unions
+        self._given = key
+        self._key = keys.idempotency(digest_json([path, key]))
+        self._digest = digest_json(body)
+
+    def made(self) -> str | None:
+        """The job that this request has made before.
+
+        Raises InvalidValue when the key was used for another request.
+        """
+        text = self._redis.get(self._key)
+        if text is None:
+            return None
+        value = self._checked(text)
+        return str(value["job"]) if value["made"] else None
+
+    def reserve(self) -> Reservation:
+        """The id that this request's job has, whichever of several sends comes first.
+
+        Raises InvalidValue as `made` does.
+        """
+        reserved = json.dumps({"digest": self._digest, "job": new_id(), "made": False})
+        life = keys.IDEMPOTENCY_SECONDS
+        if not self._redis.set(self._key, reserved, nx=True, ex=life):
+            reserved = self._redis.get(self._key) or reserved
+        value = self._checked(reserved)
+        return Reservation(self._key, value["job"], json.dumps({**value, "made": True}))
+
+    def _checked(self, text: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(text)
+        if value["digest"] != self._digest:
+            raise InvalidValue(
+                f"The Idempotency-Key {self._given!r} was used for another request.",
+                field="Idempotency-Key",
+                value=self._given,
+                remedy="Use a new key for each job; the same key repeats the same request alone.",
+            )
+        return value
+
+    def deleted(self, job: str) -> Conflict:
+        return Conflict(
+            f"The Idempotency-Key {self._given!r} made {job!r}, which has been deleted.",
+            field="Idempotency-Key",
+            value=self._given,
+            remedy="Use a new key for a new job.",
+        )
