@@ -90,7 +90,7 @@ def test_a_killed_trainer_goes_on_and_ends_in_the_same_weights(
     assert ended["status"] == "succeeded", ended
     assert ended["attempt"] == 2
     messages = [e.get("message", "") for _, e in follow(service, job)]
-    assert any("signal 9" in message for message in messages)
+    assert "signal 9" in ended["ends"][0]["reason"]
     assert any("Resumed" in message for message in messages)
 
     undisturbed = run_training(train_request(dataset, **config), tmp_path)
@@ -112,7 +112,7 @@ def test_cancel_queued_running_and_ended(service: Service, dataset: Path) -> Non
     assert service.ended(running)["status"] == "cancelled"
     assert service.trainer(running) is None
     assert list((service.data_dir / "runs" / running / "checkpoints").glob("*.safetensors"))
-    assert not (service.data_dir / "runs" / waiting).exists()
+    assert not (service.data_dir / "runs" / waiting / "checkpoints").exists()
     again = service.http.post(f"/train-jobs/{running}/cancel")
     assert again.status_code == 409
     assert "already" in again.json()["detail"]
