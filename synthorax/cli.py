@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from synthorax.client import Client, SynthoraxError
-from synthorax.watching import watch
+from synthorax.train_jobs import commands as train_jobs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,46 +66,18 @@ def generate(
 
 
 @app.command()
-def train(
-    folder: Annotated[Path, typer.Argument(help="one sub-folder of images per class")],
-    model: Annotated[str | None, typer.Option(help="name to publish under")] = None,
-    preset: Annotated[str, typer.Option(help="quick, paper, paper-lr-0.002, paper-beta-0.55")] = (
-        "quick"
+def repair(
+    look: Annotated[bool, typer.Option("--look", help="say what is missing, change nothing")] = (
+        False
     ),
-    epochs: Annotated[int | None, typer.Option()] = None,
-    batch_size: Annotated[int | None, typer.Option()] = None,
-    seed: Annotated[int | None, typer.Option(help="of the run; drawn if left out")] = None,
-    conditional: Annotated[
-        bool | None, typer.Option("--conditional/--unconditional", help="draw each class")
-    ] = None,
-    follow: Annotated[bool, typer.Option("--watch", help="follow until it ends")] = False,
 ) -> None:
-    """Train a generator on a folder of images, in place: nothing is uploaded."""
-    overrides = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "seed": seed,
-        "conditional": conditional,
-    }
-    config = {name: value for name, value in overrides.items() if value is not None}
-    client = Client()
-    name = model or "".join(c if c.isalnum() else "-" for c in folder.resolve().name.lower())
-    job = client.train(str(folder.resolve()), name, preset, config)
-    out.print(f"{job['id']} is {job['status']}: {client.url}/ui/runs/{job['id']}")
-    if follow:
-        raise typer.Exit(watch(client, job["id"], console))
+    """Rebuild job records from run folders, after Redis has lost them."""
+    from synthorax.local.repair import repair as run
+
+    raise typer.Exit(run(out, look))
 
 
-@app.command(name="watch")
-def watch_job(job: Annotated[str, typer.Argument(help="id of a train job")]) -> None:
-    """Follow a train job until it ends. Ctrl-C leaves it running."""
-    raise typer.Exit(watch(Client(), job, console))
-
-
-@app.command()
-def cancel(job: Annotated[str, typer.Argument(help="id of a train job")]) -> None:
-    """End a train job; its newest checkpoint stays on disk."""
-    out.print(f"{job} is {Client().cancel(job)['status']}")
+app.add_typer(train_jobs)
 
 
 def main() -> None:

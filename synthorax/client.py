@@ -77,25 +77,67 @@ class Client:
         return Batch(reference, found["digest"], answer["engine"]["digest"], samples)
 
     def train(
-        self, path: str, model: str, preset: str = "quick", config: dict[str, Any] | None = None
+        self,
+        path: str,
+        model: str,
+        preset: str = "quick",
+        config: dict[str, Any] | None = None,
+        key: str | None = None,
+        **more: Any,
     ) -> dict[str, Any]:
-        """Queue a train job on a folder that the service can read in place."""
+        """Queue a train job on a folder that the service can read in place.
+
+        key: an idempotency key; the same one makes no second job.  more: metadata, labels,
+        priority, max_seconds, webhook, as POST /train-jobs takes them.
+        """
         body = {
             "dataset": {"path": path},
             "model": model,
             "preset": preset,
             "config": config or {},
+            **more,
         }
-        return self.request("POST", "/train-jobs", json=body)
+        return self.request("POST", "/train-jobs", json=body, headers=_key(key))
 
     def job(self, job: str) -> dict[str, Any]:
         return self.request("GET", f"/train-jobs/{job}")
+
+    def jobs(
+        self, status: str | None = None, label: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """Train jobs, newest first; at most 200."""
+        given = {"status": status, "label": label, "limit": limit}
+        params = {name: value for name, value in given.items() if value is not None}
+        found: list[dict[str, Any]] = self.request("GET", "/train-jobs", params=params)["data"]
+        return found
 
     def dataset(self, dataset: str) -> dict[str, Any]:
         return self.request("GET", f"/datasets/{dataset}")
 
     def cancel(self, job: str) -> dict[str, Any]:
+        """End a job; a running one writes a checkpoint first."""
         return self.request("POST", f"/train-jobs/{job}/cancel")
+
+    def finish(self, job: str) -> dict[str, Any]:
+        """End a job after its epoch, and publish what there is then."""
+        return self.request("POST", f"/train-jobs/{job}/finish")
+
+    def resume(self, job: str, **changes: Any) -> dict[str, Any]:
+        """Go on with an ended job; changes: epochs, on_collapse, max_seconds."""
+        return self.request("POST", f"/train-jobs/{job}/resume", json=changes)
+
+    def clone(self, job: str, key: str | None = None, **changes: Any) -> dict[str, Any]:
+        """A new job like another; changes: config, model, dataset, metadata, labels, …"""
+        path = f"/train-jobs/{job}/clone"
+        return self.request("POST", path, json=changes, headers=_key(key))
+
+    def delete(self, job: str) -> None:
+        """Forget an ended job and remove its run folder; a published version stays."""
+        self.request("DELETE", f"/train-jobs/{job}")
+
+    def workers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.request("GET", "/workers")["data"]
+        return found
 
     def events(self, job: str) -> Iterator[dict[str, Any]]:
         """Events of a job from its start, live until it has ended; reconnects by itself."""
@@ -119,7 +161,7 @@ class Client:
                 return
 
     def request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """One call; every answer of the service is a JSON object."""
+        """One call; every answer of the service is a JSON object, or nothing ({})."""
         try:
             response = self._http.request(method, path, **arguments)
         except httpx.TransportError as error:
@@ -129,8 +171,12 @@ class Client:
             ) from None
         if response.is_error:
             raise _refusal(response)
-        answer: dict[str, Any] = response.json()
+        answer: dict[str, Any] = response.json() if response.content else {}
         return answer
+
+
+def _key(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def _messages(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:

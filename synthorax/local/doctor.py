@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,6 +19,9 @@ from library import cpus
 from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
 from library.versions import Broken, ModelLibrary
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 DISK_BYTES_MIN = 5 * 2**30  # a paper-sized run with its checkpoints takes about half a GiB
 
@@ -129,11 +134,15 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             yield Finding("ok", f"Redis: the embedded server, {Path(valkey.binary()).name}")
         except SynthoraxError as error:
             yield Finding("wrong", error.detail, error.remedy or "")
+        with contextlib.suppress(OSError, RedisError):  # it is not running
+            address = (settings.data_dir / "redis" / "address").read_text()
+            yield from _records(settings, client(address))
         return
     try:
         connection = client(settings.redis_url)
         connection.ping()
         policy = connection.config_get("maxmemory-policy")["maxmemory-policy"]
+        yield from _records(settings, connection)
         if policy == "noeviction":
             yield Finding("ok", "Redis answers, and evicts nothing")
         else:
@@ -147,6 +156,19 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             "wrong",
             f"Redis does not answer ({error})",
             "Start it, correct SYNTHORAX_REDIS_URL, or leave that empty for the embedded one.",
+        )
+
+
+def _records(settings: Settings, connection: Redis) -> Iterator[Finding]:
+    from worker.jobs import JobStore
+    from worker.repair import lost
+
+    missing = lost(JobStore(connection), settings.data_dir)
+    if missing:
+        yield Finding(
+            "wrong",
+            f"{len(missing)} run folders have no job record in Redis",
+            "`synthorax repair` rebuilds the records.",
         )
 
 

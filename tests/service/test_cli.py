@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.service.conftest import Service
+from tests.service.conftest import Service, wait_until
+from worker.connection import client
 
 
 def run(service: Service, *arguments: str) -> tuple[int, str, str]:
@@ -116,3 +117,55 @@ def test_serve_refuses_other_networks_without_keys(service: Service, tmp_path: P
         service.environment.update({k: kept.get(k, "127.0.0.1") for k in changes})
     assert code == 1
     assert "SYNTHORAX_TRUST_NETWORK" in words
+
+
+def test_a_job_by_the_command_line(service: Service, dataset: Path) -> None:
+    options = ("--model", "by-hand", "--epochs", "5000", "--batch-size", "8")
+    code, out, words = run(service, "train", str(dataset), *options)
+    assert code == 0, words
+    job = out.split()[0]
+    wait_until(lambda: service.job(job)["progress"] is not None)
+    code, out, _ = run(service, "workers")
+    assert job in out
+    assert "light" in out
+    assert run(service, "delete", job)[0] == 1  # it runs
+    assert run(service, "cancel", job)[0] == 0
+    done = service.ended(job)["progress"]["epoch"]
+    code, out, words = run(service, "resume", job, "--epochs", str(done + 1), "--watch")
+    assert code == 0, words
+    assert "Published as by-hand@1" in " ".join(words.split())
+    code, out, words = run(service, "clone", job, "--seed", "4", "--epochs", "1", "--watch")
+    assert code == 0, words
+    clone = out.split()[0]
+    assert service.job(clone)["cloned_from"] == job
+    code, out, _ = run(service, "jobs", "--status", "succeeded", "-n", "2")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [clone, job]
+    assert run(service, "delete", job)[0] == 0
+    assert service.http.get(f"/train-jobs/{job}").status_code == 404
+    code, _, words = run(service, "finish", clone)
+    assert code == 1
+    assert "already succeeded" in " ".join(words.split())
+
+
+def test_repair_after_redis_lost_everything(own_service: Service, dataset: Path) -> None:
+    job = own_service.train(dataset)["id"]
+    before = own_service.ended(job)
+    assert run(own_service, "repair", "--look")[0] == 0
+    client((own_service.data_dir / "redis" / "address").read_text()).flushall()
+    assert own_service.http.get(f"/train-jobs/{job}").status_code == 404
+    code, out, _ = run(own_service, "doctor")
+    assert code == 1
+    assert "synthorax repair" in " ".join(out.split())
+    code, out, _ = run(own_service, "repair", "--look")
+    assert (code, job in out) == (1, True)
+    code, out, words = run(own_service, "repair")
+    assert code == 0, words
+    assert f"{job} is succeeded" in out
+    assert own_service.job(job) == before
+    # Also while the service is down: the embedded server is started for it.
+    client((own_service.data_dir / "redis" / "address").read_text()).flushall()
+    own_service.stop()
+    code, out, words = run(own_service, "repair")
+    assert code == 0, words
+    own_service.start()
+    assert own_service.job(job) == before
