@@ -1,0 +1,46 @@
+"""Limits of a job: how often it may die, how much memory it may have."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from tests.service.conftest import Service, wait_until
+
+
+def kill_trainer(service: Service, job: str, after: int | None = None) -> int:
+    """Kill a job's trainer, another than the one before, once there is one; returns it."""
+
+    def another() -> bool:
+        return service.trainer(job) not in (None, after)
+
+    wait_until(another)
+    trainer = service.trainer(job)
+    assert trainer is not None
+    os.kill(trainer, signal.SIGKILL)
+    return trainer
+
+
+def test_a_job_that_ends_whoever_runs_it_fails_with_the_reasons(
+    tmp_path: Path, roots: Path, dataset: Path
+) -> None:
+    service = Service(tmp_path, roots, {"SYNTHORAX_ATTEMPTS_MAX": "2"})
+    try:
+        service.start()
+        job = service.train(dataset, epochs=5000, checkpoint_seconds=600)["id"]
+        first = kill_trainer(service, job)
+        wait_until(lambda: service.job(job)["attempt"] == 2)
+        kill_trainer(service, job, first)
+        ended = service.ended(job)
+        assert ended["status"] == "failed"
+        assert ended["error"]["type"].endswith("poison")
+        assert "attempt 1: its trainer ended by signal 9" in ended["error"]["detail"]
+        assert "/resume" in ended["error"]["detail"]
+        assert [end["attempt"] for end in ended["ends"]] == [1, 2]
+
+        # Told to go on, it has all its attempts again.
+        assert service.http.post(f"/train-jobs/{job}/resume", json={"epochs": 3}).status_code == 202
+        assert service.ended(job)["status"] == "succeeded"
+    finally:
+        service.close()
