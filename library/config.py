@@ -62,6 +62,11 @@ class RunConfig:
     precision: str = _choice("auto", "auto", "float32", "bfloat16", help="auto: what is faster")
     threads: int = _number(0, 0, 1024, help="CPU threads; 0: all")
     checkpoint_seconds: float = _number(60.0, 0, 86_400, help="least time between checkpoints")
+    checkpoint_every_epochs: int = _number(0, 0, 100_000, help="kept for good; 0: none is")
+    on_collapse: str = _choice("stop", "stop", "continue", help="when the game has ended")
+    deterministic: bool = _choice(
+        False, False, True, help="the same bits on each run of a CUDA card, at a cost; a CPU's are"
+    )
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def as_dict(self) -> dict[str, Any]:

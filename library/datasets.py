@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from library import cpus
 from library.atomic import read_json, write_json
-from library.digest import digest_file, digest_json
 from library.errors import InvalidValue, NotFound
 from library.images import SUFFIXES
 
@@ -93,24 +90,6 @@ def _images(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def fingerprint(folder: Folder) -> str:
-    """SHA-256 over (path, label, SHA-256 of the bytes) of every file: the name of this content.
-
-    A file that cannot be read counts with an empty digest; the loader refuses it and says why.
-    """
-    with ThreadPoolExecutor(cpus.available()) as pool:
-        digests = pool.map(lambda file: _digest(folder.root / file.path), folder.files)
-        lines = [[f.path, f.label, d] for f, d in zip(folder.files, digests, strict=True)]
-    return digest_json(lines)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return digest_file(path)
-    except OSError:
-        return ""
-
-
 def within_roots(path: str, roots: Sequence[Path], field: str = "dataset.path") -> Path:
     """The real path of a folder that lies under one of the configured roots."""
     given = Path(path)
@@ -145,6 +124,11 @@ def write_record(data_dir: Path, record: dict[str, Any]) -> None:
     folder = data_dir / "datasets"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_json(folder / f"{record['id']}.json", record)
+
+
+def note_changes(data_dir: Path, identity: str, changes: list[dict[str, str]]) -> None:
+    """Show on the dataset's record what a run found changed: {"file", "change"} each."""
+    write_record(data_dir, {**read_record(data_dir, identity), "changed": changes})
 
 
 def register(data_dir: Path, folder: Folder) -> dict[str, Any]:

@@ -16,22 +16,27 @@ from numpy.typing import NDArray
 
 from library import cpus
 from library.atomic import read_json, sync_folder, write_json
-from library.datasets import File, Folder, fingerprint
+from library.datasets import File, Folder
 from library.digest import digest_json
 from library.images import Fit, Refused, load_grey
+from library.manifests import Manifest, fingerprint, manifest
 
 LOADER = "grey-bicubic-1"  # changes with library.images.load_grey, so that old arrays are not read
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images (n, resolution, resolution) uint8, memory-mapped; class index of each; class names."""
+    """Images (n, resolution, resolution) uint8, memory-mapped; class index of each; class names.
+
+    files: what the dataset's files were, also of those that were refused.
+    """
 
     images: NDArray[np.uint8]
     classes: NDArray[np.int64]
     labels: tuple[str, ...]
     fingerprint: str
     refused: tuple[dict[str, str], ...]
+    files: Manifest
 
     def counts(self) -> dict[str, int]:
         totals = np.bincount(self.classes, minlength=len(self.labels))
@@ -44,14 +49,17 @@ def decode(
     fit: Fit,
     cache: Path,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    files: Manifest | None = None,
 ) -> Decoded:
     """Decode a dataset, or map what an earlier run decoded.
 
     Files that are no whole image are left out and listed in `refused`.  `progress(done, total)`
-    is called as files are decoded.  The array is complete or absent: it is renamed into place
-    after fsync, the index (which names it complete) last.
+    is called as files are decoded; `files` is the folder's manifest, if it is known.  The array
+    is complete or absent: it is renamed into place after fsync, the index (which names it
+    complete) last.
     """
-    content = fingerprint(folder)
+    files = manifest(folder) if files is None else files
+    content = fingerprint(files)
     key = digest_json([LOADER, content, resolution, fit])[:24]
     index_path = cache / f"{key}.json"
     if not index_path.is_file():
@@ -63,9 +71,8 @@ def decode(
         images = np.load(cache / f"{key}.npy", mmap_mode="r")
     else:
         images = np.zeros((0, resolution, resolution), np.uint8)
-    return Decoded(
-        images, np.asarray(index["classes"], np.int64), labels, content, tuple(index["refused"])
-    )
+    classes = np.asarray(index["classes"], np.int64)
+    return Decoded(images, classes, labels, content, tuple(index["refused"]), files)
 
 
 def _decode(
@@ -80,7 +87,8 @@ def _decode(
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         # Written through a map of the full length, then cut to the images that decoded.
-        spool = np.memmap(temporary, np.uint8, "w+", shape=shape)
+        _reserve(temporary, total * resolution * resolution)
+        spool = np.memmap(temporary, np.uint8, "r+", shape=shape)
         kept: list[File] = []
         refused: list[dict[str, str]] = []
 
@@ -121,3 +129,18 @@ def _decode(
         "classes": [labels.index(file.label) for file in kept],
         "refused": refused,
     }
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of `size` bytes that the disk has room for.
+
+    Writing through a map to a full disk would end the process by SIGBUS.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, size)
+        else:
+            os.truncate(handle, size)
+    finally:
+        os.close(handle)

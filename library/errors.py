@@ -19,7 +19,7 @@ class SynthoraxError(Exception):
 
     detail: what is wrong, in one sentence, with the value given;
     field: the request or configuration field (dotted path), if there is one;
-    value: what was given; remedy: what to do instead.
+    value: what was given; remedy: what to do instead; suggestion: configuration to try.
     """
 
     retry_after = 1  # seconds, where trying again helps
@@ -35,12 +35,14 @@ class SynthoraxError(Exception):
         field: str | None = None,
         value: Any = None,
         remedy: str | None = None,
+        suggestion: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.field = field
         self.value = value
         self.remedy = remedy
+        self.suggestion = suggestion
 
     def __str__(self) -> str:
         return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
@@ -57,6 +59,8 @@ class SynthoraxError(Exception):
             problem["errors"] = [
                 {"field": self.field, "given": self.value, "allowed": self.remedy or self.detail}
             ]
+        if self.suggestion is not None:
+            problem["suggestion"] = self.suggestion
         return problem
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,14 @@ from typing import Any
 from library.atomic import write_bytes
 from library.errors import Conflict, NotFound
 from library.locks import hold
+
+EVENT_SCHEMA = 1  # of what a run tells: status, metric, sample, checkpoint, log, evaluation
+
+_LOCK_PAUSE = 0.1  # s, between two tries
+
+
+class FolderBusy(Conflict):
+    slug, title = "folder-busy", "Another trainer is at work"
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,16 @@ class RunFolder:
         return self.path / "figures"
 
     @property
+    def files(self) -> Path:
+        """What the dataset's files were when the run began: path, label and digest of each."""
+        return self.path / "files.json"
+
+    @property
+    def finish(self) -> Path:
+        """The step at which the run ends early, once that is decided."""
+        return self.path / "finish.json"
+
+    @property
     def published(self) -> Path:
         return self.path / "published.json"
 
@@ -72,12 +91,17 @@ class RunFolder:
         write_bytes(self.metrics, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Only one trainer writes a run folder.  Raises Conflict when another one does."""
+    def lock(self, wait: float = 0.0) -> Iterator[None]:
+        """Only one trainer writes a run folder.
+
+        Raises FolderBusy when another one still does after `wait` seconds.
+        """
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = hold(self.path / "lock")
+        deadline = time.monotonic() + wait
+        while (handle := hold(self.path / "lock")) is None and time.monotonic() < deadline:
+            time.sleep(_LOCK_PAUSE)
         if handle is None:
-            raise Conflict(
+            raise FolderBusy(
                 f"Another trainer is at work in the run folder {self.path.name!r}.",
                 remedy="Wait for it, or stop it first.",
             )

@@ -169,6 +169,15 @@ class ModelLibrary:
                 return version
         return None
 
+    def with_job(self, name: str, job: str, steps: int) -> Version | None:
+        """The version that a train job has published at this step, if it has."""
+        for version in self.versions():
+            if isinstance(version, Version) and version.name == name:
+                made = version.card.get("training", {}).get("steps")
+                if (version.card.get("job"), made) == (job, steps):
+                    return version
+        return None
+
     def publish(self, name: str, prepared: Path, card: dict[str, Any]) -> Version:
         """Claim the next version number of a name for a prepared folder (same file system).
 

@@ -19,7 +19,6 @@ from library.datasets import (
     UNLABELLED,
     File,
     dataset_id,
-    fingerprint,
     list_records,
     read_record,
     register,
@@ -30,6 +29,7 @@ from library.datasets import (
 from library.decoded import decode
 from library.errors import InvalidValue, NotFound
 from library.images import load_grey
+from library.manifests import fingerprint, manifest
 
 ROOT = Path(__file__).parent.parent
 REAL = Path(__file__).parent / "data" / "chest_xray"
@@ -141,7 +141,7 @@ def test_the_order_is_sorted_whatever_the_order_of_creation(
     folder = scan(root)
     assert list(folder.files) == sorted(folder.files, key=lambda f: (f.label, f.path))
     assert folder.files == scan(again).files
-    assert fingerprint(folder) == fingerprint(scan(again))
+    assert fingerprint(manifest(folder)) == fingerprint(manifest(scan(again)))
     decoded = decode(folder, 8, "crop", root / ".cache")
     expected = sorted((label, f"{name}.png", i * 20) for i, (label, name) in enumerate(paths))
     assert decoded.images[:, 0, 0].tolist() == [level for _, _, level in expected]
@@ -157,7 +157,7 @@ def test_a_fingerprint_names_content_labels_and_names(tmp_path: Path) -> None:
         root = tmp_path / str(len(list(tmp_path.iterdir())))
         for name, level in levels.items():
             picture(root / f"{name.replace('_', '/')}.png", level)
-        return fingerprint(scan(root))
+        return fingerprint(manifest(scan(root)))
 
     first = named(A_x=1, B_y=2)
     assert named(A_x=1, B_y=2) == first
@@ -173,9 +173,9 @@ def test_a_fingerprint_names_content_labels_and_names(tmp_path: Path) -> None:
 
 def test_touching_a_file_does_not_change_the_fingerprint(tmp_path: Path) -> None:
     path = picture(tmp_path / "A" / "x.png")
-    before = fingerprint(scan(tmp_path))
+    before = fingerprint(manifest(scan(tmp_path)))
     os.utime(path, (1, 1))
-    assert fingerprint(scan(tmp_path)) == before
+    assert fingerprint(manifest(scan(tmp_path))) == before
 
 
 def test_names_that_are_not_utf8_are_names(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_names_that_are_not_utf8_are_names(tmp_path: Path) -> None:
     # Shown in JSON, where a lone surrogate would break the answer.
     assert [r["file"] for r in decoded.refused] == ["A/caf\\udce9.png"]
     os.rename(odd, os.fsencode(tmp_path / "A") + b"/caf\xe8.png")
-    assert fingerprint(scan(tmp_path)) != decoded.fingerprint
+    assert fingerprint(manifest(scan(tmp_path))) != decoded.fingerprint
 
 
 # within_roots

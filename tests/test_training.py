@@ -498,7 +498,8 @@ def test_a_run_that_diverges_names_its_learning_rate(
             math.inf
         )  # as after a step that was too large
     folder = RunFolder(tmp_path)
-    loop = Loop(folder, config, Batches(data, config, CPU), game, PLAIN, Events(folder, None), stop)
+    batches, events = Batches(data, config, CPU), Events(folder, None)
+    loop = Loop(folder, config, batches, game, PLAIN, events, stop, [30.0])
     with pytest.raises(Diverged) as caught:
         loop.train()
     assert caught.value.field == "config.learning_rate"

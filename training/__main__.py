@@ -1,9 +1,10 @@
-"""python -m training run CONFIG.json | publish RUN | figures RUN | sample VERSION
+"""python -m training run CONFIG.json | publish RUN | figures RUN | sample VERSION | fit CONFIG.json
 
 run      train what CONFIG.json asks for; one JSON event a line on stdout; run again to go on
 publish  put a run's generator into the model library
 figures  the paper's figures 5, 6 and 7 from a run folder
 sample   a grid of samples of a published version, with torch
+fit      the largest batch size that the memory holds, measured
 """
 
 from __future__ import annotations
@@ -44,11 +45,19 @@ def main() -> int:
     sample.add_argument("--count", type=int, default=64)
     sample.add_argument("--truncation", type=float, default=1.0)
     sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"))
+    fit = commands.add_parser("fit", help="the largest batch size that the memory holds")
+    fit.add_argument("config", type=Path, metavar="CONFIG.json")
+    fit.add_argument("--memory-mb", type=int, default=0, help="MiB (what is free, if left out)")
+    fit.add_argument("--batch-size", type=int, help="say what this one takes, in bytes")
     arguments = parser.parse_args()
     try:
-        return {"run": _run, "publish": _publish, "figures": _figures, "sample": _sample}[
-            arguments.command
-        ](arguments)
+        return {
+            "run": _run,
+            "publish": _publish,
+            "figures": _figures,
+            "sample": _sample,
+            "fit": _fit,
+        }[arguments.command](arguments)
     except SynthoraxError as error:
         if arguments.command == "run":
             event = {"type": "status", "status": "failed", "error": error.as_problem()}
@@ -103,6 +112,21 @@ def _sample(arguments: argparse.Namespace) -> int:
     )
     write_bytes(arguments.output.absolute(), png(grid(levels, min(8, len(levels)))))
     print(arguments.output)  # noqa: T201
+    return 0
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from training.memory import fitting_batch, measure
+
+    request = read_request(arguments.config)
+    answer: dict[str, int | None]
+    if arguments.batch_size:
+        device = os.environ.get("SYNTHORAX_TRAIN_DEVICE", "auto")
+        answer = {"bytes": measure(request, arguments.batch_size, device)}
+    else:
+        limit = arguments.memory_mb * 2**20
+        answer = {"batch_size": fitting_batch(arguments.config, request.config, limit)}
+    print(json.dumps(answer))  # noqa: T201
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from library.atomic import write_bytes
+from library.digest import digest_version
 
 KEPT = 2
 
@@ -26,36 +28,67 @@ class State:
     optimisers: dict[str, Optimizer]
     counters: dict[str, Any]  # step, and the sums of the running epoch; JSON
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by a name of its own, on the CPU."""
+        found: dict[str, Tensor] = {}
+        for name, module in self.modules.items():
+            for key, tensor in module.state_dict().items():
+                found[f"{name}.{key}"] = tensor.cpu().contiguous()
+        for name, optimiser in self.optimisers.items():
+            for index, values in optimiser.state_dict()["state"].items():
+                for key, tensor in values.items():
+                    found[f"{name}.{index}.{key}"] = tensor.cpu().contiguous()
+        return found
 
-def save_checkpoint(folder: Path, state: State) -> Path:
-    """Write `{step}.safetensors` atomically, then remove all but it and the one before.
 
-    Called by the one trainer that holds the run folder.
+class NotFinite(Exception):
+    """A tensor of the state holds an infinity or no number: its name."""
+
+
+def save_checkpoint(
+    folder: Path, state: State, keep: Callable[[int], bool] = lambda _step: False
+) -> Path:
+    """Write `{step}.safetensors` atomically, then remove older ones.
+
+    The one before it stays, and so does each whose step `keep` wants.  Called by the one trainer
+    that holds the run folder.  Raises NotFinite, and writes nothing then.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, module in state.modules.items():
-        for key, tensor in module.state_dict().items():
-            tensors[f"{name}.{key}"] = tensor.contiguous()
-    for name, optimiser in state.optimisers.items():
-        for index, values in optimiser.state_dict()["state"].items():
-            for key, tensor in values.items():
-                tensors[f"{name}.{index}.{key}"] = tensor.contiguous()
+    tensors = state.tensors()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise NotFinite(name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in folder.glob(".*.tmp"):  # half a checkpoint, by a trainer that was killed
         left.unlink()
     path = folder / f"{state.counters['step']:010d}.safetensors"
-    write_bytes(path, save(tensors, {"counters": json.dumps(state.counters)}))
+    counters = json.dumps(state.counters)
+    facts = {"counters": counters, "sha256": _digest(json.loads(counters), tensors)}
+    write_bytes(path, save(tensors, facts))
     # One of a later step is damaged, or the run would have gone on from it.
-    kept = [other for other in checkpoints(folder) if other <= path][:KEPT]
+    kept = [other for other in checkpoints(folder) if other <= path]
+    kept = kept[:KEPT] + [other for other in kept[KEPT:] if keep(int(other.stem))]
     for old in checkpoints(folder):
         if old not in kept:
             old.unlink()
     return path
 
 
+def _digest(counters: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    return digest_version(counters, {name: tensor.numpy() for name, tensor in tensors.items()})
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints, newest first."""
     return sorted(folder.glob("[0-9]*.safetensors"), reverse=True)
+
+
+def drop_checkpoints_after(folder: Path, step: int) -> None:
+    """Leave those up to a step, if there is one of that step."""
+    there = checkpoints(folder)
+    if any(int(path.stem) == step for path in there):
+        for path in there:
+            if int(path.stem) > step:
+                path.unlink()
 
 
 def load_checkpoint(folder: Path, state: State) -> tuple[Path | None, list[str]]:
@@ -67,8 +100,11 @@ def load_checkpoint(folder: Path, state: State) -> tuple[Path | None, list[str]]
     for path in checkpoints(folder):
         try:
             with safe_open(path, framework="pt") as file:
-                counters = json.loads(file.metadata()["counters"])
+                facts = file.metadata()
+                counters = json.loads(facts["counters"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
+            if "sha256" in facts and facts["sha256"] != _digest(counters, tensors):
+                raise ValueError("its bytes are not those that were written")
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             damaged.append(f"Checkpoint {path.name} cannot be read ({error}); trying an older one.")
             continue

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from library.runs import RunFolder
+from library.runs import EVENT_SCHEMA, RunFolder
 
 
 class Events:
@@ -19,7 +19,7 @@ class Events:
 
     def emit(self, kind: str, **fields: Any) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        event = {"type": kind, "time": time, "job": self._job, **fields}
+        event = {"schema": EVENT_SCHEMA, "type": kind, "time": time, "job": self._job, **fields}
         line = json.dumps(event)
         if kind == "metric":
             with open(self._run.metrics, "a", encoding="utf-8") as file:

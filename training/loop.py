@@ -12,15 +12,23 @@ import time
 import torch
 from torch import Tensor
 
-from library.atomic import write_bytes
+from library.atomic import read_json, write_bytes, write_json
 from library.config import RunConfig
-from library.errors import SynthoraxError
+from library.errors import Conflict, SynthoraxError
+from library.images import grid
 from library.runs import RunFolder
 from training.batches import Batches
-from training.checkpoints import State, load_checkpoint, save_checkpoint
+from training.checkpoints import (
+    NotFinite,
+    State,
+    drop_checkpoints_after,
+    load_checkpoint,
+    save_checkpoint,
+)
 from training.events import Events
+from training.health import Collapsed, Health, of_classes
 from training.precision import Arithmetic
-from training.sampling import fixed_grid
+from training.sampling import fixed_samples, png
 from training.stopping import StopRequest
 from training.trainer import MEASURES, Game, train_step
 
@@ -43,15 +51,23 @@ class Loop:
         arithmetic: Arithmetic,
         events: Events,
         stop: StopRequest,
+        real_variety: list[float],
     ) -> None:
         self.run, self.config, self.batches, self.game = run, config, batches, game
         self.arithmetic, self.events, self.stop = arithmetic, events, stop
         self.total_steps = config.epochs * batches.steps_per_epoch
+        self.finished_early = False
         self.state = State(
             game.modules(),
             {"optimiser_g": game.optimiser_g, "optimiser_d": game.optimiser_d},
-            {"step": 0, "sums": [0.0] * len(MEASURES), "seconds": 0.0},
+            {
+                "step": 0,
+                "sums": [0.0] * len(MEASURES),
+                "seconds": 0.0,
+                "steps_per_epoch": batches.steps_per_epoch,
+            },
         )
+        self.health = Health(self.state.counters, real_variety)
         self._saved_step, self._saved_at = -1, time.monotonic()
 
     def train(self) -> bool:
@@ -77,25 +93,48 @@ class Loop:
                 if not at_epoch_end:
                     self._tell("step", recent, speed)
             if at_epoch_end:
-                self._tell("epoch", [s / per_epoch for s in counters["sums"]], speed)
-                self._show(counters["step"] // per_epoch)
+                means = [s / per_epoch for s in counters["sums"]]
                 counters["sums"] = [0.0] * len(MEASURES)
+                self._tell("epoch", means, speed)
+                self._look(means, self._show(counters["step"] // per_epoch))
+                if self.stop.finishing and counters["step"] < self.total_steps:
+                    self._end_here()
             if stopping:
                 self._save()
                 return bool(counters["step"] == self.total_steps)
             waited = time.monotonic() - self._saved_at
-            if waited >= self.config.checkpoint_seconds:
+            if waited >= self.config.checkpoint_seconds or self._kept_for_good(counters["step"]):
                 # The sums must hold every step up to the counter.
                 self._collect(pending)
                 self._save()
         self._save()
         return True
 
+    def _end_here(self) -> None:
+        """Decide, for every attempt to come, that the run ends with this epoch."""
+        step = self.state.counters["step"]
+        write_json(self.run.finish, {"step": step, "epochs": self.config.epochs})
+        self.total_steps, self.finished_early = step, True
+
     def _resume(self) -> None:
+        if self.run.finish.is_file():
+            decided = read_json(self.run.finish)
+            # With another number of epochs it was told to go on after all.
+            if decided["epochs"] == self.config.epochs:
+                self.total_steps, self.finished_early = decided["step"], True
         path, damaged = load_checkpoint(self.run.checkpoints, self.state)
         for sentence in damaged:
             self.events.log(sentence, level="warning")
+        self.state.counters["steps_per_epoch"] = self.batches.steps_per_epoch
         step = self.state.counters["step"]
+        if step > self.total_steps:
+            done = step / self.batches.steps_per_epoch
+            raise Conflict(
+                f"config.epochs is {self.config.epochs}, and the checkpoint is at epoch {done:g}.",
+                field="config.epochs",
+                value=self.config.epochs,
+                remedy=f"Give {math.ceil(done)} or more.",
+            )
         self.run.drop_metrics_above(step * self.config.batch_size)
         if path is not None:
             self._saved_step = step
@@ -114,13 +153,7 @@ class Loop:
             ]
         means: list[float] = values.mean(0).tolist()
         if not all(math.isfinite(value) for value in means):
-            epoch = self.state.counters["step"] // self.batches.steps_per_epoch + 1
-            raise Diverged(
-                f"A loss stopped being a finite number in epoch {epoch}.",
-                field="config.learning_rate",
-                value=self.config.learning_rate,
-                remedy=f"Train again with a learning rate of {self.config.learning_rate / 2:g}.",
-            )
+            raise self._diverged("A loss stopped being a finite number")
         return means
 
     def _tell(self, scope: str, values: list[float], speed: float) -> None:
@@ -139,17 +172,78 @@ class Loop:
             eta_seconds=round(left / speed, 1),
         )
 
-    def _show(self, epoch: int) -> None:
+    def _show(self, epoch: int) -> list[float]:
+        """Write the grid of an epoch; returns the variety of each class's samples in it."""
         path = self.run.sample(epoch)
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        write_bytes(path, fixed_grid(self.game.sampler))
+        levels, labels = fixed_samples(self.game.sampler)
+        write_bytes(path, png(grid(levels, 8)))
         self.events.emit("sample", epoch=epoch)
+        return of_classes(levels, labels, self.game.sampler.classes)
+
+    def _look(self, means: list[float], varieties: list[float]) -> None:
+        """Look at the game's health; a game that has ended stops the run, or is told of."""
+        measures = dict(zip(MEASURES, means, strict=True))
+        wrong = self.health.look(
+            measures["d_x"], measures["d_g_z1"], varieties, self.batches.steps_per_epoch
+        )
+        if wrong is None:
+            return
+        if self.config.on_collapse == "continue":
+            self.events.log(wrong, level="warning")
+            return
+        good = self.state.counters.get("good_step")
+        remedy = ""
+        if good is not None:
+            drop_checkpoints_after(self.run.checkpoints, good)
+            epochs = -(-good // self.batches.steps_per_epoch)
+            remedy = (
+                f"The checkpoint of epoch {epochs}, from before, is kept: resume with "
+                f'{{"epochs": {epochs}}} to publish it. '
+            )
+        rate = self.config.learning_rate / 2
+        raise Collapsed(
+            wrong,
+            field="config.on_collapse",
+            value="stop",
+            remedy=f"{remedy}Clone the job with a learning rate of {rate:g}, or with on_collapse "
+            "continue to train on.",
+            suggestion={"learning_rate": rate},
+        )
+
+    def _kept_for_good(self, step: int) -> bool:
+        """Whether a step is the end of an epoch whose checkpoint the timeline keeps."""
+        every = self.config.checkpoint_every_epochs * self.batches.steps_per_epoch
+        return bool(every) and step > 0 and step % every == 0
 
     def _save(self) -> None:
-        step = self.state.counters["step"]
+        counters = self.state.counters
+        step = counters["step"]
         if step != self._saved_step:
-            save_checkpoint(self.run.checkpoints, self.state)
+            if not self.health.doubtful:
+                counters["good_step"] = step
+            good = counters.get("good_step")
+            try:
+                save_checkpoint(
+                    self.run.checkpoints,
+                    self.state,
+                    lambda other: other == good or self._kept_for_good(other),
+                )
+            except NotFinite as error:
+                raise self._diverged(f"The weights ({error}) stopped being finite") from None
             self._saved_step = step
             images = step * self.config.batch_size
             self.events.emit("checkpoint", step=step, images=images)
         self._saved_at = time.monotonic()
+
+    def _diverged(self, what: str) -> Diverged:
+        epoch = self.state.counters["step"] // self.batches.steps_per_epoch + 1
+        rate = self.config.learning_rate / 2
+        return Diverged(
+            f"{what} in epoch {epoch}.",
+            field="config.learning_rate",
+            value=self.config.learning_rate,
+            remedy=f"Train again with a learning rate of {rate:g}; the last good checkpoint is "
+            "kept.",
+            suggestion={"learning_rate": rate},
+        )

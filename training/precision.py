@@ -68,8 +68,15 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cpu")
 
 
-def prepare(device: torch.device, threads: int) -> None:
-    """Make torch deterministic on this device with this number of CPU threads."""
+def prepare(device: torch.device, threads: int, deterministic: bool = False) -> None:
+    """Make torch repeat itself on this device with this number of CPU threads.
+
+    deterministic: on CUDA also where torch's fast kernels add in no fixed order.
+    """
+    if deterministic and device.type == "cuda":
+        # Read by cuBLAS when it starts, so before the first product on the card.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False

@@ -53,13 +53,18 @@ def publish(
     library: ModelLibrary,
     attribution: str | None = None,
 ) -> Version:
-    """Publish a run's generator under a name; the same weights are published once.
+    """Publish a run's generator under a name, once for a job and step, once for the same weights.
 
     Weights are rounded to float16, batch norm's statistics estimated anew on the rounded
     weights, the ONNX file made and checked against torch.
     """
     run = request.run
     generator, counters = trained_generator(request)
+    if request.job is not None:
+        made = library.with_job(name, request.job, counters["step"])
+        if made is not None:
+            _remember(run, made)
+            return made
     dataset = read_json(run.dataset)
     round_to_half(generator)
     estimate_statistics(generator)

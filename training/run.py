@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import traceback
@@ -9,56 +10,84 @@ from typing import Any
 
 import torch
 
-from library import cpus, datasets
+from library import cpus, datasets, disk
 from library.atomic import read_json, write_json
 from library.config import RunConfig
 from library.datasets import dataset_id, scan
 from library.decoded import Decoded, decode
-from library.errors import Conflict, InvalidValue, SynthoraxError
+from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
+from library.manifests import DatasetChanged, compare, manifest, read_manifest
+from library.memory import out_of_memory
 from library.requests import RunRequest, read_request
+from library.runs import FolderBusy
 from library.versions import ModelLibrary
 from training.batches import Batches
 from training.events import Events
+from training.health import of_real_images
 from training.loop import Loop
+from training.memory import fitting_batch
 from training.precision import Arithmetic, choose_device, environment, fastest, prepare
 from training.publish import publish
-from training.stopping import RESUMABLE, StopRequest
+from training.stopping import FOLDER_BUSY, RESUMABLE, StopRequest
 from training.trainer import new_game, train_step
 
-
-class OutOfMemory(SynthoraxError):
-    slug, title, status = "out-of-memory", "The device's memory is too small", 500
+LOCK_SECONDS = 20.0  # an earlier trainer may be writing its last checkpoint
 
 
 def run(request: RunRequest, stop: StopRequest) -> int:
-    """Train (or go on training) and publish; returns the exit status 0, 1 or RESUMABLE.
+    """Train (or go on training) and publish; returns the exit status.
+
+    0: published; 1: failed; RESUMABLE: stopped with a checkpoint; FOLDER_BUSY: nothing done.
 
     A run that was started before goes on with the configuration it was started with.
     """
     events = Events(request.run, request.job)
     try:
-        with request.run.lock():
+        with request.run.lock(LOCK_SECONDS):
             return _locked(_started_before(request), events, stop)
-    except SynthoraxError as error:
-        events.emit("status", status="failed", error=error.as_problem())
-    except (torch.OutOfMemoryError, MemoryError):
-        size = request.config.batch_size
-        problem = OutOfMemory(
-            f"A batch of {size} images of {request.config.resolution} pixels does not fit.",
-            field="config.batch_size",
-            value=size,
-            remedy=f"Train again with a batch size of {max(2, size // 2)}.",
-        ).as_problem()
-        events.emit("status", status="failed", error=problem)
+    except FolderBusy as error:
+        events.log(str(error), level="warning")
+        return FOLDER_BUSY
     except Exception as error:
-        problem = SynthoraxError(
-            f"The trainer stopped with an unexpected {type(error).__name__}: {error}",
-            remedy="The end of its log says where.",
-        ).as_problem()
-        events.emit("status", status="failed", error=problem)
-        traceback.print_exc()
+        too_small = _is_out_of_memory(error)
+        if not too_small:
+            problem = _problem(error, request)
+        if not isinstance(error, SynthoraxError):
+            traceback.print_exc()
+    if too_small:  # measured here, where the exception no longer holds the run's tensors
+        problem = _what_fits(request, events)
+    events.emit("status", status="failed", error=problem.as_problem())
     return 1
+
+
+def _problem(error: Exception, request: RunRequest) -> SynthoraxError:
+    if isinstance(error, SynthoraxError):
+        return error
+    found = disk.as_problem(error, request.run.path) if isinstance(error, OSError) else None
+    return found or SynthoraxError(
+        f"The trainer stopped with an unexpected {type(error).__name__}: {error}",
+        remedy="The end of its log says where.",
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's allocator for CPUs has no exception of its own.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def _what_fits(request: RunRequest, events: Events) -> SynthoraxError:
+    events.log("The memory is too small; measuring which batch size would fit.", level="warning")
+    gc.collect()
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.empty_cache()
+    config = _started_before(request).config
+    fits = fitting_batch(request.run.request, config, 0)
+    limit = "the card's memory" if cuda else "the memory"
+    return out_of_memory(config.batch_size, config.resolution, limit, fits)
 
 
 def _started_before(request: RunRequest) -> RunRequest:
@@ -84,7 +113,8 @@ def _locked(request: RunRequest, events: Events, stop: StopRequest) -> int:
     arithmetic = _environment(request, data, device, events)
     game = new_game(config, len(data.labels), device, arithmetic)
     batches = Batches(data, config, device)
-    loop = Loop(request.run, config, batches, game, arithmetic, events, stop)
+    real = of_real_images(data, game.generator.classes)
+    loop = Loop(request.run, config, batches, game, arithmetic, events, stop, real)
     events.emit("status", status="running", phase="training")
     if not loop.train():
         events.emit("status", status="stopped", reason=stop.reason)
@@ -94,7 +124,9 @@ def _locked(request: RunRequest, events: Events, stop: StopRequest) -> int:
         events.emit("status", status="running", phase="publishing")
         library = ModelLibrary(request.data_dir / "models")
         model = publish(request, request.model, library).reference
-    events.emit("status", status="succeeded", model=model)
+    epochs = loop.total_steps // batches.steps_per_epoch
+    early = loop.finished_early
+    events.emit("status", status="succeeded", model=model, epochs=epochs, finished_early=early)
     return 0
 
 
@@ -111,7 +143,14 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
     fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
     folder = scan(request.dataset)
     identity = request.dataset_id or dataset_id(folder.root)
-    data = decode(folder, config.resolution, fit, request.data_dir / "decoded", progress)
+    files = manifest(folder)
+    if request.run.files.is_file():
+        changes = compare(read_manifest(request.run.files), files)
+        if changes:
+            datasets.note_changes(request.data_dir, identity, changes.names())
+            raise DatasetChanged(identity, folder.root, changes)
+    cache = request.data_dir / "decoded"
+    data = decode(folder, config.resolution, fit, cache, progress, files)
     record = {
         "id": identity,
         "name": folder.root.name,
@@ -124,15 +163,7 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
         "error": None,
     }
     datasets.write_record(request.data_dir, record)
-    if request.run.dataset.is_file():
-        began_with = read_json(request.run.dataset)["fingerprint"]
-        if began_with != data.fingerprint:
-            raise Conflict(
-                f"The dataset {identity} has changed since this run began.",
-                field="dataset.path",
-                value=str(folder.root),
-                remedy="Bring the folder back to what it was, or start a new run.",
-            )
+    write_json(request.run.files, files)
     if data.refused:
         # Names of files stay out of events: the dataset's own record has them.
         events.log(
@@ -170,7 +201,7 @@ def _environment(
     path = request.run.environment
     if path.is_file():
         kept: dict[str, Any] = read_json(path)
-        prepare(device, kept["threads"])
+        prepare(device, kept["threads"], config.deterministic)
         if (kept["device"], kept["torch"]) != (device.type, torch.__version__):
             events.log(
                 f"Started on {kept['device']} with torch {kept['torch']}, goes on on "
@@ -179,7 +210,7 @@ def _environment(
             )
         return Arithmetic(kept["precision"], kept["channels_last"])
     threads = config.threads or cpus.available()
-    prepare(device, threads)
+    prepare(device, threads, config.deterministic)
     arithmetic, speeds = probe(config, data, device)
     write_json(path, environment(device, threads, arithmetic, speeds))
     if speeds:

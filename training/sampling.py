@@ -37,11 +37,16 @@ def sample(
     return to_uint8(np.concatenate(parts))
 
 
-def fixed_grid(generator: Generator, side: int = 8) -> bytes:
-    """PNG of seeds 0 … side^2 - 1, the same latents at every epoch; classes take turns by row."""
+def fixed_samples(generator: Generator, side: int = 8) -> tuple[NDArray[np.uint8], list[int]]:
+    """Samples and class indices of seeds 0 … side^2 - 1; classes take turns by row of the grid."""
     count = side * side
     labels = [i // side % max(1, generator.classes) for i in range(count)]
-    return png(grid(sample(generator, range(count), labels), side))
+    return sample(generator, range(count), labels), labels
+
+
+def fixed_grid(generator: Generator, side: int = 8) -> bytes:
+    """PNG of the fixed samples: the same latents at every epoch."""
+    return png(grid(fixed_samples(generator, side)[0], side))
 
 
 def png(levels: NDArray[np.uint8]) -> bytes:

@@ -54,7 +54,10 @@ class Link:
     def refresh(self) -> None:
         """Read the record again, after a change by others, and keep its copy."""
         self.record = self._store.get(self.job)
-        keep_copy(self._settings.data_dir, self.record)
+        try:
+            keep_copy(self._settings.data_dir, self.record)
+        except OSError as error:  # a full disk must not keep the job from its end
+            logger.warning("%s: no copy in its run folder (%s)", self.job, error.strerror)
 
     def release(self) -> None:
         try:

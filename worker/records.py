@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from library.atomic import read_json, write_json
-from library.runs import run_folder
+from library.runs import EVENT_SCHEMA, run_folder
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-EVENT_SCHEMA = 1
 # Celery's priorities over Redis: 0 is taken first.
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}
 PROGRESS = ("epoch", "epochs", "images", "fraction", "eta_seconds")

@@ -15,17 +15,18 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from library import disk
 from library.config import resolve
 from library.errors import NotFound
+from library.memory import kills_by_kernel, out_of_memory, tree_bytes
 from library.requests import RunRequest
 from library.runs import run_folder
 from library.settings import Settings
 from worker.child import FOLDER_BUSY, TrainerProcess, batch_that_fits
-from worker.endings import out_of_memory, reason, time_limit
+from worker.endings import reason, time_limit
 from worker.estimates import remember_rate
 from worker.jobs import Fenced, JobStore
 from worker.link import Link
-from worker.memory import kills_by_kernel, tree_bytes
 from worker.records import TERMINAL, now
 from worker.sweeper import end_attempt
 
@@ -93,7 +94,15 @@ class _Supervision:
         while True:
             if link.move(("cancelling",), "cancelled"):
                 return
-            self._write_request(link.record["request"])
+            try:
+                self._write_request(link.record["request"])
+            except OSError as error:
+                problem = disk.as_problem(error, self.folder.path)
+                if problem is None:
+                    raise
+                active = ("queued", "running", "cancelling")
+                link.move(active, "failed", error=problem.as_problem())
+                return
             started = {} if link.record.get("started_at") else {"started_at": now()}
             attempt = link.record["attempt"] + 1
             # A message that comes while the job runs elsewhere finds the lease held, so "running"
@@ -234,7 +243,10 @@ class _Supervision:
             while not fits.done():
                 self.link.sync()
                 time.sleep(TICK_SECONDS)
-        return out_of_memory(config, limit_mb, fits.result())
+        limit = f"SYNTHORAX_TRAIN_MEMORY_MB={limit_mb}" if limit_mb else "the machine's memory"
+        return out_of_memory(
+            config["batch_size"], config["resolution"], limit, fits.result()
+        ).as_problem()
 
     def _pause(self) -> None:
         """A trainer that dies at once again and again is given time."""

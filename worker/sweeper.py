@@ -56,6 +56,8 @@ class Sweeper:
             keep_copy(self._settings.data_dir, self._store.get(job))
         except Fenced:
             pass  # its worker is back
+        except OSError as error:  # a full disk must not keep others from being taken up
+            logger.warning("%s: no copy in its run folder (%s)", job, error.strerror)
 
     def _send_again(self) -> None:
         """Queued jobs without a message: a worker or the API died before it was sent.

@@ -13,8 +13,9 @@ from app.train_jobs.idempotency import Idempotency
 from app.train_jobs.schemas import CloneRequest, TrainJobRequest
 from app.train_jobs.shown import shown
 from library.config import RunConfig, resolve
-from library.datasets import Folder, register, scan, within_roots
+from library.datasets import Folder, note_changes, register, scan, within_roots
 from library.errors import Conflict, InvalidValue, NotFound
+from library.manifests import DatasetChanged, compare, manifest, read_manifest
 from library.requests import check_model_name
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
@@ -144,8 +145,9 @@ class TrainJobService:
 
     def check_dataset(self, record: dict[str, Any]) -> None:
         """Raise Conflict when a job's dataset is not what its run began with."""
+        dataset = record["request"]["dataset"]
         try:
-            scan(within_roots(record["request"]["dataset"]["path"], self.settings.roots))
+            folder = scan(within_roots(dataset["path"], self.settings.roots))
         except InvalidValue as error:
             raise Conflict(
                 f"The dataset of {record['id']!r} is gone. {error.detail}",
@@ -153,6 +155,12 @@ class TrainJobService:
                 value=error.value,
                 remedy="Bring it back to where it was, or start a new run.",
             ) from None
+        began_with = run_folder(self.settings.data_dir, record["id"]).files
+        if began_with.is_file():
+            changes = compare(read_manifest(began_with), manifest(folder))
+            if changes:
+                note_changes(self.settings.data_dir, dataset["id"], changes.names())
+                raise DatasetChanged(dataset["id"], folder.root, changes)
 
     def run(self, job: str) -> RunFolder:
         """The run folder of a job that exists."""

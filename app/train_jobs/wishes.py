@@ -69,6 +69,8 @@ class Wishes:
                 raise _conflict(job, record["status"], "Only ended jobs can be resumed.")
             request = _resumed(record, changes)
             self._service.check_dataset(record)
+            # An early end was decided for the run as it was then.
+            run_folder(self._data_dir, job).finish.unlink(missing_ok=True)
             moved, found = self._jobs.transition(
                 job,
                 (record["status"],),

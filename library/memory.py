@@ -1,12 +1,48 @@
-"""What memory a trainer and its children use, and whether the kernel has ended one for it."""
+"""What memory processes use, how much there is, and what to say when it was too little."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
 
+from library.errors import SynthoraxError
+
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
+
+
+class OutOfMemory(SynthoraxError):
+    slug, title, status = "out-of-memory", "The memory is too small", 500
+
+
+def out_of_memory(size: int, resolution: int, limit: str, fits: int | None) -> OutOfMemory:
+    """A batch of `size` images was too much for `limit`; `fits` is what would not be, if known."""
+    smaller = fits if fits is not None and fits < size else None
+    if smaller is not None:
+        remedy = f"A batch of {smaller} would fit, measured with this run's networks: "
+        remedy += f'clone the job with {{"config": {{"batch_size": {smaller}}}}}.'
+    else:
+        remedy = "No batch size fits: use smaller networks or a lower resolution, or allow more."
+    return OutOfMemory(
+        f"A batch of {size} images of {resolution} pixels did not fit in {limit}.",
+        field="config.batch_size",
+        value=size,
+        remedy=remedy,
+        suggestion=None if smaller is None else {"batch_size": smaller},
+    )
+
+
+def available() -> int:
+    """Bytes that this machine, or this container, can still give; 0 where it does not tell."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (_PROC / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # a container of cgroup 2 with a limit
+        limit = int((_CGROUPS / "memory.max").read_text())
+        found.append(max(0, limit - int((_CGROUPS / "memory.current").read_text())))
+    return min(found, default=0)
 
 
 def tree_bytes(root: int) -> int:
