@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,29 @@ class RunFolder:
         lines = self.metrics.read_bytes().split(b"\n")
         return [json.loads(line) for line in lines[:-1]]
 
+    def list_checkpoints(self) -> list[dict[str, Any]]:
+        """Step, epochs done, bytes, time and digest of each whole checkpoint, newest first."""
+        found = []
+        for path in sorted(self.checkpoints.glob("[0-9]*.safetensors"), reverse=True):
+            try:
+                facts, size = _facts(path), path.stat()
+                counters = json.loads(facts["counters"])
+            except (OSError, ValueError, KeyError):
+                continue  # damaged, or just now replaced by a newer one
+            per_epoch = counters.get("steps_per_epoch")
+            found.append(
+                {
+                    "step": counters["step"],
+                    "epoch": round(counters["step"] / per_epoch, 3) if per_epoch else None,
+                    "bytes": size.st_size,
+                    "created_at": datetime.fromtimestamp(size.st_mtime, UTC).isoformat(
+                        timespec="milliseconds"
+                    ),
+                    "sha256": facts.get("sha256"),
+                }
+            )
+        return found
+
     def drop_metrics_above(self, images: int) -> None:
         """Forget what was measured after a checkpoint: it will be measured again."""
         kept = [line for line in self.read_metrics() if line["images"] <= images]
@@ -109,6 +133,14 @@ class RunFolder:
             yield
         finally:
             os.close(handle)
+
+
+def _facts(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file: its header is JSON, after its length in 8 bytes."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    facts: dict[str, str] = header["__metadata__"]
+    return facts
 
 
 def run_folder(data_dir: Path, job: str) -> RunFolder:

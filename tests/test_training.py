@@ -47,7 +47,7 @@ from training.publish import publish
 from training.run import probe, run
 from training.sampling import estimate_statistics, fixed_grid, sample, sample_version
 from training.seeds import epoch_order, seed_torch
-from training.stopping import StopRequest
+from training.stopping import FOLDER_BUSY, StopRequest
 from training.trainer import Game, judge, new_game, train_step
 
 CPU = torch.device("cpu")
@@ -508,15 +508,20 @@ def test_a_run_that_diverges_names_its_learning_rate(
     assert not checkpoints(folder.checkpoints)  # nothing to go on from
 
 
-def test_a_run_whose_folder_is_in_use_is_refused(
-    tmp_path: Path, stop: StopRequest, capsys: pytest.CaptureFixture[str]
+def test_a_run_whose_folder_is_in_use_is_left_alone(
+    tmp_path: Path,
+    stop: StopRequest,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("training.run.LOCK_SECONDS", 0.3)
     folder = RunFolder(tmp_path / "runs" / "tiny")
     with folder.lock():
-        problem = refused_run(tmp_path, stop, capsys)
+        assert run(read_request(write_request(tmp_path)), stop) == FOLDER_BUSY
         assert [path.name for path in folder.path.iterdir()] == ["lock"]
-    assert problem["status"] == 409
-    assert "Another trainer" in problem["detail"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["type"] == "log"
+    assert "Another trainer" in told["message"]
     with folder.lock():
         pass  # free again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
@@ -54,7 +55,8 @@ def run(request: RunRequest, stop: StopRequest) -> int:
         if not too_small:
             problem = _problem(error, request)
         if not isinstance(error, SynthoraxError):
-            traceback.print_exc()
+            with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+                traceback.print_exc()
     if too_small:  # measured here, where the exception no longer holds the run's tensors
         problem = _what_fits(request, events)
     events.emit("status", status="failed", error=problem.as_problem())

@@ -14,6 +14,7 @@ from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
 from app.train_jobs import events
 from app.train_jobs.schemas import (
+    Checkpoints,
     CloneRequest,
     ResumeRequest,
     TrainJob,
@@ -191,6 +192,12 @@ def metrics(
         writer.writeheader()
         writer.writerows(lines)
     return Response(buffer.getvalue(), media_type="text/csv")
+
+
+@router.get("/train-jobs/{job}/checkpoints", response_model=Checkpoints)
+def checkpoints(job: str, service: Service) -> Any:
+    """The run's checkpoints, newest first: the last two, and those that its timeline keeps."""
+    return {"data": service.run(job).list_checkpoints()}
 
 
 @router.get("/train-jobs/{job}/samples/{epoch}.png", response_class=FileResponse)

@@ -149,3 +149,17 @@ class TrainJobs(BaseModel):
     data: list[TrainJob]
     has_more: bool
     next: str | None = Field(description="give it as `after` for the next page")
+
+
+class Checkpoint(BaseModel):
+    """A full training state in the run folder: what a resume goes on from."""
+
+    step: int
+    epoch: float | None = Field(description="epochs done")
+    bytes: int
+    created_at: str
+    sha256: str | None
+
+
+class Checkpoints(BaseModel):
+    data: list[Checkpoint]

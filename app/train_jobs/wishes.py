@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from app.train_jobs.service import TrainJobService
 from library.config import resolve
 from library.errors import Conflict, InvalidValue
 from library.locks import hold
-from library.runs import run_folder
+from library.runs import RunFolder, run_folder
 from worker.jobs import reaching_redis
 from worker.records import TERMINAL, keep_copy
 
@@ -67,7 +68,7 @@ class Wishes:
             record = self._jobs.get(job)
             if record["status"] not in TERMINAL:
                 raise _conflict(job, record["status"], "Only ended jobs can be resumed.")
-            request = _resumed(record, changes)
+            request = _resumed(record, changes, run_folder(self._data_dir, job))
             self._service.check_dataset(record)
             # An early end was decided for the run as it was then.
             run_folder(self._data_dir, job).finish.unlink(missing_ok=True)
@@ -139,29 +140,28 @@ def _conflict(job: str, found: str, remedy: str) -> Conflict:
     )
 
 
-def _resumed(record: dict[str, Any], changes: ResumeRequest) -> dict[str, Any]:
+def _resumed(record: dict[str, Any], changes: ResumeRequest, run: RunFolder) -> dict[str, Any]:
     """The job's request with changes.  Raises InvalidValue, Conflict."""
     request: dict[str, Any] = record["request"]
     given = changes.model_dump(exclude_unset=True)
     limit = given.pop("max_seconds", request["max_seconds"])
     config = {**request["config"], **{n: v for n, v in given.items() if v is not None}}
     config = resolve(request["preset"], config).as_dict()
-    progress = record["progress"]
-    done = progress["epoch"] if progress and progress["fraction"] == 1 else 0
-    done = done or (progress["epoch"] - 1 if progress else 0)
+    there = run.list_checkpoints()
+    at = (there[0]["epoch"] or 0.0) if there else 0.0
+    done = math.ceil(at)
     if config["epochs"] < done:
         raise InvalidValue(
-            f"epochs is {config['epochs']}, and {done} are done.",
+            f"epochs is {config['epochs']}, and the newest checkpoint is at epoch {at:g}.",
             field="epochs",
             value=config["epochs"],
             remedy=f"Give {done} or more.",
         )
-    if record["status"] == "succeeded" and config["epochs"] <= request["config"]["epochs"]:
-        if not progress or progress["fraction"] == 1:
-            raise Conflict(
-                f"The train job {record['id']!r} has all its {config['epochs']} epochs.",
-                field="epochs",
-                value=config["epochs"],
-                remedy="Give more epochs to go on.",
-            )
+    if record["status"] == "succeeded" and config["epochs"] == done:
+        raise Conflict(
+            f"The train job {record['id']!r} has all its {done} epochs.",
+            field="epochs",
+            value=config["epochs"],
+            remedy="Give more epochs to go on.",
+        )
     return {**request, "config": config, "max_seconds": limit}
