@@ -47,13 +47,17 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def new_folder(parent: Path) -> Iterator[Path]:
+def new_folder(parent: Path, owner: str = "") -> Iterator[Path]:
     """A temporary folder beside its future name; the caller renames it (`claim`).
 
-    Whatever is left of it when the block ends is removed.
+    Whatever is left of it when the block ends is removed, and so is what a process that was killed
+    has left under the same owner: a name that one process at a time uses.
     """
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = parent / f".{secrets.token_hex(6)}.tmp"
+    if owner:
+        for left in parent.glob(f".{owner}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = parent / f".{f'{owner}.' if owner else ''}{secrets.token_hex(6)}.tmp"
     temporary.mkdir(mode=0o700)
     try:
         yield temporary

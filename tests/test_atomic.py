@@ -178,3 +178,15 @@ def test_of_many_claims_at_once_exactly_one_wins(tmp_path: Path) -> None:
         assert len(winners) == 1
         assert (final / "owner").read_text() == str(winners[0])
     assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_a_folder_that_a_killed_process_left_goes_with_the_next_of_its_owner(
+    tmp_path: Path,
+) -> None:
+    left, others = (tmp_path / f".{owner}.0123.tmp" for owner in ("job-1", "job-2"))
+    for folder in (left, others):
+        folder.mkdir()
+    with new_folder(tmp_path, "job-1") as folder:
+        assert folder.is_dir()
+        assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [others.name]

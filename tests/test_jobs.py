@@ -121,6 +121,27 @@ def test_whoever_holds_the_job_alone_may_write(store: JobStore) -> None:
         store.transition("job-none", ("queued",), "running")
 
 
+def test_events_that_are_sent_again_are_there_once(store: JobStore) -> None:
+    job = running(store)
+    told = [event("log", job, level="info", message=str(i)) for i in range(6)]
+
+    def messages_told() -> list[str]:
+        entries = [json.loads(f["event"]) for _, f in store.redis.xrange(keys.events(job))]
+        return [each["message"] for each in entries if each["type"] == "log"]
+
+    store.record_events(job, "mine", told[:2])
+    store.record_events(job, "mine", told[:2])  # the answer was lost
+    assert messages_told() == ["0", "1"]
+    store.record_events(job, "mine", told[:4])  # more had come in between
+    store.record_events(job, "mine", told[2:4], before=2)
+    store.record_events(job, "mine", told[4:5], before=4)
+    assert messages_told() == ["0", "1", "2", "3", "4"]
+    store.lease(job, "mine", 60).release()
+    assert store.lease(job, "next", 60).take()
+    store.record_events(job, "next", told[5:])  # another supervisor counts anew
+    assert messages_told() == ["0", "1", "2", "3", "4", "5"]
+
+
 def test_a_lease_is_its_holders(store: JobStore) -> None:
     mine, other = (Lease(store.redis, "synthorax:l", token, 60) for token in ("a", "b"))
     assert mine.take()

@@ -62,7 +62,7 @@ def publish(
     generator, counters = trained_generator(request)
     if request.job is not None:
         made = library.with_job(name, request.job, counters["step"])
-        if made is not None:
+        if made is not None:  # a process that was killed had come so far
             _remember(run, made)
             return made
     dataset = read_json(run.dataset)
@@ -81,7 +81,7 @@ def publish(
     if existing is not None:
         _remember(run, existing)
         return existing
-    with new_folder(library.folder / name) as folder:
+    with new_folder(library.folder / name, request.job or "") as folder:
         save_file(tensors, folder / "model.safetensors")
         onnx.save(to_onnx(generator), folder / "model.onnx")
         difference = check(generator, folder / "model.onnx")

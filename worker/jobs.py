@@ -217,10 +217,12 @@ class JobStore:
             raise Fenced(job)
         return outcome == "moved", found
 
-    def record_events(self, job: str, fence: str, events: Sequence[Mapping[str, Any]]) -> None:
+    def record_events(
+        self, job: str, fence: str, events: Sequence[Mapping[str, Any]], before: int = 0
+    ) -> None:
         """Append events of the trainer; the latest metric becomes the record's numbers.
 
-        Raises Fenced when `fence` does not hold the job, NotFound.
+        before: how many were recorded under this fence; those that are there are left out.  Raises Fenced when `fence` does not hold the job, NotFound.
         """
         events = [{**each, "job": job} for each in events]
         steps = [int(each["step"]) for each in events if each["type"] == "checkpoint"]
@@ -231,6 +233,7 @@ class JobStore:
                 keys.EVENTS_KEPT,
                 json.dumps(encoded(latest(events))),
                 max(steps, default=-1),
+                before,
                 *map(json.dumps, events),
             ],
         )

@@ -33,7 +33,8 @@ class Link:
         self._store, self._settings, self.job = store, settings, job
         self._lease = store.lease(job, token, settings.lease_seconds)
         # While Redis is away; metrics.jsonl in the run folder keeps every number anyway.
-        self._unsent: deque[dict[str, Any]] = deque(maxlen=keys.EVENTS_KEPT)
+        self._unsent: deque[dict[str, Any]] = deque()
+        self._sent = 0  # under this lease's token
         self._away = False
         self._noted_at = time.monotonic()
         self.record: dict[str, Any] = {}
@@ -68,6 +69,8 @@ class Link:
     def tell(self, told: Mapping[str, Any]) -> None:
         """An event for the job's stream: sent by the next `sync`."""
         self._unsent.append(dict(told))
+        if len(self._unsent) > keys.EVENTS_KEPT:
+            self._unsent.popleft()
 
     def log(self, message: str, level: str = "warning") -> None:
         self.tell(event("log", self.job, level=level, message=message))
@@ -142,7 +145,8 @@ class Link:
     def _flush(self) -> None:
         while self._unsent:
             part = [self._unsent[i] for i in range(min(EVENTS_A_CALL, len(self._unsent)))]
-            self._store.record_events(self.job, self._lease.token, part)
+            self._store.record_events(self.job, self._lease.token, part, self._sent)
+            self._sent += len(part)
             for _ in part:
                 self._unsent.popleft()
 

@@ -56,21 +56,26 @@ if KEYS[5] then redis.call('SET', KEYS[5], ARGV[6], 'EX', ARGV[7]) end
 return 1
 """
 
-# Events of the trainer, if its supervisor still holds the job; each is there once.
+# Events of the trainer, if its supervisor still holds the job; each is there once, also when an
+# answer was lost and the supervisor sends again: `told` holds its token and how many it has told.
 #
 # KEYS  record, events, lease
 # ARGV  fence, events kept, fields to set (JSON), step of the newest checkpoint or
-#       -1, events (JSON)…
+#       -1, how many this supervisor told before, events (JSON)…
 # A checkpoint further on than any before ends a row of deaths.
 RECORD = """
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 'fenced' end
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'missing' end
+local before = tonumber(ARGV[5])
+local token, count = string.match(redis.call('HGET', KEYS[1], 'told') or '', '^(.*) (%d+)$')
+local known = token == ARGV[1] and tonumber(count) or 0
+redis.call('HSET', KEYS[1], 'told', ARGV[1] .. ' ' .. math.max(known, before + #ARGV - 5))
 for name, value in pairs(cjson.decode(ARGV[3])) do redis.call('HSET', KEYS[1], name, value) end
 local step = tonumber(ARGV[4])
 if step > tonumber(redis.call('HGET', KEYS[1], 'checkpoint_step') or '-1') then
   redis.call('HSET', KEYS[1], 'checkpoint_step', step, 'deaths', 0)
 end
-for index = 5, #ARGV do
+for index = 6 + math.max(0, known - before), #ARGV do
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[index])
 end
 return 'recorded'
