@@ -222,7 +222,8 @@ class JobStore:
     ) -> None:
         """Append events of the trainer; the latest metric becomes the record's numbers.
 
-        before: how many were recorded under this fence; those that are there are left out.  Raises Fenced when `fence` does not hold the job, NotFound.
+        before: how many were recorded under this fence; those that are there are left out.
+        Raises Fenced when `fence` does not hold the job, NotFound.
         """
         events = [{**each, "job": job} for each in events]
         steps = [int(each["step"]) for each in events if each["type"] == "checkpoint"]

@@ -1,0 +1,1 @@
+"""Random kills of every part while jobs train: each job ends once, in the right state and bytes."""

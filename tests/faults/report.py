@@ -1,0 +1,47 @@
+"""A campaign as a page of the documentation."""
+
+from __future__ import annotations
+
+from tests.faults.campaign import Campaign
+from tests.faults.cluster import LEASE_SECONDS
+from tests.faults.jobs import EPOCHS
+
+_PAGE = """# Faults
+
+What happens to train jobs when parts of the service are killed at random: real Valkey, real Celery
+workers ({workers} for training, one light), the real API, real trainers. Each fault struck while
+jobs ran; whoever was killed is started again within two seconds, as whatever supervises services
+does. A lease lasts {lease} s here, 20 s by default.
+
+```
+python -m tests.faults --kills {kills} --seed {seed} --workers {workers} --write docs/faults.md
+```
+
+{table}
+
+The {jobs} jobs had {epochs} epochs each. After the last fault they were left to end, and this was
+checked of each: it succeeded, with one end among its events; no event was told twice, all in order;
+`metrics.jsonl` has each epoch and each step once; the weights equal those of a run that nobody
+disturbed, byte for byte; one version is published, no more; no temporary file is left. Of all: no
+job that has not ended, no lease, no trainer; and after a stop no process.
+
+Violations: {violations}
+
+`make test` strikes {few} times, `make test-long` {many} times, each with a new seed that it prints.
+Full and read-only disks are in `tests/test_run_ends.py`.
+"""
+
+
+def page(campaign: Campaign, workers: int) -> str:
+    return _PAGE.format(
+        workers=workers,
+        lease=LEASE_SECONDS,
+        kills=len(campaign.struck),
+        seed=campaign.seed,
+        table=campaign.table(),
+        jobs=len(campaign.jobs),
+        epochs=EPOCHS,
+        violations="; ".join(campaign.violations) or "none.",
+        few=30,
+        many=200,
+    )
