@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from worker.leases import Lease
 from worker.queue import LIGHT, TRAINING, celery_app, enqueue, enqueue_validation, messages
 from worker.records import TERMINAL, event, keep_copy
 from worker.repair import lost, repair
-from worker.sweeper import Sweeper
+from worker.sweeper import Sweeper, end_attempt
 
 CONFIG = {
     "family": "dcgan",
@@ -160,9 +160,9 @@ def test_a_job_left_behind_is_taken_up_and_a_poison_job_is_not_for_ever(
     app = celery_app(settings)
     sent: list[str] = []
 
-    def send(job: str, priority: str) -> None:
-        sent.append(job)
-        enqueue(app, job, priority)
+    def send(record: Mapping[str, Any]) -> None:
+        sent.append(record["id"])
+        enqueue(app, record)
 
     job = str(store.create(REQUEST)["id"])
     for attempt in (1, 2, 3):
@@ -210,8 +210,8 @@ def test_a_queued_job_without_a_message_is_sent_at_the_second_look(
 ) -> None:
     app, sent = celery_app(settings), []
     with_message, without = (str(store.create(REQUEST)["id"]) for _ in range(2))
-    enqueue(app, with_message, "normal")
-    sweeper = Sweeper(store, settings, lambda job, _: sent.append(job))
+    enqueue(app, store.get(with_message))
+    sweeper = Sweeper(store, settings, lambda record: sent.append(record["id"]))
     for expected in ([], [without]):
         store.redis.delete(keys.SWEEP)
         sweeper.sweep(1)
@@ -223,12 +223,38 @@ def test_a_queued_job_without_a_message_is_sent_at_the_second_look(
 
 def test_messages_are_told_by_job_at_every_priority(store: JobStore, settings: Settings) -> None:
     app = celery_app(settings)
-    for priority in ("high", "normal", "low"):
-        enqueue(app, f"job-{priority}", priority)
-    enqueue(app, "job-low", "low")
+    records = {
+        priority: store.create({**REQUEST, "priority": priority})
+        for priority in ("low", "normal", "high")
+    }
+    for record in records.values():
+        enqueue(app, record)
+    enqueue(app, records["low"])
+    enqueue(app, {**records["normal"], "interrupted": True})
     enqueue_validation(app, "ds-1")
-    assert messages(store.redis, TRAINING) == {"job-high": 1, "job-normal": 1, "job-low": 2}
+    there = messages(store.redis, TRAINING)
+    assert {name: there[record["id"]] for name, record in records.items()} == {
+        "high": 1,
+        "normal": 2,
+        "low": 2,
+    }
     assert messages(store.redis, LIGHT) == {"ds-1": 1}
+
+
+def test_an_interrupted_job_comes_before_others_of_its_priority(
+    store: JobStore, settings: Settings
+) -> None:
+    interrupted = running(store)
+    waiting = str(store.create(REQUEST)["id"])
+    high = str(store.create({**REQUEST, "priority": "high"})["id"])
+    record = store.get(interrupted)
+    assert end_attempt(store, settings, record, "its worker was lost", "mine") == "queued"
+    assert store.queued() == [high, interrupted, waiting]
+    store.transition(waiting, ("queued",), "queued", finish=True)  # a wish does not move it
+    assert store.queued() == [high, interrupted, waiting]
+    store.transition(interrupted, ("queued",), "cancelled")
+    store.transition(interrupted, ("cancelled",), "queued", drop=("interrupted",))
+    assert store.queued() == [high, waiting, interrupted]
 
 
 def test_records_are_rebuilt_after_redis_was_wiped(store: JobStore, settings: Settings) -> None:
@@ -247,7 +273,7 @@ def test_records_are_rebuilt_after_redis_was_wiped(store: JobStore, settings: Se
     store.redis.flushall()
 
     assert set(lost(store, settings.data_dir)) == set(states.values()) - {states["deleted"]}
-    repaired = repair(store, settings.data_dir, lambda job, priority: enqueue(app, job, priority))
+    repaired = repair(store, settings.data_dir, lambda record: enqueue(app, record))
     assert {each.job: each.status for each in repaired} == {
         states["queued"]: "queued",
         states["running"]: "queued",  # it has no worker: the next one goes on with it
@@ -258,7 +284,7 @@ def test_records_are_rebuilt_after_redis_was_wiped(store: JobStore, settings: Se
     assert set(messages(store.redis, TRAINING)) == {states["queued"], states["running"]}
     assert store.counts() == {"jobs": 3, "queued": 2, "running": 0}
     assert lost(store, settings.data_dir) == []
-    again = repair(store, settings.data_dir, lambda job, priority: enqueue(app, job, priority))
+    again = repair(store, settings.data_dir, lambda record: enqueue(app, record))
     assert again == []
     assert set(messages(store.redis, TRAINING).values()) == {1}
 
@@ -331,7 +357,7 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     app = celery_app(settings)
     reserved = Idempotency(store.redis, "key", "/train-jobs", {}).reserve()
     queued = store.create(REQUEST, reserved.job, idempotency=reserved.pair)
-    enqueue(app, queued["id"], "low")
+    enqueue(app, queued)
     enqueue_validation(app, "ds-1")
     running(store)
     ended = running(store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Task
@@ -28,8 +29,8 @@ app = celery_app(settings)
 _drain = multiprocessing.get_context("fork").Event()
 
 
-def send(job: str, priority: str) -> None:
-    enqueue(app, job, priority)
+def send(record: Mapping[str, Any]) -> None:
+    enqueue(app, record)
 
 
 @app.task(name=RUN, bind=True)

@@ -129,7 +129,11 @@ class JobStore:
         }
         names = [keys.record(job), keys.events(job), keys.JOBS, keys.QUEUED]
         values: list[Any] = [job, json.dumps(encoded(fields))]
-        values += [json.dumps(event("status", job, status="queued")), time.time(), place(request)]
+        values += [
+            json.dumps(event("status", job, status="queued")),
+            time.time(),
+            place(decoded(encoded(fields))),
+        ]
         if idempotency is not None:
             names.append(idempotency[0])
             values += [idempotency[1], keys.IDEMPOTENCY_SECONDS]
@@ -148,7 +152,7 @@ class JobStore:
         for each in events:
             pipe.xadd(keys.events(job), {"event": json.dumps(each)}, maxlen=keys.EVENTS_KEPT)
         if status == "queued":
-            pipe.zadd(keys.QUEUED, {job: place(record["request"])})
+            pipe.zadd(keys.QUEUED, {job: place(record)})
         elif status in TERMINAL:
             pipe.expire(keys.events(job), keys.EVENTS_SECONDS)
         else:
@@ -193,8 +197,8 @@ class JobStore:
             values["finished_at"] = happened["time"]
         place_in_queue = 0
         if status == "queued":
-            request = fields.get("request") or self.get(job)["request"]
-            place_in_queue = place(request)
+            kept = {name: False for name in drop}
+            place_in_queue = place({**self.get(job), **kept, **fields})
         names = [keys.record(job), keys.events(job), keys.job_lease(job)]
         outcome, found = self._transition(
             keys=[*names, keys.QUEUED, keys.RUNNING, keys.WEBHOOKS],

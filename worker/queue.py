@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -14,7 +15,7 @@ from kombu import Queue
 from library.settings import Settings
 from worker import keys
 from worker.connection import celery_url
-from worker.records import PRIORITIES
+from worker.records import PRIORITY_STEPS, priority
 
 RUN = "training.run"
 VALIDATE = "light.validate"
@@ -56,7 +57,7 @@ def celery_app(settings: Settings) -> Celery:
             "unacked_restore_throttle": 1,
             "global_keyprefix": keys.CELERY,
             "socket_connect_timeout": 2.0,
-            "priority_steps": sorted(PRIORITIES.values()),
+            "priority_steps": PRIORITY_STEPS,
             "queue_order_strategy": "priority",
         },
         visibility_timeout=visibility,
@@ -66,14 +67,15 @@ def celery_app(settings: Settings) -> Celery:
     return app
 
 
-def enqueue(app: Celery, job: str, priority: str) -> None:
-    """Send a job to the workers.  Sending it twice is harmless: the lease lets one run it."""
+def enqueue(app: Celery, record: Mapping[str, Any]) -> None:
+    """Send a queued job to the workers.  Twice is harmless: the lease lets one run it."""
+    job = record["id"]
     app.send_task(
         RUN,
         [job],
         task_id=f"{job}.{secrets.token_hex(4)}",
         queue=TRAINING,
-        priority=PRIORITIES[priority],
+        priority=priority(record),
         retry=False,
     )
 
@@ -90,8 +92,7 @@ def messages(connection: redis.Redis, queue: str) -> Counter[str]:
     What a worker has taken and not acknowledged is not there.
     """
     client: Any = connection
-    steps = sorted(PRIORITIES.values())
-    names = [f"{queue}{_SEPARATOR}{step}" if step else queue for step in steps]
+    names = [f"{queue}{_SEPARATOR}{step}" if step else queue for step in PRIORITY_STEPS]
     found: Counter[str] = Counter()
     for name in names:
         for text in client.lrange(keys.CELERY + name, 0, -1):

@@ -13,14 +13,17 @@ from library.atomic import read_json, write_json
 from library.runs import EVENT_SCHEMA, run_folder
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-# Celery's priorities over Redis: 0 is taken first.
-PRIORITIES = {"high": 0, "normal": 3, "low": 6}
+# Celery's priorities over Redis: 0 is taken first.  A job that was interrupted comes before others
+# of its priority, one step lower: its worker died or was stopped, and it has waited before.
+PRIORITIES = {"high": 1, "normal": 4, "low": 7}
+PRIORITY_STEPS = sorted(step - again for step in PRIORITIES.values() for again in (0, 1))
 PROGRESS = ("epoch", "epochs", "images", "fraction", "eta_seconds")
 METRICS = ("loss_d", "loss_g", "d_x", "d_g_z1", "d_g_z2", "images_per_second")
 ENDS_KEPT = 20  # ends of attempts that a record remembers
 
 _JSON = ("request", "progress", "metrics", "error", "ends", "webhook")
 _WHOLE = ("attempt", "deaths")
+_FLAGS = ("finish", "interrupted")
 _PLACES_A_PRIORITY = 10**13  # more than the milliseconds since 1970
 
 
@@ -54,15 +57,21 @@ def decoded(fields: Mapping[str, str]) -> dict[str, Any]:
     for name in _WHOLE:
         record[name] = int(fields.get(name, "0"))
     record["ends"] = record["ends"] or []
-    record["finish"] = fields.get("finish") == "1"
+    for name in _FLAGS:
+        record[name] = fields.get(name) == "1"
     record["ran_seconds"] = float(fields.get("ran_seconds", "0"))
     return record
 
 
-def place(request: Mapping[str, Any]) -> int:
+def priority(record: Mapping[str, Any]) -> int:
+    """A job's step of priority: 0 is taken first."""
+    step = PRIORITIES[record["request"].get("priority", "normal")]
+    return step - bool(record["interrupted"])
+
+
+def place(record: Mapping[str, Any]) -> int:
     """Where a job queues from now on: behind those of its priority and above."""
-    priority = PRIORITIES[request.get("priority", "normal")]
-    return priority * _PLACES_A_PRIORITY + int(time.time() * 1000)
+    return priority(record) * _PLACES_A_PRIORITY + int(time.time() * 1000)
 
 
 def latest(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

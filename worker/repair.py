@@ -45,7 +45,7 @@ def repair(store: JobStore, data_dir: Path, send: Send) -> list[Repaired]:
     there = messages(store.redis, TRAINING)
     for record in store.several(store.queued()):
         if record["id"] not in there:
-            send(record["id"], record["request"].get("priority", "normal"))
+            send(record)
     return repaired
 
 

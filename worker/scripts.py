@@ -26,7 +26,8 @@ for name, value in pairs(cjson.decode(ARGV[3])) do redis.call('HSET', KEYS[1], n
 for _, name in ipairs(cjson.decode(ARGV[4])) do redis.call('HDEL', KEYS[1], name) end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[8], '*', 'event', ARGV[5])
 local status = redis.call('HGET', KEYS[1], 'status')
-if status == 'queued' then redis.call('ZADD', KEYS[4], ARGV[7], ARGV[1])
+if status == 'queued' then
+  if found ~= 'queued' then redis.call('ZADD', KEYS[4], ARGV[7], ARGV[1]) end
 else redis.call('ZREM', KEYS[4], ARGV[1]) end
 if status == 'running' or status == 'cancelling' then redis.call('SADD', KEYS[5], ARGV[1])
 else redis.call('SREM', KEYS[5], ARGV[1]) end

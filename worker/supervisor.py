@@ -7,7 +7,6 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from worker.estimates import remember_rate
 from worker.jobs import Fenced, JobStore
 from worker.link import Link
 from worker.records import TERMINAL, now
-from worker.sweeper import end_attempt
+from worker.sweeper import Send, end_attempt
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -47,11 +46,11 @@ def supervise(
     settings: Settings,
     worker: str,
     drain: threading.Event,
-    send: Callable[[str, str], None],
+    send: Send,
 ) -> None:
     """Run a job to its end, or until `drain` is set.
 
-    `send(job, priority)` queues it again where Celery cannot.  Does nothing for a job that has
+    `send(record)` queues it again where Celery cannot.  Does nothing for a job that has
     ended or that another worker holds.  Raises Requeue after a drain; redis errors at the start.
     """
     link = Link(store, settings, job, f"{worker}:{secrets.token_hex(8)}")
@@ -76,7 +75,7 @@ class _Supervision:
         settings: Settings,
         worker: str,
         drain: threading.Event,
-        send: Callable[[str, str], None],
+        send: Send,
     ) -> None:
         self.link, self.store, self.settings = link, store, settings
         self.worker, self.drain, self.send = worker, drain, send
@@ -212,11 +211,12 @@ class _Supervision:
             link.move(active, "failed", error=error)
         elif self._stopping():
             # A checkpoint is written, or the trainer was ended before it could say so.
-            moved = link.move(("running",), "queued", told={"reason": "the worker is stopped"})
+            why = {"reason": "the worker is stopped"}
+            moved = link.move(("running",), "queued", told=why, interrupted=True)
             if moved and not self._orphaned():
                 raise Requeue
             if moved:
-                self.send(link.job, link.record["request"].get("priority", "normal"))
+                self.send(link.record)
         elif code == FOLDER_BUSY:
             link.log("An earlier trainer is still at work in the run folder; waiting for its end.")
             return False

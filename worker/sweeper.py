@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from library.errors import SynthoraxError
 from library.settings import Settings
@@ -16,7 +17,7 @@ from worker.records import ENDS_KEPT, keep_copy, now
 
 logger = logging.getLogger("synthorax.worker")
 
-Send = Callable[[str, str], None]  # a job and its priority
+Send = Callable[[Mapping[str, Any]], None]  # a queued job's record
 
 
 class Poison(SynthoraxError):
@@ -52,7 +53,7 @@ class Sweeper:
                 status = end_attempt(self._store, self._settings, record, reason, FREE)
                 logger.warning("%s was left behind and is %s", job, status)
                 if status == "queued":
-                    self._send(job, record["request"].get("priority", "normal"))
+                    self._send(self._store.get(job))
             keep_copy(self._settings.data_dir, self._store.get(job))
         except Fenced:
             pass  # its worker is back
@@ -70,7 +71,7 @@ class Sweeper:
         for record in self._store.several(sorted(missing & self._unsent)):
             if record["status"] == "queued":
                 logger.warning("%s had no message and is sent again", record["id"])
-                self._send(record["id"], record["request"].get("priority", "normal"))
+                self._send(record)
         self._unsent = missing - self._unsent
 
 
@@ -92,7 +93,7 @@ def end_attempt(
     ends = [*_ends(record), {"attempt": attempt, "time": now(), "reason": reason}][-ENDS_KEPT:]
     if deaths < settings.attempts_max:
         moved, found = store.transition(
-            job, ("running",), "queued", fence=fence, deaths=deaths, ends=ends,
+            job, ("running",), "queued", fence=fence, deaths=deaths, ends=ends, interrupted=True,
             told={"reason": reason},
         )  # fmt: skip
         return "queued" if moved else found

@@ -106,7 +106,7 @@ class TrainJobService:
     def send(self, record: dict[str, Any]) -> None:
         """Queue a recorded job; where that fails the workers' sweep does it later."""
         try:
-            enqueue(self._celery, record["id"], record["request"]["priority"])
+            enqueue(self._celery, record)
         except (OperationalError, RedisError, OSError) as error:
             logger.warning("%s: its message could not be sent (%s)", record["id"], error)
 

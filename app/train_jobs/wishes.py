@@ -20,7 +20,7 @@ from worker.records import TERMINAL, keep_copy
 
 DELETE_SECONDS = 60.0  # the longest that a deletion may hold a job
 
-_DROPPED = ("error", "finished_at", "finish")
+_DROPPED = ("error", "finished_at", "finish", "interrupted")
 
 
 class Wishes:

@@ -48,7 +48,7 @@ def _repair(settings: Settings, url: str, out: Console, only_look: bool) -> int:
         out.print(f"{len(missing)} records to rebuild")
         return 1 if missing else 0
     app = celery_app(replace(settings, redis_url=url))
-    repaired = rebuild(store, settings.data_dir, lambda job, priority: enqueue(app, job, priority))
+    repaired = rebuild(store, settings.data_dir, lambda record: enqueue(app, record))
     for each in repaired:
         out.print(f"{each.job} is {each.status}")
     out.print(f"{len(repaired)} records rebuilt")

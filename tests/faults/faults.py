@@ -169,7 +169,7 @@ def _wiped(cluster: Cluster, dice: random.Random) -> None:
     time.sleep(dice.uniform(0, 1))
     settings = Settings(data_dir=cluster.data_dir, redis_url=cluster.server.url)
     app = celery_app(settings)
-    repair(cluster.store, cluster.data_dir, lambda job, priority: enqueue(app, job, priority))
+    repair(cluster.store, cluster.data_dir, lambda record: enqueue(app, record))
 
 
 def _api(number: signal.Signals) -> Callable[[Cluster, random.Random], None]:
