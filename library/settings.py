@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from library.errors import InvalidValue
+from library.webhooks import signing_key
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -43,7 +44,7 @@ class Settings:
     lease_seconds: int = 20  # without a sign from its worker, after which a job is another's
     visibility_seconds: int = 14 * 86_400  # Celery's redelivery; a backstop, leases are sooner
     webhook_hosts: tuple[str, ...] = ()  # that may be told of a job's end
-    webhook_secret: str = ""  # signs what they are told
+    webhook_secret: str = field(default="", repr=False)  # signs what they are told
 
     @property
     def models(self) -> Path:
@@ -145,6 +146,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             value=settings.precision,
             remedy="Use float32, or SYNTHORAX_BACKEND=torch.",
         )
+    if settings.webhook_secret:
+        signing_key(settings.webhook_secret)
     if settings.host not in LOOPBACK and not settings.trust_network:
         raise InvalidValue(
             f"SYNTHORAX_HOST is {settings.host!r}, beyond this machine, and there are no API keys.",
