@@ -17,9 +17,10 @@ from library.settings import from_environment
 from worker.connection import client
 from worker.heartbeat import Heartbeat, beat_seconds
 from worker.jobs import JobStore
-from worker.queue import RUN, celery_app, enqueue
+from worker.queue import LIGHT, RUN, celery_app, enqueue
 from worker.supervisor import Requeue, supervise
 from worker.sweeper import Sweeper
+from worker.webhooks import deliver_forever
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -56,6 +57,9 @@ def _watch(sender: Any, **_: Any) -> None:
     ended = threading.Event()
     thread = threading.Thread(target=_beat_forever, args=(beat, ended), daemon=True)
     thread.start()
+    if queue == LIGHT and settings.webhook_secret:
+        hooks = (JobStore(client(settings.redis_url)), settings, ended)
+        threading.Thread(target=deliver_forever, args=hooks, daemon=True).start()
 
     @worker_shutdown.connect(weak=False)
     def _end(**_: Any) -> None:

@@ -188,7 +188,7 @@ class JobStore:
         fence: the token that must hold the lease, or FREE; told: what the event says beside the
         fields.  Returns (moved, the status that was found).  Raises NotFound, Fenced.
         """
-        told = {k: v for k, v in fields.items() if k not in ("ends", "request")} | (
+        told = {k: v for k, v in fields.items() if k not in ("ends", "request", "webhook")} | (
             dict(told) if told else {}
         )
         happened = event("status", job, status=status, **told)

@@ -19,6 +19,7 @@ from library.manifests import DatasetChanged, compare, manifest, read_manifest
 from library.requests import check_model_name
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
+from library.webhooks import check_webhook
 from worker.estimates import Wait, waits
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue
@@ -56,6 +57,10 @@ class TrainJobService:
         path = within_roots(request.dataset.path, self.settings.roots)
         folder = scan(path)
         _check(folder, config)
+        if request.webhook is not None:
+            check_webhook(
+                request.webhook, self.settings.webhook_hosts, self.settings.webhook_secret
+            )
         with reaching_redis():
             self.jobs.ping()  # nothing is registered for a job that cannot be
         dataset = register(self.settings.data_dir, folder)
@@ -179,6 +184,7 @@ def _changed(origin: dict[str, Any], changes: CloneRequest) -> TrainJobRequest:
     config = {**origin["config"], **given.pop("config", {})}
     if isinstance(config["augmentation"], dict):
         config["augmentation"] = {**origin["config"]["augmentation"], **config["augmentation"]}
+    # A webhook is not cloned: whoever clones says who is told.
     kept = ("model", "preset", "metadata", "labels", "priority", "max_seconds")
     values = {name: origin[name] for name in kept} | {
         name: value for name, value in given.items() if value is not None

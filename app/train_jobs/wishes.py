@@ -79,6 +79,7 @@ class Wishes:
                 drop=_DROPPED,
                 told={"reason": "resumed"},
                 request=request,
+                webhook=_untold(record["webhook"]),
                 deaths=0,
                 ran_seconds=0.0,
             )
@@ -138,6 +139,11 @@ def _conflict(job: str, found: str, remedy: str) -> Conflict:
     return Conflict(
         f"The train job {job!r} is {already}{found}.", field="id", value=job, remedy=remedy
     )
+
+
+def _untold(webhook: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The end to come is told of as the first one was."""
+    return webhook and {"url": webhook["url"], "status": "pending", "attempts": 0}
 
 
 def _resumed(record: dict[str, Any], changes: ResumeRequest, run: RunFolder) -> dict[str, Any]:
