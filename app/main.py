@@ -24,6 +24,7 @@ from app.health.routes import router as health
 from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.models.routes import router as models
+from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import router as train_jobs
 from app.verify.routes import router as verify
 from app.workers.routes import router as workers
@@ -99,7 +100,7 @@ def create_app(
     )
     app.state.synthorax = state
     errors.install(app)
-    for router in (generate, verify, models, datasets, train_jobs, workers, health):
+    for router in (generate, verify, models, datasets, train_jobs, numbers, workers, health):
         app.include_router(router)
     app.mount("/static", Revalidated(directory=WEB), name="static")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
@@ -16,6 +14,7 @@ from app.train_jobs import events
 from app.train_jobs.schemas import (
     Checkpoints,
     CloneRequest,
+    EventPage,
     ResumeRequest,
     TrainJob,
     TrainJobRequest,
@@ -31,6 +30,7 @@ from worker.jobs import reaching_redis
 router = APIRouter(tags=["train-jobs"])
 
 StreamId = Annotated[str, Query(pattern=r"^\d{1,20}(-\d{1,20})?$", description="an event's id")]
+EVENT_SCHEMA = "#/components/schemas/Event"
 Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
@@ -145,7 +145,14 @@ def clone(
 
 @router.get(
     "/train-jobs/{job}/events",
-    responses={200: {"content": {"text/event-stream": {}}, "description": "SSE, or a JSON page"}},
+    response_model=EventPage,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"itemSchema": {"$ref": EVENT_SCHEMA}}},
+            "description": "server-sent events, each `data` one event of the page's schema; or a "
+            "page of JSON",
+        }
+    },
 )
 async def follow(
     job: str,
@@ -170,28 +177,6 @@ async def follow(
         )
     with reaching_redis():
         return JSONResponse(await run_in_threadpool(events.page, jobs.redis, job, start, limit))
-
-
-@router.get("/train-jobs/{job}/metrics")
-def metrics(
-    job: str,
-    service: Service,
-    accept: Annotated[str, Header()] = "application/json",
-    scope: Literal["epoch", "step"] | None = None,
-) -> Response:
-    """Every number of the run, from its run folder: JSON, or CSV by Accept."""
-    lines = [
-        line for line in service.run(job).read_metrics() if scope is None or line["scope"] == scope
-    ]
-    if preferred(accept, ("application/json", "text/csv")) == "application/json":
-        return JSONResponse({"data": lines})
-    buffer = io.StringIO()
-    if lines:
-        names = [name for name in lines[0] if name not in ("type", "job")]
-        writer = csv.DictWriter(buffer, names, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(lines)
-    return Response(buffer.getvalue(), media_type="text/csv")
 
 
 @router.get("/train-jobs/{job}/checkpoints", response_model=Checkpoints)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from app.schemas import Request
+from worker import events
 
 SECONDS_MAX = 100_000_000  # that a job may be given; about three years
 
@@ -163,3 +164,16 @@ class Checkpoint(BaseModel):
 
 class Checkpoints(BaseModel):
     data: list[Checkpoint]
+
+
+class Event(RootModel[events.Event]):
+    """One event of a job."""
+
+
+class EventPage(BaseModel):
+    """Events in their order; each also has `id`, its place in the stream."""
+
+    data: list[Event]
+    has_more: bool
+    next: str | None = Field(description="give it as `after` for the next page")
+    trimmed: bool = Field(description="earlier events are gone; …/metrics has every number")
