@@ -44,7 +44,7 @@ def response_to(error: Exception) -> JSONResponse:
     if isinstance(error, SynthoraxError):
         return problem_response(error.as_problem(), error.retry_after)
     if isinstance(error, RequestValidationError):
-        return _invalid(error)
+        return problem_response(InvalidValue.of(invalid_fields(error)).as_problem())
     logger.error("unexpected error", exc_info=error)
     problem = SynthoraxError(
         "The service made an error that it did not expect.",
@@ -57,22 +57,29 @@ async def _any(_: Request, error: Exception) -> JSONResponse:
     return response_to(error)
 
 
-def _invalid(error: RequestValidationError) -> JSONResponse:
-    errors = []
-    for found in error.errors():
-        where = [str(part) for part in found["loc"]]
-        given = found.get("input")
-        if found["type"] == "json_invalid":
-            field, allowed = "body", f"JSON ({found.get('ctx', {}).get('error', 'not JSON')})"
+def invalid_fields(error: RequestValidationError) -> list[InvalidValue]:
+    """Each wrong field of a request, as an error of its own."""
+    found: list[InvalidValue] = []
+    for each in error.errors():
+        where = [str(part) for part in each["loc"]]
+        given = _short(each.get("input"))
+        if each["type"] == "json_invalid":
+            field, allowed = "body", f"JSON ({each.get('ctx', {}).get('error', 'not JSON')})"
             given = None
         else:
             # ("body", "seed") is the field seed; a body that is no object stays "body".
             field = ".".join(where[1:]) or where[0]
-            allowed = found["msg"]
-        errors.append({"field": field, "given": _short(given), "allowed": allowed})
-    first = errors[0]
-    problem = InvalidValue(f"{first['field']} is {first['given']!r}: {first['allowed']}.")
-    return problem_response({**problem.as_problem(), "errors": errors})
+            allowed = each["msg"]
+        detail = f"{field} is {given!r}: {allowed}."
+        found.append(_Field(detail, field=field, value=given, remedy=allowed))
+    return found
+
+
+class _Field(InvalidValue):
+    """A wrong field, in pydantic's words; they stand in the detail already."""
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -25,6 +25,7 @@ from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.models.routes import router as models
 from app.train_jobs.numbers import router as numbers
+from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
 from app.verify.routes import router as verify
 from app.workers.routes import router as workers
@@ -35,6 +36,17 @@ from worker.jobs import JobStore
 from worker.queue import celery_app
 
 WEB = Path(__file__).parent / "web"
+ROUTERS = (
+    generate,
+    verify,
+    models,
+    datasets,
+    checked_train_jobs,
+    train_jobs,
+    numbers,
+    workers,
+    health,
+)
 STREAMS_MAX = 64  # event streams at once: each holds a connection to Redis
 
 
@@ -100,7 +112,17 @@ def create_app(
     )
     app.state.synthorax = state
     errors.install(app)
-    for router in (generate, verify, models, datasets, train_jobs, numbers, workers, health):
+    for router in (
+        generate,
+        verify,
+        models,
+        datasets,
+        checked_train_jobs,
+        train_jobs,
+        numbers,
+        workers,
+        health,
+    ):
         app.include_router(router)
     app.mount("/static", Revalidated(directory=WEB), name="static")
 

@@ -76,7 +76,7 @@ class RunConfig:
 def resolve(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -> RunConfig:
     """A preset with overrides, every value checked; a seed that is not given is drawn here.
 
-    Raises InvalidValue naming the field, what was given and what is allowed.
+    Raises InvalidValue naming each wrong field, what was given and what is allowed.
     """
     if not isinstance(preset, str) or preset not in PRESETS:
         raise InvalidValue(
@@ -95,35 +95,52 @@ def resolve(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -
     values = {**PRESETS[preset], **(overrides or {})}
     if values.get("seed") is None:
         values["seed"] = secrets.randbelow(SEED_MAX + 1)
+    wrong: list[InvalidValue] = []
     augmentation = values.pop("augmentation", None)
     if augmentation is None:
         augmentation = {}
     if not isinstance(augmentation, Mapping):
-        raise InvalidValue(
-            f"config.augmentation is {augmentation!r}.",
-            field="config.augmentation",
-            value=augmentation,
-            remedy='Give an object, for example {"rotation": 30}.',
+        wrong.append(
+            InvalidValue(
+                f"config.augmentation is {augmentation!r}.",
+                field="config.augmentation",
+                value=augmentation,
+                remedy='Give an object, for example {"rotation": 30}.',
+            )
         )
-    checked = _checked(Augmentation, augmentation, "config.augmentation")
-    return RunConfig(**_checked(RunConfig, values, "config"), augmentation=Augmentation(**checked))
+        augmentation = {}
+    chosen = _checked(RunConfig, values, "config", wrong)
+    augmented = _checked(Augmentation, augmentation, "config.augmentation", wrong)
+    if wrong:
+        raise InvalidValue.of(wrong)
+    return RunConfig(**chosen, augmentation=Augmentation(**augmented))
 
 
-def _checked(kind: type[Any], values: Mapping[str, Any], at: str) -> dict[str, Any]:
+def _checked(
+    kind: type[Any], values: Mapping[str, Any], at: str, wrong: list[InvalidValue]
+) -> dict[str, Any]:
+    """Every field's value; what is not allowed is added to `wrong`."""
     known = {f.name: f for f in fields(kind) if f.name != "augmentation"}
     for name, value in values.items():
         if name not in known:
             names = [*known, "augmentation"] if kind is RunConfig else list(known)
-            raise InvalidValue(
-                f"{at} has no field {name!r}.",
-                field=f"{at}.{name}",
-                value=value,
-                remedy=f"Its fields are: {', '.join(names)}.",
+            wrong.append(
+                InvalidValue(
+                    f"{at} has no field {name!r}.",
+                    field=f"{at}.{name}",
+                    value=value,
+                    remedy=f"Its fields are: {', '.join(names)}.",
+                )
             )
-    return {
-        name: _value(f"{at}.{name}", values.get(name, f.default), f.default, dict(f.metadata))
-        for name, f in known.items()
-    }
+    found = {}
+    for name, f in known.items():
+        try:
+            found[name] = _value(
+                f"{at}.{name}", values.get(name, f.default), f.default, dict(f.metadata)
+            )
+        except InvalidValue as error:
+            wrong.append(error)
+    return found
 
 
 def _value(name: str, value: Any, default: Any, rule: dict[str, Any]) -> Any:

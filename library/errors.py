@@ -11,6 +11,7 @@ SynthoraxError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -66,6 +67,25 @@ class SynthoraxError(Exception):
 
 class InvalidValue(SynthoraxError):
     slug, title, status = "invalid-value", "A value is not allowed", 422
+
+    parts: tuple[InvalidValue, ...] = ()  # each by itself, where several are told at once
+
+    @classmethod
+    def of(cls, problems: Sequence[InvalidValue]) -> InvalidValue:
+        """One error that tells of all; the only one itself."""
+        each = tuple(part for problem in problems for part in problem.parts or (problem,))
+        if len(each) == 1:
+            return each[0]
+        whole = cls(f"{len(each)} values are not allowed. {' '.join(map(str, each))}")
+        whole.parts = each
+        return whole
+
+    def as_problem(self) -> dict[str, Any]:
+        problem = super().as_problem()
+        if self.parts:
+            told = [part.as_problem().get("errors", []) for part in self.parts]
+            problem["errors"] = [error for errors in told for error in errors]
+        return problem
 
 
 class NotFound(SynthoraxError):

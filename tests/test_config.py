@@ -198,15 +198,37 @@ def test_any_overrides_resolve_or_are_refused(overrides: dict[str, Any]) -> None
     try:
         config = resolve("paper", overrides)
     except InvalidValue as error:
-        refusal = str(error.field)
+        told = [str(each["field"]) for each in error.as_problem()["errors"]]
     else:
-        refusal = ""
-    if refusal:
-        assert refusal.startswith("config.")
+        told = []
+    if told:
+        assert all(field.startswith("config.") for field in told)
+        assert len(told) == len(set(told))
         return
     for name, value in overrides.items():
         if name not in ("seed", "augmentation"):
             assert getattr(config, name) == value
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    overrides = {
+        "learning_rate": 0,
+        "resolution": 100,
+        "batch": 3,
+        "epochs": 0,
+        "augmentation": {"rotation": 400, "tilt": 1},
+    }
+    with pytest.raises(InvalidValue) as caught:
+        resolve("paper", overrides)
+    assert {error["field"] for error in caught.value.as_problem()["errors"]} == {
+        "config.learning_rate",
+        "config.resolution",
+        "config.batch",
+        "config.epochs",
+        "config.augmentation.rotation",
+        "config.augmentation.tilt",
+    }
+    assert "6 values are not allowed" in str(caught.value)
 
 
 # The request file

@@ -10,17 +10,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import torch
+from torch.optim import Optimizer
 
 from library.config import RunConfig
 from library.decoded import Decoded
 from library.memory import available, tree_bytes
 from library.requests import RunRequest
 from training.batches import Batches
+from training.checkpoints import State, save_checkpoint
+from training.export import check, round_to_half, to_onnx
 from training.precision import Arithmetic, choose_device, prepare
-from training.sampling import fixed_samples
+from training.sampling import estimate_statistics, fixed_samples
 from training.trainer import new_game, train_step
 
 _STEPS = 3  # until the optimisers' and the allocator's memory is there
@@ -68,6 +73,7 @@ def peak(request: Path, size: int) -> int | None:
 def measure(request: RunRequest, size: int, device_name: str) -> int:
     """Train some steps of a batch size on made-up images; returns the peak in bytes.
 
+    With a checkpoint, a grid and an export, which a run needs memory for, too.
     On a CPU of what the process holds for itself, as SYNTHORAX_TRAIN_MEMORY_MB counts it.
     """
     device = choose_device(device_name)
@@ -86,6 +92,19 @@ def measure(request: RunRequest, size: int, device_name: str) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
     fixed_samples(game.sampler)
+    optimisers: dict[str, Optimizer] = {
+        "optimiser_g": game.optimiser_g,
+        "optimiser_d": game.optimiser_d,
+    }
+    with TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), State(game.modules(), optimisers, {"step": 1}))
+        generator = game.sampler.cpu()
+        del game, batches, optimisers
+        round_to_half(generator)
+        estimate_statistics(generator)
+        exported = Path(folder) / "model.onnx"
+        onnx.save(to_onnx(generator), exported)
+        check(generator, exported)
     # The allocator keeps what a step has freed, so that what is held now is the peak.
     return tree_bytes(os.getpid()) or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

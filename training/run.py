@@ -121,13 +121,13 @@ def _locked(request: RunRequest, events: Events, stop: StopRequest) -> int:
     if not loop.train():
         events.emit("status", status="stopped", reason=stop.reason)
         return RESUMABLE
+    epochs, early = loop.total_steps // batches.steps_per_epoch, loop.finished_early
+    del loop, game, batches  # publishing reads the checkpoint, and needs memory of its own
     model = None
     if request.model is not None:
         events.emit("status", status="running", phase="publishing")
         library = ModelLibrary(request.data_dir / "models")
         model = publish(request, request.model, library).reference
-    epochs = loop.total_steps // batches.steps_per_epoch
-    early = loop.finished_early
     events.emit("status", status="succeeded", model=model, epochs=epochs, finished_early=early)
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from library.atomic import read_json, write_json
+from library.locks import waiting
 from library.runs import EVENT_SCHEMA, run_folder
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
@@ -93,7 +94,11 @@ def keep_copy(data_dir: Path, record: Mapping[str, Any]) -> None:
     folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     left_out = ("progress", "metrics", "webhook")  # metrics.jsonl has them; a webhook is not resent
     copy = {name: value for name, value in record.items() if name not in left_out}
-    write_json(folder.path / "job.json", copy)
+    # API, supervisor and sweep write it; what one of them left half-written goes.
+    with waiting(folder.path / "job.lock"):
+        for left in folder.path.glob(".job.json.*.tmp"):
+            left.unlink()
+        write_json(folder.path / "job.json", copy)
 
 
 def read_copies(data_dir: Path) -> list[dict[str, Any]]:

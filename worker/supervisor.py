@@ -89,6 +89,7 @@ class _Supervision:
     def run(self) -> None:
         link = self.link
         if link.record["status"] in TERMINAL:
+            link.refresh()
             return
         while True:
             if link.move(("cancelling",), "cancelled"):

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
 from app.train_jobs import events
+from app.train_jobs.checking import TellsAll
 from app.train_jobs.schemas import (
     Checkpoints,
     CloneRequest,
@@ -28,6 +29,7 @@ from library.presets import DESCRIPTIONS, PRESETS
 from worker.jobs import reaching_redis
 
 router = APIRouter(tags=["train-jobs"])
+checked = APIRouter(tags=["train-jobs"], route_class=TellsAll)
 
 StreamId = Annotated[str, Query(pattern=r"^\d{1,20}(-\d{1,20})?$", description="an event's id")]
 EVENT_SCHEMA = "#/components/schemas/Event"
@@ -67,7 +69,7 @@ def list_presets() -> dict[str, Any]:
     return {"data": data}
 
 
-@router.post("/train-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob)
+@checked.post("/train-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob)
 def create(
     request: TrainJobRequest,
     service: Service,

@@ -9,17 +9,15 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from app.train_jobs.checking import check
 from app.train_jobs.idempotency import Idempotency
 from app.train_jobs.schemas import CloneRequest, TrainJobRequest
 from app.train_jobs.shown import shown
-from library.config import RunConfig, resolve
-from library.datasets import Folder, note_changes, register, scan, within_roots
+from library.datasets import note_changes, register, scan, within_roots
 from library.errors import Conflict, InvalidValue, NotFound
 from library.manifests import DatasetChanged, compare, manifest, read_manifest
-from library.requests import check_model_name
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
-from library.webhooks import check_webhook
 from worker.estimates import Wait, waits
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue
@@ -52,28 +50,20 @@ class TrainJobService:
 
     def _checked(self, request: TrainJobRequest, cloned_from: str | None = None) -> dict[str, Any]:
         """The request as the record holds it, and its dataset registered."""
-        config = resolve(request.preset, request.config)
-        name = check_model_name(request.model)
-        path = within_roots(request.dataset.path, self.settings.roots)
-        folder = scan(path)
-        _check(folder, config)
-        if request.webhook is not None:
-            check_webhook(
-                request.webhook, self.settings.webhook_hosts, self.settings.webhook_secret
-            )
+        checked = check(request.model_dump(), self.settings)
         with reaching_redis():
             self.jobs.ping()  # nothing is registered for a job that cannot be
-        dataset = register(self.settings.data_dir, folder)
+        dataset = register(self.settings.data_dir, checked.folder)
         return {
-            "dataset": {"path": str(path), "id": dataset["id"]},
-            "model": name,
+            "dataset": {"path": str(checked.path), "id": dataset["id"]},
+            "model": request.model,
             "preset": request.preset,
-            "config": config.as_dict(),
+            "config": checked.config.as_dict(),
             "metadata": request.metadata,
             "labels": request.labels,
             "priority": request.priority,
             "max_seconds": request.max_seconds,
-            "images": len(folder.files),
+            "images": len(checked.folder.files),
             "cloned_from": cloned_from,
         }
 
@@ -191,24 +181,3 @@ def _changed(origin: dict[str, Any], changes: CloneRequest) -> TrainJobRequest:
     }
     values.setdefault("dataset", {"path": origin["dataset"]["path"]})
     return TrainJobRequest(**{**values, "config": config})
-
-
-def _check(folder: Folder, config: RunConfig) -> None:
-    counts = folder.counts()
-    if config.conditional and len(counts) < 2:
-        raise InvalidValue(
-            f"config.conditional is true, but {folder.root.name!r} has one class "
-            f"({next(iter(counts))!r}).",
-            field="config.conditional",
-            value=True,
-            remedy="Give a folder with a sub-folder for each of two or more classes, "
-            "or set config.conditional to false.",
-        )
-    if config.batch_size > len(folder.files):
-        raise InvalidValue(
-            f"config.batch_size is {config.batch_size}, but {folder.root.name!r} holds "
-            f"{len(folder.files)} images.",
-            field="config.batch_size",
-            value=config.batch_size,
-            remedy=f"Use a batch size of at most {len(folder.files)}.",
-        )

@@ -182,6 +182,41 @@ def test_wrong_jobs_leave_nothing_behind(service: Service, roots: Path, dataset:
     assert service.http.get("/datasets").json() == recorded
 
 
+def test_everything_that_is_wrong_is_told_at_once(service: Service, dataset: Path) -> None:
+    body = {
+        **train_request(dataset, batch_size=500, learning_rate=0, resolution=100, epoch=3),
+        "model": "../x",
+        "modle": "x",
+        "priority": "now",
+        "max_seconds": 0,
+        "webhook": "https://example.org/",
+    }
+    answer = service.http.post("/train-jobs", json=body)
+    assert answer.status_code == 422
+    errors = {error["field"]: error for error in answer.json()["errors"]}
+    assert set(errors) == {
+        "config.batch_size",
+        "config.learning_rate",
+        "config.resolution",
+        "config.epoch",
+        "model",
+        "modle",
+        "priority",
+        "max_seconds",
+        "webhook",
+    }
+    assert errors["config.batch_size"]["given"] == 500
+    assert "at most 24" in errors["config.batch_size"]["allowed"]
+    assert "above 0" in errors["config.learning_rate"]["allowed"]
+    assert "'high', 'normal' or 'low'" in errors["priority"]["allowed"]
+    assert answer.json()["detail"].startswith("9 values are not allowed")
+    # The same with a folder that is not there.
+    body["dataset"] = {"path": str(dataset / "none")}
+    told = {e["field"] for e in service.http.post("/train-jobs", json=body).json()["errors"]}
+    assert "dataset.path" in told
+    assert "config.batch_size" not in told  # nothing to compare it with
+
+
 def test_a_dataset_without_one_whole_image_fails_with_the_reason(
     service: Service, roots: Path
 ) -> None:

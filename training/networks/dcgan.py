@@ -27,6 +27,7 @@ class Generator(nn.Module):
 
     def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
         super().__init__()
+        self.resolution = resolution
         self.latent_dim = latent_dim
         self.classes = classes
         # N(0, 1), torch's own: a class can move the first layer as far as the latent does.
