@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from library.atomic import read_json, write_json
 from library.errors import InvalidValue, NotFound
 from library.images import SUFFIXES
+from library.locks import waiting
 
 SPLIT_NAMES = frozenset({"train", "val", "valid", "validation", "test"})
 UNLABELLED = "unlabelled"
@@ -114,42 +115,64 @@ def within_roots(path: str, roots: Sequence[Path], field: str = "dataset.path") 
 
 # Records: one small file a dataset, so that what was refused, and why, can be shown.
 
+_EMPTY: dict[str, Any] = {
+    "status": "validating",
+    "fingerprint": None,
+    "images": 0,
+    "labels": {},
+    "refused": [],
+    "changed": [],  # files that are not what a run began with, when it was to go on
+    "progress": None,
+    "error": None,
+}
+
 
 def dataset_id(path: Path) -> str:
     """The id of a folder in place: the same folder has the same id."""
     return "ds-" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
 
 
-def write_record(data_dir: Path, record: dict[str, Any]) -> None:
+def update_record(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Change some fields of a record (made, if there is none); returns it whole.
+
+    Trainer, validation and API write records: a lock keeps each one's fields.
+    """
     folder = data_dir / "datasets"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_json(folder / f"{record['id']}.json", record)
+    with waiting(folder / ".lock"):
+        try:
+            before = read_record(data_dir, identity)
+        except NotFound:
+            before = {}
+        record = {**_EMPTY, **before, **fields, "id": identity}
+        write_json(folder / f"{identity}.json", record)
+    return record
 
 
-def note_changes(data_dir: Path, identity: str, changes: list[dict[str, str]]) -> None:
-    """Show on the dataset's record what a run found changed: {"file", "change"} each."""
-    write_record(data_dir, {**read_record(data_dir, identity), "changed": changes})
-
-
-def register(data_dir: Path, folder: Folder) -> dict[str, Any]:
-    """Record a folder in place; a record that validation has completed before is kept."""
+def register(data_dir: Path, folder: Folder, name: str | None = None) -> dict[str, Any]:
+    """The record of a folder in place, made if there is none: it is to be validated then."""
     identity = dataset_id(folder.root)
     try:
         return read_record(data_dir, identity)
     except NotFound:
-        record: dict[str, Any] = {
-            "id": identity,
-            "name": folder.root.name,
-            "path": str(folder.root),
-            "status": "validating",
-            "fingerprint": None,
-            "images": len(folder.files),
-            "labels": {label: {"images": n} for label, n in folder.counts().items()},
-            "refused": [],
-            "error": None,
-        }
-        write_record(data_dir, record)
-        return record
+        return validate_again(data_dir, folder, name)
+
+
+def validate_again(data_dir: Path, folder: Folder, name: str | None = None) -> dict[str, Any]:
+    """Say that a folder is to be validated, as if for the first time."""
+    identity = dataset_id(folder.root)
+    try:
+        known = str(read_record(data_dir, identity)["name"])
+    except NotFound:
+        known = folder.root.name
+    fields = {
+        **_EMPTY,
+        "name": name or known,
+        "path": str(folder.root),
+        "images": len(folder.files),
+        "labels": {label: {"images": n} for label, n in folder.counts().items()},
+    }
+    return update_record(data_dir, identity, fields)
 
 
 def read_record(data_dir: Path, identity: str) -> dict[str, Any]:

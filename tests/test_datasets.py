@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +25,15 @@ from library.datasets import (
     read_record,
     register,
     scan,
+    update_record,
+    validate_again,
     within_roots,
-    write_record,
 )
 from library.decoded import decode
 from library.errors import InvalidValue, NotFound
 from library.images import load_grey
 from library.manifests import fingerprint, manifest
+from library.validation import validate
 
 ROOT = Path(__file__).parent.parent
 REAL = Path(__file__).parent / "data" / "chest_xray"
@@ -376,10 +380,47 @@ def test_a_record_is_kept_when_the_folder_is_registered_again(tmp_path: Path) ->
     record = register(tmp_path, folder)
     assert record["status"] == "validating"
     assert record["labels"] == {"NORMAL": {"images": 12}, "PNEUMONIA": {"images": 12}}
-    write_record(tmp_path, {**record, "status": "ready"})
+    update_record(tmp_path, record["id"], {"status": "ready"})
     assert register(tmp_path, folder)["status"] == "ready"
     assert read_record(tmp_path, dataset_id(REAL))["status"] == "ready"
     assert [r["id"] for r in list_records(tmp_path)] == [dataset_id(REAL)]
+
+
+def test_writers_of_a_record_keep_each_others_fields(tmp_path: Path) -> None:
+    identity = register(tmp_path, scan(REAL))["id"]
+
+    def write(number: int) -> None:
+        update_record(tmp_path, identity, {f"field-{number}": number})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    record = read_record(tmp_path, identity)
+    assert [record[f"field-{number}"] for number in range(40)] == list(range(40))
+
+
+def test_a_dataset_keeps_its_name_when_it_is_validated_again(tmp_path: Path) -> None:
+    folder = scan(REAL)
+    assert validate_again(tmp_path, folder, "mine")["name"] == "mine"
+    update_record(tmp_path, dataset_id(REAL), {"status": "ready", "refused": [{"file": "x"}]})
+    again = validate_again(tmp_path, folder)
+    assert (again["name"], again["status"], again["refused"]) == ("mine", "validating", [])
+
+
+def test_validation_reads_as_the_trainer_does(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(REAL, folder)
+    whole = next((folder / "NORMAL").iterdir()).read_bytes()
+    (folder / "NORMAL" / "half.jpeg").write_bytes(whole[: len(whole) // 2])
+    (folder / "PNEUMONIA" / "text.png").write_text("text")
+    told: list[tuple[int, int]] = []
+    found = validate(scan(folder), lambda done, total: told.append((done, total)))
+    decoded = decode(scan(folder), 64, "crop", tmp_path / "cache")
+    assert found["status"] == "ready"
+    assert found["images"] == len(decoded.images) == 24
+    assert found["fingerprint"] == decoded.fingerprint
+    assert found["refused"] == list(decoded.refused)
+    assert {label: n["images"] for label, n in found["labels"].items()} == decoded.counts()
+    assert (told[0], told[-1]) == ((0, 26), (26, 26))
 
 
 @pytest.mark.parametrize("identity", ["ds-0", "", "../runs/x", "ds/../../x", "."])

@@ -149,12 +149,11 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
     if request.run.files.is_file():
         changes = compare(read_manifest(request.run.files), files)
         if changes:
-            datasets.note_changes(request.data_dir, identity, changes.names())
+            datasets.update_record(request.data_dir, identity, {"changed": changes.names()})
             raise DatasetChanged(identity, folder.root, changes)
     cache = request.data_dir / "decoded"
     data = decode(folder, config.resolution, fit, cache, progress, files)
-    record = {
-        "id": identity,
+    found = {
         "name": folder.root.name,
         "path": str(folder.root),
         "status": "ready" if len(data.images) else "failed",
@@ -162,9 +161,12 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
         "images": len(data.images),
         "labels": {label: {"images": n} for label, n in data.counts().items()},
         "refused": list(data.refused),
+        "changed": [],
         "error": None,
     }
-    datasets.write_record(request.data_dir, record)
+    if request.dataset_id is not None:  # its record has a name of its own
+        del found["name"]
+    datasets.update_record(request.data_dir, identity, found)
     write_json(request.run.files, files)
     if data.refused:
         # Names of files stay out of events: the dataset's own record has them.

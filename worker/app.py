@@ -17,7 +17,8 @@ from library.settings import from_environment
 from worker.connection import client
 from worker.heartbeat import Heartbeat, beat_seconds
 from worker.jobs import JobStore
-from worker.queue import LIGHT, RUN, celery_app, enqueue
+from worker.light import DatasetSweeper, register
+from worker.queue import LIGHT, RUN, celery_app, enqueue, enqueue_validation
 from worker.supervisor import Requeue, supervise
 from worker.sweeper import Sweeper
 from worker.webhooks import deliver_forever
@@ -28,6 +29,9 @@ settings = from_environment()
 app = celery_app(settings)
 # Set in the main process, seen by the forked pool process: works without Redis.
 _drain = multiprocessing.get_context("fork").Event()
+
+
+register(app, settings)
 
 
 def send(record: Mapping[str, Any]) -> None:
@@ -77,12 +81,15 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     Goes on through a drain: the worker lives until its trainer has written a checkpoint.
     """
     sweeper = Sweeper(JobStore(beat.connection), settings, send)
+    datasets = DatasetSweeper(beat.connection, settings, lambda d: enqueue_validation(app, d))
     pause = beat_seconds(settings)
     while True:
         try:
             beat.beat()
             if not _drain.is_set():
                 sweeper.sweep(pause)
+                if beat.queue == LIGHT:
+                    datasets.sweep()
         except RedisError as error:
             logger.warning("Redis is away (%s)", error)
         except Exception:

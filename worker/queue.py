@@ -11,6 +11,8 @@ from typing import Any
 import redis
 from celery import Celery
 from kombu import Queue
+from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError
 
 from library.settings import Settings
 from worker import keys
@@ -68,22 +70,26 @@ def celery_app(settings: Settings) -> Celery:
 
 
 def enqueue(app: Celery, record: Mapping[str, Any]) -> None:
-    """Send a queued job to the workers.  Twice is harmless: the lease lets one run it."""
-    job = record["id"]
-    app.send_task(
-        RUN,
-        [job],
-        task_id=f"{job}.{secrets.token_hex(4)}",
-        queue=TRAINING,
-        priority=priority(record),
-        retry=False,
-    )
+    """Send a queued job to the workers.  Twice is harmless: the lease lets one run it.
+
+    Raises redis.exceptions.RedisError, as all that send do.
+    """
+    _send(app, RUN, record["id"], TRAINING, priority(record))
 
 
 def enqueue_validation(app: Celery, dataset: str) -> None:
     """Send a dataset to the light queue.  Sending it twice is harmless, too."""
-    identity = f"{dataset}.{secrets.token_hex(4)}"
-    app.send_task(VALIDATE, [dataset], task_id=identity, queue=LIGHT, retry=False)
+    _send(app, VALIDATE, dataset, LIGHT, 0)
+
+
+def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> None:
+    message = f"{identity}.{secrets.token_hex(4)}"
+    try:
+        app.send_task(
+            task, [identity], task_id=message, queue=queue, priority=priority, retry=False
+        )
+    except OperationalError as error:  # kombu's word for it
+        raise ConnectionError(str(error)) from error
 
 
 def messages(connection: redis.Redis, queue: str) -> Counter[str]:

@@ -6,14 +6,13 @@ import logging
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from app.train_jobs.checking import check
 from app.train_jobs.idempotency import Idempotency
 from app.train_jobs.schemas import CloneRequest, TrainJobRequest
 from app.train_jobs.shown import shown
-from library.datasets import note_changes, register, scan, within_roots
+from library.datasets import register, scan, update_record, within_roots
 from library.errors import Conflict, InvalidValue, NotFound
 from library.manifests import DatasetChanged, compare, manifest, read_manifest
 from library.runs import RunFolder, run_folder
@@ -102,7 +101,7 @@ class TrainJobService:
         """Queue a recorded job; where that fails the workers' sweep does it later."""
         try:
             enqueue(self._celery, record)
-        except (OperationalError, RedisError, OSError) as error:
+        except RedisError as error:
             logger.warning("%s: its message could not be sent (%s)", record["id"], error)
 
     # Reading
@@ -154,7 +153,8 @@ class TrainJobService:
         if began_with.is_file():
             changes = compare(read_manifest(began_with), manifest(folder))
             if changes:
-                note_changes(self.settings.data_dir, dataset["id"], changes.names())
+                fields = {"changed": changes.names()}
+                update_record(self.settings.data_dir, dataset["id"], fields)
                 raise DatasetChanged(dataset["id"], folder.root, changes)
 
     def run(self, job: str) -> RunFolder:

@@ -1,0 +1,163 @@
+"""The light queue: datasets are validated here, never behind a training job.
+
+A validation holds a lease, is taken up again when its worker dies, and fails when it has ended its
+worker too often.  Its record is a small file in the data folder (library.datasets).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery import Celery, Task
+from redis.exceptions import RedisError
+
+from library.datasets import list_records, read_record, scan, update_record
+from library.errors import NotFound, SynthoraxError
+from library.settings import Settings
+from library.validation import validate
+from worker import keys
+from worker.connection import client
+from worker.leases import Lease
+from worker.queue import LIGHT, VALIDATE, messages
+
+logger = logging.getLogger("synthorax.worker")
+
+TELL_SECONDS = 1.0  # between two notes of how far a validation is
+
+
+class PoisonDataset(SynthoraxError):
+    slug, title, status = "poison", "The validation ends whoever runs it", 500
+
+
+class _Lost(Exception):
+    """The validation is another worker's."""
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Add the light queue's tasks to a worker's application."""
+
+    @app.task(name=VALIDATE, bind=True)
+    def run(self: Task[Any, Any], dataset: str) -> None:  # noqa: ARG001
+        validate_dataset(dataset, client(settings.redis_url), settings)
+
+
+def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) -> None:
+    """Validate a dataset whose record says so; nothing, when another worker is at it.
+
+    Raises redis.exceptions.RedisError at the start.
+    """
+    try:
+        record = read_record(settings.data_dir, dataset)
+    except NotFound:
+        return
+    lease = Lease(
+        connection, keys.dataset_lease(dataset), secrets.token_hex(8), settings.lease_seconds
+    )
+    if record["status"] != "validating" or not lease.take():
+        return
+    began = keys.dataset_attempts(dataset)
+    typed: Any = connection  # redis-py's answers are unions
+    attempts = typed.incr(began)
+    typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
+    try:
+        if attempts > settings.attempts_max:
+            fields = {"status": "failed", "error": _poison(attempts - 1).as_problem()}
+        else:
+            with _renewed(lease, settings.lease_seconds) as check:
+                fields = _validated(record, settings.data_dir, check)
+        update_record(settings.data_dir, dataset, {**fields, "progress": None})
+        typed.delete(began)
+    except _Lost:
+        logger.warning("%s is another worker's now", dataset)
+    finally:
+        try:
+            lease.release()
+        except RedisError:
+            logger.warning("%s: the lease could not be released and will run out", dataset)
+
+
+def _validated(record: dict[str, Any], data_dir: Path, check: Callable[[], None]) -> dict[str, Any]:
+    told = -TELL_SECONDS
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        check()
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            update_record(data_dir, record["id"], {"progress": {"done": done, "total": total}})
+
+    try:
+        return validate(scan(Path(record["path"]), "path"), progress)
+    except SynthoraxError as error:  # the folder is gone, or holds nothing any more
+        return {"status": "failed", "error": error.as_problem()}
+
+
+def _poison(attempts: int) -> PoisonDataset:
+    return PoisonDataset(
+        f"The validation ended its worker {attempts} times in a row.",
+        remedy="A file in the folder may be too large to decode: take it out, then POST /datasets "
+        "again.",
+    )
+
+
+@contextmanager
+def _renewed(lease: Lease, seconds: float) -> Iterator[Callable[[], None]]:
+    """Keep a lease for the block; the function given raises _Lost once it is another's."""
+    ended, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(seconds / 4):
+            try:
+                if not lease.renew() and not lease.take():
+                    lost.set()
+                    return
+            except RedisError:  # its record is on the disk; whoever takes it up does the same
+                continue
+
+    def check() -> None:
+        if lost.is_set():
+            raise _Lost
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        thread.join()
+
+
+class DatasetSweeper:
+    """Sends again what is to be validated and has neither a worker nor a message."""
+
+    def __init__(
+        self, connection: redis.Redis, settings: Settings, send: Callable[[str], None]
+    ) -> None:
+        self._connection, self._settings, self._send = connection, settings, send
+        self._idle: set[str] = set()  # at the last look
+
+    def sweep(self) -> None:
+        """One look; between a message and its lease there is a moment, so two must agree."""
+        waiting = [
+            record["id"]
+            for record in list_records(self._settings.data_dir)
+            if record["status"] == "validating"
+        ]
+        there = messages(self._connection, LIGHT) if waiting else {}
+        idle = {
+            dataset
+            for dataset in waiting
+            if dataset not in there and not self._connection.exists(keys.dataset_lease(dataset))
+        }
+        for dataset in sorted(idle & self._idle):
+            logger.warning("%s was left behind and is validated again", dataset)
+            self._send(dataset)
+        self._idle = idle - self._idle
