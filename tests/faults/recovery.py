@@ -33,14 +33,19 @@ def measure(folder: Path, rounds: int) -> list[float]:
             part = next(worker for worker in cluster.workers if worker.name == name)
             killed = time.time()
             part.signal(signal.SIGKILL, group=True)
-            wait_until(lambda: len(_begun(cluster, job, killed)) > 0)
-            found.append(min(_begun(cluster, job, killed)) - killed)
+            found.append(_next_attempt(cluster, job, killed) - killed)
             part.wait()
             part.start()
             wait_until(lambda: len(cluster.http.get("/workers").json()["data"]) == 3)
         cluster.http.post(f"/train-jobs/{job}/cancel")
         wait_until(lambda: cluster.store.get(job).get("finished_at") is not None)
     return found
+
+
+def _next_attempt(cluster: Cluster, job: str, after: float) -> float:
+    """The moment at which the first attempt after `after` begins, waited for."""
+    wait_until(lambda: len(_begun(cluster, job, after)) > 0)
+    return min(_begun(cluster, job, after))
 
 
 def _begun(cluster: Cluster, job: str, after: float) -> list[float]:

@@ -22,7 +22,7 @@ class Reader(threading.Thread):
 
     def __init__(self, url: str, job: str, seed: int) -> None:
         super().__init__(daemon=True)
-        self._url, self._job, self._dice = (
+        self._url, self.job, self._dice = (
             f"{url}/train-jobs/{job}/events",
             job,
             random.Random(seed),
@@ -38,15 +38,16 @@ class Reader(threading.Thread):
             try:
                 with httpx.stream("GET", self._url, headers=headers, timeout=60) as response:
                     assert response.status_code == 200
-                    identity = ""
+                    fields: dict[str, str] = {}
                     for line in response.iter_lines():
-                        if line.startswith("id: "):
-                            identity = line.removeprefix("id: ")
-                        elif line.startswith("data: "):
-                            self.seen.append((identity, line.removeprefix("data: ")))
+                        name, _, value = line.partition(": ")
+                        if name:
+                            fields[name] = value
+                        elif "data" in fields:  # an empty line ends a message
+                            last = fields["id"]
+                            self.seen.append((last, fields["data"]))
+                            fields = {}
                             patience -= 1
-                        elif not line and identity:
-                            last = identity
                             if patience <= 0:
                                 self.drops += 1
                                 break
@@ -101,7 +102,7 @@ def test_each_reader_is_told_every_event_once(tmp_path: Path, run: int) -> None:
             assert cluster.store.get(job)["status"] == "succeeded"
         told = {job: [event["id"] for event in cluster.events(job)] for job in jobs}
         for reader in readers:
-            assert [identity for identity, _ in reader.seen] == told[reader._job]
+            assert [identity for identity, _ in reader.seen] == told[reader.job]
         assert sum(reader.drops for reader in readers) >= READERS
         attempts = [cluster.store.get(job)["attempt"] for job in jobs]
         assert attempts == [1] * run
