@@ -29,6 +29,7 @@ def main() -> int:
     run.add_argument(
         "--lifeline", action="store_true", help="stop with a checkpoint when stdin ends"
     )
+    run.add_argument("--processes", type=int, default=1, help="one a card, by torchrun")
     publish = commands.add_parser("publish", help="publish a run's generator")
     publish.add_argument("run", type=Path, metavar="RUN")
     publish.add_argument("--model", help="name to publish under (the run's own, if left out)")
@@ -72,10 +73,25 @@ def _data_dir() -> Path:
 
 def _run(arguments: argparse.Namespace) -> int:
     request = read_request(arguments.config)
+    if arguments.processes > 1:
+        return _run_in_several(arguments, request.config.batch_size)
+    from training.launch import leave_status
     from training.run import run  # torch: a wrong request is told before its seconds of loading
     from training.stopping import StopRequest
 
-    return run(request, StopRequest(arguments.lifeline))
+    # Of several processes the first alone reads what the supervisor says.
+    lifeline = arguments.lifeline and os.environ.get("RANK", "0") == "0"
+    code = run(request, StopRequest(lifeline))
+    leave_status(code)
+    return code
+
+
+def _run_in_several(arguments: argparse.Namespace, batch_size: int) -> int:
+    from training.distributed import check_divides
+    from training.launch import launch
+
+    check_divides(arguments.processes, batch_size)
+    return launch(arguments.config, arguments.processes, arguments.lifeline)
 
 
 def _publish(arguments: argparse.Namespace) -> int:

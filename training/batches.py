@@ -12,6 +12,7 @@ from library.config import RunConfig
 from library.decoded import Decoded
 from library.errors import InvalidValue
 from training.augment import affine, augment
+from training.distributed import ALONE, Team
 from training.seeds import Stream, epoch_order, generator, step_noise
 
 RESIDENT_BYTES_MAX = 4 * 2**30
@@ -33,8 +34,11 @@ class Batches:
     Raises InvalidValue when the dataset does not fill one batch.
     """
 
-    def __init__(self, data: Decoded, config: RunConfig, device: torch.device) -> None:
+    def __init__(
+        self, data: Decoded, config: RunConfig, device: torch.device, team: Team = ALONE
+    ) -> None:
         self.config = config
+        self._rows = team.rows(config.batch_size)
         self.device = device
         self.count = len(data.images)
         self.steps_per_epoch = self.count // config.batch_size
@@ -56,13 +60,13 @@ class Batches:
         self._epoch = -1
 
     def batch(self, step: int) -> Batch:
-        """The batch of step k (from 0), on the device."""
-        config = self.config
+        """This process's rows of the batch of step k (from 0), on the device."""
+        config, rows = self.config, self._rows
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._order, self._epoch = epoch_order(config.seed, epoch, self.count), epoch
         start = position * config.batch_size
-        order = self._order[start : start + config.batch_size]
+        order = self._order[start : start + config.batch_size][rows]
         index = torch.from_numpy(order)
         if self._resident is not None:
             levels = self._resident[index.to(self.device)]
@@ -71,12 +75,14 @@ class Batches:
         real = levels.unsqueeze(1).float() / 127.5 - 1  # (n, 1, r, r)
         if config.augmentation.active:
             maps = affine(config.augmentation, config.seed, step, config.batch_size)
-            real = augment(real, maps.to(self.device))
+            real = augment(real, maps[rows].to(self.device))
         return Batch(
             real,
             self.classes[index].to(self.device),
-            self.drawn_labels(step).to(self.device),
-            step_noise(config.seed, step, config.batch_size, config.latent_dim).to(self.device),
+            self.drawn_labels(step)[rows].to(self.device),
+            step_noise(config.seed, step, config.batch_size, config.latent_dim)[rows].to(
+                self.device
+            ),
         )
 
     def drawn_labels(self, step: int) -> Tensor:

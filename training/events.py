@@ -11,13 +11,19 @@ from library.runs import EVENT_SCHEMA, RunFolder
 
 
 class Events:
-    """Emits events: status, metric, sample, checkpoint, log.  Never a file's or person's name."""
+    """Emits events: status, metric, sample, checkpoint, log.  Never a file's or person's name.
 
-    def __init__(self, run: RunFolder, job: str | None) -> None:
+    Where several processes train, the first alone is heard.
+    """
+
+    def __init__(self, run: RunFolder, job: str | None, heard: bool = True) -> None:
         self._run = run
         self._job = job
+        self._heard = heard
 
     def emit(self, kind: str, **fields: Any) -> None:
+        if not self._heard:
+            return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = {"schema": EVENT_SCHEMA, "type": kind, "time": time, "job": self._job, **fields}
         line = json.dumps(event)

@@ -55,6 +55,7 @@ class Loop:
     ) -> None:
         self.run, self.config, self.batches, self.game = run, config, batches, game
         self.arithmetic, self.events, self.stop = arithmetic, events, stop
+        self.team = game.team
         self.total_steps = config.epochs * batches.steps_per_epoch
         self.finished_early = False
         self.state = State(
@@ -83,7 +84,7 @@ class Loop:
             pending.append(train_step(self.game, batch, self.config, self.arithmetic))
             counters["step"] += 1
             at_epoch_end = counters["step"] % per_epoch == 0
-            stopping = bool(self.stop)
+            stopping = self.team.any(bool(self.stop))
             if at_epoch_end or stopping or time.monotonic() - told >= TELL_SECONDS:
                 recent = self._collect(pending)
                 elapsed = time.monotonic() - started
@@ -96,8 +97,9 @@ class Loop:
                 means = [s / per_epoch for s in counters["sums"]]
                 counters["sums"] = [0.0] * len(MEASURES)
                 self._tell("epoch", means, speed)
-                self._look(means, self._show(counters["step"] // per_epoch))
-                if self.stop.finishing and counters["step"] < self.total_steps:
+                if self.team.is_first:
+                    self._look(means, self._show(counters["step"] // per_epoch))
+                if self.team.any(self.stop.finishing) and counters["step"] < self.total_steps:
                     self._end_here()
             if stopping:
                 self._save()
@@ -113,7 +115,8 @@ class Loop:
     def _end_here(self) -> None:
         """Decide, for every attempt to come, that the run ends with this epoch."""
         step = self.state.counters["step"]
-        write_json(self.run.finish, {"step": step, "epochs": self.config.epochs})
+        if self.team.is_first:
+            write_json(self.run.finish, {"step": step, "epochs": self.config.epochs})
         self.total_steps, self.finished_early = step, True
 
     def _resume(self) -> None:
@@ -135,7 +138,9 @@ class Loop:
                 value=self.config.epochs,
                 remedy=f"Give {math.ceil(done)} or more.",
             )
-        self.run.drop_metrics_above(step * self.config.batch_size)
+        self.team.wait()  # every process has read what rank 0 may write from here on
+        if self.team.is_first:
+            self.run.drop_metrics_above(step * self.config.batch_size)
         if path is not None:
             self._saved_step = step
             self.events.log(f"Resumed from the checkpoint at step {step}.", step=step)
@@ -219,7 +224,7 @@ class Loop:
     def _save(self) -> None:
         counters = self.state.counters
         step = counters["step"]
-        if step != self._saved_step:
+        if step != self._saved_step and self.team.is_first:
             if not self.health.doubtful:
                 counters["good_step"] = step
             good = counters.get("good_step")

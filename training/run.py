@@ -10,6 +10,7 @@ import traceback
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from library import cpus, datasets, disk
 from library.atomic import read_json, write_json
@@ -24,6 +25,7 @@ from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
 from training.batches import Batches
+from training.distributed import Team, check_divides, join, local_device
 from training.events import Events
 from training.health import of_real_images
 from training.loop import Loop
@@ -43,14 +45,22 @@ def run(request: RunRequest, stop: StopRequest) -> int:
 
     A run that was started before goes on with the configuration it was started with.
     """
-    events = Events(request.run, request.job)
+    rank = int(os.environ.get("RANK", "0"))
+    events = Events(request.run, request.job, heard=rank == 0)
     try:
+        device = choose_device(os.environ.get("SYNTHORAX_TRAIN_DEVICE", "auto"))
+        team = join(local_device(device))
+        if not team.is_first:
+            return _follow(request, local_device(device), team, events, stop)
         with request.run.lock(LOCK_SECONDS):
-            return _locked(_started_before(request), events, stop)
+            return _locked(_started_before(request), local_device(device), team, events, stop)
     except FolderBusy as error:
         events.log(str(error), level="warning")
         return FOLDER_BUSY
     except Exception as error:
+        if _is_lost_peer(error):  # a death like any other: the next attempt goes on
+            traceback.print_exc()
+            return 1
         too_small = _is_out_of_memory(error)
         if not too_small:
             problem = _problem(error, request)
@@ -80,6 +90,13 @@ def _is_out_of_memory(error: Exception) -> bool:
     )
 
 
+def _is_lost_peer(error: Exception) -> bool:
+    """Another process of the team is gone: what gloo and NCCL raise then."""
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+    )
+
+
 def _what_fits(request: RunRequest, events: Events) -> SynthoraxError:
     events.log("The memory is too small; measuring which batch size would fit.", level="warning")
     gc.collect()
@@ -99,8 +116,11 @@ def _started_before(request: RunRequest) -> RunRequest:
     return read_request(request.run.request)
 
 
-def _locked(request: RunRequest, events: Events, stop: StopRequest) -> int:
+def _locked(
+    request: RunRequest, device: torch.device, team: Team, events: Events, stop: StopRequest
+) -> int:
     config = request.config
+    check_divides(team.size, config.batch_size)
     events.emit("status", status="running", phase="preparing", config=config.as_dict())
     data = _decode(request, events)
     if config.conditional and len(data.labels) < 2:
@@ -111,18 +131,17 @@ def _locked(request: RunRequest, events: Events, stop: StopRequest) -> int:
             remedy="Give a folder with a sub-folder for each of two or more classes, "
             "or set config.conditional to false.",
         )
-    device = choose_device(os.environ.get("SYNTHORAX_TRAIN_DEVICE", "auto"))
-    arithmetic = _environment(request, data, device, events)
-    game = new_game(config, len(data.labels), device, arithmetic)
-    batches = Batches(data, config, device)
-    real = of_real_images(data, game.generator.classes)
-    loop = Loop(request.run, config, batches, game, arithmetic, events, stop, real)
+    arithmetic = _environment(request, data, device, team.size, events)
+    team.wait()  # the others find everything prepared
+    loop = _loop(request, data, device, team, arithmetic, events, stop)
     events.emit("status", status="running", phase="training")
-    if not loop.train():
+    done = loop.train()
+    team.leave()
+    if not done:
         events.emit("status", status="stopped", reason=stop.reason)
         return RESUMABLE
-    epochs, early = loop.total_steps // batches.steps_per_epoch, loop.finished_early
-    del loop, game, batches  # publishing reads the checkpoint, and needs memory of its own
+    epochs, early = loop.total_steps // loop.batches.steps_per_epoch, loop.finished_early
+    del loop  # publishing reads the checkpoint, and needs memory of its own
     model = None
     if request.model is not None:
         events.emit("status", status="running", phase="publishing")
@@ -130,6 +149,37 @@ def _locked(request: RunRequest, events: Events, stop: StopRequest) -> int:
         model = publish(request, request.model, library).reference
     events.emit("status", status="succeeded", model=model, epochs=epochs, finished_early=early)
     return 0
+
+
+def _follow(
+    request: RunRequest, device: torch.device, team: Team, events: Events, stop: StopRequest
+) -> int:
+    """Train as another process than the first, which prepares, tells and publishes."""
+    team.wait()
+    request = _started_before(request)
+    config, cache = request.config, request.data_dir / "decoded"
+    fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
+    data = decode(scan(request.dataset), config.resolution, fit, cache)
+    arithmetic = _environment(request, data, device, team.size, events)
+    done = _loop(request, data, device, team, arithmetic, events, stop).train()
+    team.leave()
+    return 0 if done else RESUMABLE
+
+
+def _loop(
+    request: RunRequest,
+    data: Decoded,
+    device: torch.device,
+    team: Team,
+    arithmetic: Arithmetic,
+    events: Events,
+    stop: StopRequest,
+) -> Loop:
+    config = request.config
+    game = new_game(config, len(data.labels), device, arithmetic, team)
+    batches = Batches(data, config, device, team)
+    real = of_real_images(data, game.generator.classes)
+    return Loop(request.run, config, batches, game, arithmetic, events, stop, real)
 
 
 def _decode(request: RunRequest, events: Events) -> Decoded:
@@ -198,7 +248,7 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
 
 
 def _environment(
-    request: RunRequest, data: Decoded, device: torch.device, events: Events
+    request: RunRequest, data: Decoded, device: torch.device, processes: int, events: Events
 ) -> Arithmetic:
     """The arithmetic of this run: probed at its start, read again when it goes on."""
     config = request.config
@@ -206,17 +256,20 @@ def _environment(
     if path.is_file():
         kept: dict[str, Any] = read_json(path)
         prepare(device, kept["threads"], config.deterministic)
-        if (kept["device"], kept["torch"]) != (device.type, torch.__version__):
+        began = (kept["device"], kept["torch"], kept.get("processes", 1))
+        if began != (device.type, torch.__version__, processes):
             events.log(
-                f"Started on {kept['device']} with torch {kept['torch']}, goes on on "
-                f"{device.type} with {torch.__version__}: the weights may differ in the last bits.",
+                f"Started in {began[2]} process(es) on {began[0]} with torch {began[1]}, goes on "
+                f"in {processes} on {device.type} with {torch.__version__}: the weights may "
+                "differ in the last bits.",
                 level="warning",
             )
         return Arithmetic(kept["precision"], kept["channels_last"])
     threads = config.threads or cpus.available()
     prepare(device, threads, config.deterministic)
     arithmetic, speeds = probe(config, data, device)
-    write_json(path, environment(device, threads, arithmetic, speeds))
+    found = environment(device, threads, arithmetic, speeds)
+    write_json(path, {**found, "processes": processes})
     if speeds:
         measured = ", ".join(f"{name} {speed:g}" for name, speed in speeds.items())
         events.log(f"Images per second by arithmetic: {measured}.", speeds=speeds)

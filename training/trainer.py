@@ -12,6 +12,7 @@ from torch.optim import Adam
 from library.config import RunConfig
 from training import ema
 from training.batches import Batch
+from training.distributed import ALONE, Team
 from training.losses import discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator, architecture_of, build_generator
 from training.precision import Arithmetic
@@ -29,6 +30,10 @@ class Game:
     average: Generator | None
     optimiser_g: Adam
     optimiser_d: Adam
+    team: Team = ALONE
+    # The same networks, in a team with gradients that are means over its processes.
+    shared_generator: nn.Module | None = None
+    shared_discriminator: nn.Module | None = None
 
     @property
     def sampler(self) -> Generator:
@@ -44,7 +49,9 @@ class Game:
         return networks if self.average is None else {**networks, "average": self.average}
 
 
-def new_game(config: RunConfig, classes: int, device: torch.device, how: Arithmetic) -> Game:
+def new_game(
+    config: RunConfig, classes: int, device: torch.device, how: Arithmetic, team: Team = ALONE
+) -> Game:
     """Networks initialised from the run's seed, on the device, in the chosen layout."""
     seed_torch(config.seed)
     architecture = architecture_of(config, classes)
@@ -56,7 +63,14 @@ def new_game(config: RunConfig, classes: int, device: torch.device, how: Arithme
         network.to(device=device, memory_format=how.memory_format)  # type: ignore[call-overload]
     average = copy.deepcopy(generator) if config.ema_half_life_kimg > 0 else None
     return Game(
-        generator, discriminator, average, _adam(generator, config), _adam(discriminator, config)
+        generator,
+        discriminator,
+        average,
+        _adam(generator, config),
+        _adam(discriminator, config),
+        team,
+        team.shared(generator, device),
+        team.shared(discriminator, device),
     )
 
 
@@ -65,18 +79,21 @@ def _adam(network: nn.Module, config: RunConfig) -> Adam:
     return Adam(network.parameters(), lr=config.learning_rate, betas=betas, fused=True)
 
 
-def judge(discriminator: Discriminator, images: Tensor, labels: Tensor) -> Tensor:
+def judge(
+    discriminator: Discriminator, images: Tensor, labels: Tensor, shared: nn.Module | None = None
+) -> Tensor:
     """Logits (n,) float32 in no particular order; each class is a batch of its own.
 
     The discriminator's batch norm then sees when a class lacks variety.  In one mixed batch the
     variety of a large class hides the loss of it in a small one.  Measured in docs/training.md: it
     keeps twice the variety in the first 15 epochs, and does not prevent a later collapse.
     """
+    network = shared or discriminator
     if discriminator.embedding is None:
-        mixed: Tensor = discriminator(images)
+        mixed: Tensor = network(images)
         return mixed.float()
     groups = [labels == index for index in range(discriminator.embedding.num_embeddings)]
-    logits = [discriminator(images[g], labels[g]) for g in groups if bool(g.any())]
+    logits = [network(images[g], labels[g]) for g in groups if bool(g.any())]
     return torch.cat(logits).float()
 
 
@@ -90,9 +107,10 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     autocast = how.autocast(batch.real.device)
 
     with autocast:
-        fake = generator(batch.z, batch.fake_labels)
-        on_real = judge(discriminator, batch.real, batch.real_labels)
-        on_fake = judge(discriminator, fake.detach(), batch.fake_labels)
+        fake = (game.shared_generator or generator)(batch.z, batch.fake_labels)
+        shared = game.shared_discriminator
+        on_real = judge(discriminator, batch.real, batch.real_labels, shared)
+        on_fake = judge(discriminator, fake.detach(), batch.fake_labels, shared)
         loss_d = discriminator_loss(on_real, on_fake)
     game.optimiser_d.zero_grad()
     loss_d.backward()  # type: ignore[no-untyped-call]
@@ -112,4 +130,4 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
         ema.update(game.average, generator, config.batch_size, config.ema_half_life_kimg)
     with torch.no_grad():
         probabilities = [logits.sigmoid().mean() for logits in (on_real, on_fake, judged)]
-        return torch.stack([loss_d.detach(), loss_g.detach(), *probabilities])
+        return game.team.mean(torch.stack([loss_d.detach(), loss_g.detach(), *probabilities]))

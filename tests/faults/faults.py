@@ -115,11 +115,10 @@ def _worker(number: signal.Signals, group: bool) -> Callable[[Cluster, random.Ra
 def _pool_process(cluster: Cluster, dice: random.Random) -> str:
     """Kill the forked process that supervises the trainer, not the worker around it."""
     job = _running(cluster, dice)
-    (trainer,) = cluster.trainers(job)[:1]
     time.sleep(dice.uniform(0, 1))
     try:
-        stat = Path(f"/proc/{trainer}/stat").read_text()
-    except OSError:
+        stat = Path(f"/proc/{cluster.trainers(job)[0]}/stat").read_text()
+    except (OSError, IndexError):  # it has just ended
         raise Missed from None
     _strike(cluster, int(stat.rpartition(")")[2].split()[1]), KILL)
     return job
@@ -205,7 +204,10 @@ def _api_between_record_and_queue(cluster: Cluster, dice: random.Random) -> str:
         cluster.api.wait()
         sender.join()
         cluster.api.start()
-        (job,) = set(_all_jobs(cluster)) - before
+        made = set(_all_jobs(cluster)) - before
+        if not made:
+            continue
+        (job,) = made
         if job not in there and cluster.store.get(job)["attempt"] == 0:
             return job
     raise Missed
