@@ -88,7 +88,7 @@ def problems(
         folder = tried(scan, path) if path else None
     if folder is not None:
         given = {**PRESETS.get(preset, {}), **overrides} if _plain(preset, overrides) else {}
-        wrong += _against(folder, given)
+        wrong += _against(folder, given, settings.train_processes)
     if wrong or config is None or path is None or folder is None:
         return wrong, None
     return [], Checked(config, path, folder)
@@ -98,8 +98,8 @@ def _plain(preset: Any, overrides: Any) -> bool:
     return isinstance(preset, str) and isinstance(overrides, Mapping)
 
 
-def _against(folder: Folder, values: Mapping[str, Any]) -> list[InvalidValue]:
-    """What the dataset does not allow."""
+def _against(folder: Folder, values: Mapping[str, Any], processes: int) -> list[InvalidValue]:
+    """What the dataset, and the number of processes that share a batch, do not allow."""
     wrong = []
     labels, batch = folder.labels, values.get("batch_size", RunConfig.batch_size)
     if values.get("conditional") is True and len(labels) < 2:
@@ -121,6 +121,15 @@ def _against(folder: Folder, values: Mapping[str, Any]) -> list[InvalidValue]:
                 field="config.batch_size",
                 value=batch,
                 remedy=f"Use a batch size of at most {len(folder.files)}.",
+            )
+        )
+    elif type(batch) is int and batch > 0 and batch % processes:
+        wrong.append(
+            InvalidValue(
+                f"config.batch_size is {batch}, and {processes} processes share each batch.",
+                field="config.batch_size",
+                value=batch,
+                remedy=f"Use a multiple of {processes}.",
             )
         )
     return wrong

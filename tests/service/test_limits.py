@@ -1,12 +1,13 @@
-"""Limits of a job: how often it may die, how much memory it may have."""
+"""Limits of a job, and a job in several processes."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
 
-from tests.service.conftest import Service, wait_until
+from tests.service.conftest import Service, train_request, wait_until
 
 
 def kill_trainer(service: Service, job: str, after: int | None = None) -> int:
@@ -65,5 +66,32 @@ def test_a_trainer_that_takes_too_much_is_stopped_and_a_batch_that_fits_is_named
         clone = service.http.post(f"/train-jobs/{job}/clone", json=changes).json()
         ended = service.ended(clone["id"])
         assert ended["status"] == "succeeded", ended["error"]
+    finally:
+        service.close()
+
+
+def test_a_job_in_two_processes(tmp_path: Path, roots: Path, dataset: Path) -> None:
+    service = Service(tmp_path, roots, {"SYNTHORAX_TRAIN_PROCESSES": "2"})
+    try:
+        service.start()
+        odd = service.http.post("/train-jobs", json=train_request(dataset, batch_size=7))
+        assert odd.status_code == 422
+        assert "multiple of 2" in odd.json()["detail"]
+        job = service.train(dataset, epochs=500, checkpoint_seconds=0.2)["id"]
+        wait_until(lambda: (service.job(job)["progress"] or {}).get("epoch", 0) > 2)
+        trainer = service.trainer(job)
+        assert trainer is not None
+        os.kill(trainer, signal.SIGKILL)  # one of them, or who started them
+        wait_until(lambda: service.job(job)["attempt"] == 2)
+        service.http.post(f"/train-jobs/{job}/finish")
+        ended = service.ended(job)
+        assert ended["status"] == "succeeded", ended["error"]
+        environment = service.data_dir / "runs" / job / "environment.json"
+        assert json.loads(environment.read_text())["processes"] == 2
+        wait_until(lambda: service.trainer(job) is None)
+        (worker,) = (
+            w for w in service.http.get("/workers").json()["data"] if w["queue"] == "training"
+        )
+        assert worker["processes"] == 2
     finally:
         service.close()
