@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from app.engine.pool import EnginePool
 from app.metrics import Metrics
 from app.models.catalog import Catalog
+from app.train_jobs.events import Readers
 from library.errors import Unavailable
 from library.settings import Settings
 from worker.jobs import JobStore
@@ -27,6 +28,7 @@ class State:
     metrics: Metrics
     jobs: JobStore | None  # None: no Redis is configured
     streams: Redis | None
+    readers: Readers  # of event streams
     celery: Celery | None
 
 

@@ -24,6 +24,7 @@ from app.health.routes import router as health
 from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.models.routes import router as models
+from app.train_jobs.events import Readers
 from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
@@ -48,6 +49,7 @@ ROUTERS = (
     health,
 )
 STREAMS_MAX = 64  # event streams at once: each holds a connection to Redis
+SPARE = 4  # connections, for streams that are just now ending
 
 
 class Service(FastAPI):
@@ -89,7 +91,8 @@ def create_app(
         pool=pool,
         metrics=metrics,
         jobs=JobStore(client(url)) if url else None,
-        streams=streaming_client(url, STREAMS_MAX) if url else None,
+        streams=streaming_client(url, STREAMS_MAX + SPARE) if url else None,
+        readers=Readers(STREAMS_MAX),
         celery=celery_app(settings) if url else None,
     )
 

@@ -10,6 +10,7 @@ from fastapi.sse import format_sse_event
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from library.errors import Busy
 from worker import keys
 from worker.records import TERMINAL, event
 
@@ -17,6 +18,29 @@ BLOCK_MS = 10_000  # then a comment keeps the connection alive
 PAGE = 500  # events read at once
 GAP = "Earlier events are gone; /train-jobs/{job}/metrics holds every number."
 RETRY_MS = 2000  # how soon a browser connects again
+
+
+class Readers:
+    """How many read event streams: each holds a connection to Redis for as long as it reads."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._now = most, 0
+
+    def check(self) -> None:
+        """Raises Busy when there are as many as there may be."""
+        if self._now >= self._most:
+            raise Busy(
+                f"{self._now} readers follow events already.",
+                remedy="Try again in a moment, or ask for events as pages of JSON.",
+            )
+
+    async def counted(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._now += 1
+        try:
+            async for message in messages:
+                yield message
+        finally:
+            self._now -= 1
 
 
 async def stream(redis: Redis, job: str, after: str) -> AsyncIterator[bytes]:

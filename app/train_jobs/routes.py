@@ -171,9 +171,10 @@ async def follow(
     start = last_event_id or after
     if preferred(accept, ("application/json", "text/event-stream")) == "text/event-stream":
         assert state.streams is not None
+        state.readers.check()
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(
-            events.stream(state.streams, job, start),
+            state.readers.counted(events.stream(state.streams, job, start)),
             media_type="text/event-stream",
             headers=headers,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import struct
@@ -9,11 +10,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
+from app.main import STREAMS_MAX
 from app.train_jobs.numbers import COLUMNS
-from tests.service.conftest import Service, train_request
+from tests.service.conftest import Service, train_request, wait_until
 from tests.service.test_train_jobs import follow
 from worker import keys
 from worker.connection import client
@@ -139,3 +142,25 @@ def test_a_stream_that_was_trimmed_says_so(service: Service, job: str) -> None:
         assert len(rest) == 3
     assert len([message for message in stream(told[-3][0]) if message]) == 2
     assert service.http.get(f"/train-jobs/{job}/events").json()["trimmed"] is True
+
+
+def test_more_readers_than_there_may_be_are_told_to_come_again(
+    service: Service, dataset: Path
+) -> None:
+    job = service.train(dataset, epochs=5000)["id"]
+    address, headers = f"/train-jobs/{job}/events", {"Accept": "text/event-stream"}
+    limits = httpx.Limits(max_connections=STREAMS_MAX + 1)
+    with httpx.Client(base_url=service.url, timeout=60, limits=limits) as http:
+        with contextlib.ExitStack() as stack:
+            readers = []  # kept: a response whose lines nobody holds is closed
+            for _ in range(STREAMS_MAX):
+                stream = http.stream("GET", address, headers=headers)
+                readers.append(stack.enter_context(stream).iter_lines())
+                next(readers[-1])  # it has begun
+            refused = service.http.get(address, headers=headers)
+            assert refused.status_code == 503
+            assert "Retry-After" in refused.headers
+            assert service.http.get(address).status_code == 200  # as a page
+    service.http.post(f"/train-jobs/{job}/cancel")
+    service.ended(job)
+    wait_until(lambda: service.http.get(address, headers=headers).status_code == 200)
