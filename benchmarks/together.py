@@ -1,10 +1,10 @@
 """What generation loses while a job trains on the same machine, and the job while images are made.
 
-    python -m benchmarks.together --data FOLDER [--seconds 30] [--rounds 3] [--count 16]
+    python -m benchmarks.together --data FOLDER [--seconds 30] [--rounds 3] [--count 16] [--rate 0]
 
 One service with the bundled model.  Rounds alternate: generation alone, both, training alone, so
-that a machine whose speed drifts is fair to all.  Generation is one client in a closed loop; the
-job's speed is images shown over time, from its own metrics.
+that a machine whose speed drifts is fair to all.  Generation is one client in a closed loop, or
+with so many requests a second; the job's speed is images shown over time, from its own metrics.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=0, help="requests a second; 0: closed loop")
+    parser.add_argument("--cpu-threads", type=int, default=0, help="of generation; 0: all")
     parser.add_argument("--preset", default="quick")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        service = Service(Path(name), arguments.data.parent.absolute())
+        threads = arguments.cpu_threads
+        given = {"SYNTHORAX_CPU_THREADS": str(threads)} if threads else {}
+        service = Service(Path(name), arguments.data.parent.absolute(), given)
         service.start()
         try:
             _measure(service, arguments)
@@ -48,6 +52,8 @@ def _measure(service: Service, arguments: argparse.Namespace) -> None:
             assert service.http.post("/generate", json=body).status_code == 200
             waits[name].append(1000 * (time.monotonic() - sent))
             made += arguments.count
+            if arguments.rate:
+                time.sleep(max(0.0, sent + 1 / arguments.rate - time.monotonic()))
         return made / (time.monotonic() - began)
 
     job = _train(service, arguments)

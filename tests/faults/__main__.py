@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 from tests.faults.campaign import Campaign, run
+from tests.faults.recovery import measure
 from tests.faults.report import page
 
 SAY_EVERY = 10  # faults
+RECOVERIES = 10  # kills of a worker while another is free
 
 
 def main() -> int:
@@ -35,7 +37,9 @@ def main() -> int:
         print(f"VIOLATION: {violation}")
     print(f"{len(campaign.jobs)} jobs, {len(campaign.violations)} violations")
     if arguments.write:
-        arguments.write.write_text(page(campaign, arguments.workers))
+        with tempfile.TemporaryDirectory(prefix="recovery-") as folder:
+            alone = measure(Path(folder), RECOVERIES)
+        arguments.write.write_text(page(campaign, arguments.workers, alone))
     return 1 if campaign.violations else 0
 
 
