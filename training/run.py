@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import time
 import traceback
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
-from library import cpus, datasets, disk
+from library import cpus, datasets
 from library.atomic import read_json, write_json
 from library.config import RunConfig
 from library.datasets import dataset_id, scan
@@ -20,16 +18,15 @@ from library.decoded import Decoded, decode
 from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
 from library.manifests import DatasetChanged, compare, manifest, read_manifest
-from library.memory import out_of_memory
 from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
 from training.batches import Batches
 from training.distributed import Team, check_divides, join, local_device
 from training.events import Events
+from training.failures import MEASURING, is_lost_peer, is_out_of_memory, problem_of, what_fits
 from training.health import of_real_images
 from training.loop import Loop
-from training.memory import fitting_batch
 from training.precision import Arithmetic, choose_device, environment, fastest, prepare
 from training.publish import publish
 from training.stopping import FOLDER_BUSY, RESUMABLE, StopRequest
@@ -58,55 +55,20 @@ def run(request: RunRequest, stop: StopRequest) -> int:
         events.log(str(error), level="warning")
         return FOLDER_BUSY
     except Exception as error:
-        if _is_lost_peer(error):  # a death like any other: the next attempt goes on
+        if is_lost_peer(error):  # a death like any other: the next attempt goes on
             traceback.print_exc()
             return 1
-        too_small = _is_out_of_memory(error)
+        too_small = is_out_of_memory(error)
         if not too_small:
-            problem = _problem(error, request)
+            problem = problem_of(error, request.run.path)
         if not isinstance(error, SynthoraxError):
             with contextlib.suppress(OSError):  # the log may lie on the disk that is full
                 traceback.print_exc()
     if too_small:  # measured here, where the exception no longer holds the run's tensors
-        problem = _what_fits(request, events)
+        events.log(MEASURING, level="warning")
+        problem = what_fits(_started_before(request))
     events.emit("status", status="failed", error=problem.as_problem())
     return 1
-
-
-def _problem(error: Exception, request: RunRequest) -> SynthoraxError:
-    if isinstance(error, SynthoraxError):
-        return error
-    found = disk.as_problem(error, request.run.path) if isinstance(error, OSError) else None
-    return found or SynthoraxError(
-        f"The trainer stopped with an unexpected {type(error).__name__}: {error}",
-        remedy="The end of its log says where.",
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch's allocator for CPUs has no exception of its own.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
-
-
-def _is_lost_peer(error: Exception) -> bool:
-    """Another process of the team is gone: what gloo and NCCL raise then."""
-    return isinstance(error, RuntimeError) and (
-        isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
-    )
-
-
-def _what_fits(request: RunRequest, events: Events) -> SynthoraxError:
-    events.log("The memory is too small; measuring which batch size would fit.", level="warning")
-    gc.collect()
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.empty_cache()
-    config = _started_before(request).config
-    fits = fitting_batch(request.run.request, config, 0)
-    limit = "the card's memory" if cuda else "the memory"
-    return out_of_memory(config.batch_size, config.resolution, limit, fits)
 
 
 def _started_before(request: RunRequest) -> RunRequest:
