@@ -83,7 +83,17 @@ def _run(arguments: argparse.Namespace) -> int:
     lifeline = arguments.lifeline and os.environ.get("RANK", "0") == "0"
     code = run(request, StopRequest(lifeline))
     leave_status(code)
+    _drop_what_cannot_be_written()
     return code
+
+
+def _drop_what_cannot_be_written() -> None:
+    """A log on a full disk must not change the exit status: Python makes it 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run_in_several(arguments: argparse.Namespace, batch_size: int) -> int:
