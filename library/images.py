@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from library.picture import PIXELS_MAX, Levels, Refused, Window, read_picture
 
 Fit = Literal["crop", "pad", "stretch"]
 
-FORMATS = ("PNG", "JPEG")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-PIXELS_MAX = 8192 * 8192  # four times the largest common detector; beyond it: a decompression bomb
+
+@dataclass(frozen=True)
+class Mask:
+    """What is made black, where letters are burnt in: a frame, and squares in the corners.
+
+    border, corner: fractions of the finished picture's side, 0 to 0.25 and 0 to 0.5.
+    """
+
+    border: float = 0.0
+    corner: float = 0.0
+
+    @property
+    def active(self) -> bool:
+        return bool(self.border or self.corner)
+
+    def applied(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A copy of levels (r, r) with the masked pixels black."""
+        masked = levels.copy()
+        side = len(levels)
+        frame, corner = round(self.border * side), round(self.corner * side)
+        if frame:
+            masked[:frame] = masked[-frame:] = 0
+            masked[:, :frame] = masked[:, -frame:] = 0
+        if corner:
+            for rows in (slice(None, corner), slice(side - corner, None)):
+                masked[rows, :corner] = masked[rows, side - corner :] = 0
+        return masked
 
 
-class Refused(Exception):
-    """This file cannot become a training image; the message says why, without its name."""
+UNMASKED = Mask()
 
 
-def load_grey(path: Path, resolution: int, fit: Fit) -> NDArray[np.uint8]:
+def load_grey(
+    path: Path, resolution: int, fit: Fit, window: Window = "file", mask: Mask = UNMASKED
+) -> NDArray[np.uint8]:
     """One file as (resolution, resolution) uint8, 0 black to 255 white.
 
-    Decode, to one channel (16-bit files keep their high byte), then Pillow's antialiased bicubic.
-    `crop` keeps the central square, `pad` adds black to the longer side's square, `stretch`
-    ignores the aspect ratio.  Raises Refused for a file that is not a whole PNG or JPEG.
+    Decode (library.picture), then `to_square`.  Raises Refused for a file that is no whole image.
     """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > PIXELS_MAX:
-                raise Refused(f"{image.width}x{image.height} pixels are more than is allowed")
-            grey = _to_grey(image)
-    except UnidentifiedImageError:
-        raise Refused("not a PNG or JPEG image, whatever its name says") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        # The warning comes only where warnings are errors.  It is not made one here: that is a
-        # setting of the whole process, and files are decoded by many threads.
-        raise Refused("more pixels than is allowed") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        # Pillow raises SyntaxError and ValueError for damaged PNG chunks.  Its words can hold the
-        # file's name, which must not reach logs.
-        reason = str(error).split(":")[0].replace(str(path), "").strip() or type(error).__name__
-        raise Refused(f"cannot be decoded whole ({reason})") from None
-    return np.asarray(_to_square(grey, resolution, fit), np.uint8)
+    return to_square(read_picture(path, window).levels, resolution, fit, mask)
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        high_byte = np.asarray(image, np.int64).clip(0, 65535) >> 8
-        return Image.fromarray(high_byte.astype(np.uint8))
-    if image.mode in ("LA", "RGBA", "PA", "P"):
-        # Colours without their opacity; by way of RGBA, since a palette may hold opacities too.
-        image = image.convert("RGBA").convert("RGB")
-    return image.convert("L")
+def to_square(
+    levels: Levels, resolution: int, fit: Fit, mask: Mask = UNMASKED
+) -> NDArray[np.uint8]:
+    """Levels (h, w) as (resolution, resolution) uint8 by Pillow's antialiased bicubic.
 
-
-def _to_square(grey: Image.Image, resolution: int, fit: Fit) -> Image.Image:
-    width, height = grey.size
+    `crop` keeps the central square, `pad` adds black to the longer side's square, `stretch`
+    ignores the aspect ratio.  16-bit levels keep their depth until they are rounded at the end.
+    """
+    height, width = levels.shape
+    deep = levels.dtype == np.uint16
+    image = Image.fromarray(levels.astype(np.float32) if deep else levels)
     box = None
     if fit == "crop":
         side = min(width, height)
@@ -66,14 +74,19 @@ def _to_square(grey: Image.Image, resolution: int, fit: Fit) -> Image.Image:
         box = (left, top, left + side, top + side)
     elif fit == "pad" and width != height:
         side = max(width, height)
-        if side * side > PIXELS_MAX:  # a line of 65,535 pixels would become a square of 4 GB
+        if side * side > PIXELS_MAX:  # a line of 65,500 pixels would become a square of 4 GB
             raise Refused(f"{width}x{height} pixels are too long to be padded to a square")
-        square = Image.new("L", (side, side), 0)
-        square.paste(grey, ((side - width) // 2, (side - height) // 2))
-        grey = square
-    if grey.size == (resolution, resolution):
-        return grey
-    return grey.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
+        square = Image.new(image.mode, (side, side), 0)
+        square.paste(image, ((side - width) // 2, (side - height) // 2))
+        image = square
+    if image.size != (resolution, resolution):
+        image = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
+    result: NDArray[np.uint8]
+    if deep:
+        result = np.rint(np.clip(np.asarray(image) / np.float32(257), 0, 255)).astype(np.uint8)
+    else:
+        result = np.asarray(image, np.uint8)
+    return mask.applied(result) if mask.active else result
 
 
 def to_uint8(output: NDArray[np.float32]) -> NDArray[np.uint8]:

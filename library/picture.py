@@ -1,0 +1,106 @@
+"""One file as one picture in grey: what every reader of image files gives, and which one reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+Window = Literal["file", "range", "stored"]
+
+PIXELS_MAX = 8192 * 8192  # four times the largest common detector; beyond it: a decompression bomb
+FILE_MAX = 512 * 2**20  # bytes of one file: the largest detector in 16 bits is a quarter of it
+
+
+class Refused(Exception):
+    """This file cannot become a training image; the message says why, without its name."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """levels (h, w): 0 black, the type's largest white, at all the depth that the file has.
+
+    depth: bits a sample in the file; colour: mean difference of channels, in levels of 255;
+    inverted: low values are white in the file (they are black here);
+    attributes: what a DICOM says of itself, raw (a patient's id among it), by pydicom's keywords.
+    """
+
+    levels: Levels
+    kind: str
+    depth: int
+    colour: float = 0.0
+    inverted: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_picture(path: Path, window: Window = "file") -> Picture:
+    """Decode a JPEG, PNG, TIFF, BMP, WebP or DICOM file.
+
+    `window` says which values become black and white where a file holds more than 8 bits: `file`
+    (what the file says: its VOI LUT or window; its whole range, where it says nothing) or `range`
+    (the 0.5th and 99.5th percentile of each picture).  `stored` is what a program sees that heeds
+    nothing that the file says of orientation, window and black: for comparison.  Raises Refused.
+    """
+    from library import dicom, raster  # both know this module
+
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(132)
+    except (OSError, ValueError) as error:
+        raise Refused(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if not size:
+        raise Refused("is empty")
+    if size > FILE_MAX:
+        raise Refused(f"{size} bytes are more than is allowed in one file ({FILE_MAX})")
+    if start[128:132] == b"DICM":
+        return dicom.read(path, window)
+    return raster.read(path, start, window)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises Refused for a picture that is too large, or none."""
+    if width < 1 or height < 1:
+        raise Refused(f"{width}x{height} pixels are no picture")
+    if width * height > PIXELS_MAX:
+        raise Refused(
+            f"{width}x{height} pixels are more than is allowed ({PIXELS_MAX // 2**20} megapixels)"
+        )
+
+
+def stretch(values: NDArray[np.generic], valid: NDArray[np.bool_] | None = None) -> Levels:
+    """Values to 16-bit levels: the 0.5th percentile black, the 99.5th white; padding is black."""
+    known = values if valid is None else values[valid]
+    if not known.size:
+        return np.zeros(values.shape, np.uint16)
+    low, high = np.percentile(known.astype(np.float64).ravel(), (0.5, 99.5))
+    if low == high:
+        low, high = float(known.min()), float(known.max())
+    return to_levels(values, float(low), float(high), valid)
+
+
+def to_levels(
+    values: NDArray[np.generic],
+    low: float,
+    high: float,
+    valid: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint16]:
+    """Values to 16-bit levels: low and below are 0, high and above 65,535; padding is 0."""
+    span = high - low
+    scaled = (values.astype(np.float64) - low) / span if span > 0 else np.zeros(values.shape)
+    return from_unit(scaled, valid)
+
+
+def from_unit(
+    scaled: NDArray[np.float64], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint16]:
+    """Numbers in [0, 1] (clipped) to 16-bit levels; padding is 0."""
+    levels = np.rint(np.clip(scaled, 0, 1) * 65535).astype(np.uint16)
+    if valid is not None:
+        levels[~valid] = 0
+    return levels
