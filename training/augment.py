@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from library.augmentation import DRAWS
+from library.augmentation import maps as library_maps
 from library.config import Augmentation
 from training.seeds import Stream, generator
 
@@ -16,21 +17,8 @@ def affine(rule: Augmentation, run_seed: int, step: int, count: int) -> Tensor:
 
     Drawn from (run seed, step) alone; every image uses the same number of draws whatever is on.
     """
-    draw = generator(run_seed, Stream.AUGMENTATION, step).random((count, 6))
-    angle = np.deg2rad(rule.rotation) * (2 * draw[:, 0] - 1)
-    kept = 1 - rule.crop * draw[:, 1]  # side of the crop as a fraction of the picture
-    zoom = kept / (1 + rule.scale * (2 * draw[:, 2] - 1))
-    mirror = np.where(rule.flip & (draw[:, 3] < 0.5), -1.0, 1.0)
-    shift = (1 - kept)[:, None] * (2 * draw[:, 4:6] - 1)
-    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
-    rows = np.stack(
-        [
-            np.stack([mirror * cos, -sin, shift[:, 0]], axis=1),
-            np.stack([mirror * sin, cos, shift[:, 1]], axis=1),
-        ],
-        axis=1,
-    )
-    return torch.from_numpy(rows.astype(np.float32))
+    draw = generator(run_seed, Stream.AUGMENTATION, step).random((count, DRAWS))
+    return torch.from_numpy(library_maps(rule, draw))
 
 
 def augment(images: Tensor, maps: Tensor) -> Tensor:
