@@ -1,41 +1,38 @@
-"""Decoded once: a dataset as a memory-mapped array of grey levels, kept by its fingerprint."""
+"""Decoded once: a split of a dataset as a memory-mapped array of grey levels, kept by its name."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from library import cpus
 from library.atomic import read_json, sync_folder, write_json
-from library.datasets import File, Folder
+from library.datasets.opened import File, Opened
+from library.decoding.pool import Decoders
 from library.digest import digest_json
-from library.images import Fit, Refused, load_grey
-from library.manifests import Manifest, fingerprint, manifest
+from library.images import Fit
+from library.manifests import Changes, DatasetChanged, Manifest
 
-LOADER = "grey-bicubic-1"  # changes with library.images.load_grey, so that old arrays are not read
+LOADER = "grey-bicubic-2"  # changes with library.images.load_grey, so that old arrays are not read
 
 
 @dataclass(frozen=True)
 class Decoded:
     """Images (n, resolution, resolution) uint8, memory-mapped; class index of each; class names.
 
-    files: what the dataset's files were, also of those that were refused.
+    fingerprint: of the whole dataset; files: what this split's files were.
     """
 
     images: NDArray[np.uint8]
     classes: NDArray[np.int64]
     labels: tuple[str, ...]
     fingerprint: str
-    refused: tuple[dict[str, str], ...]
     files: Manifest
 
     def counts(self) -> dict[str, int]:
@@ -44,103 +41,87 @@ class Decoded:
 
 
 def decode(
-    folder: Folder,
+    dataset: Opened,
     resolution: int,
     fit: Fit,
     cache: Path,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-    files: Manifest | None = None,
+    split: str = "train",
 ) -> Decoded:
-    """Decode a dataset, or map what an earlier run decoded.
+    """Decode the images of a split, in the dataset's order, or map what was decoded before.
 
-    Files that are no whole image are left out and listed in `refused`.  `progress(done, total)`
-    is called as files are decoded; `files` is the folder's manifest, if it is known.  The array
-    is complete or absent: it is renamed into place after fsync, the index (which names it
-    complete) last.
+    `progress(done, total)` is called as files are decoded.  The array is complete or absent: it is
+    renamed into place after fsync, the index (which names it complete) last.  Raises DatasetChanged
+    when a file is not what was validated.
     """
-    files = manifest(folder) if files is None else files
-    content = fingerprint(files)
-    key = digest_json([LOADER, content, resolution, fit])[:24]
-    index_path = cache / f"{key}.json"
+    files = list(dataset.files(split))
+    choices, fingerprint = dataset.choices, str(dataset.record["fingerprint"])
+    mask = {"border": choices.border, "corner": choices.corner}
+    window = dataset.window
+    content = [(file.sha256, file.label) for file in files]
+    # In place and as an upload the same pictures are read in two ways, to the same levels.
+    key = digest_json([LOADER, content, resolution, fit, mask, window])[:24]
+    index_path, path = cache / f"{key}.json", cache / f"{key}.npy"
     if not index_path.is_file():
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_json(index_path, _decode(folder, resolution, fit, cache / f"{key}.npy", progress))
-    index = read_json(index_path)
-    labels = tuple(index["labels"])
-    if index["classes"]:
-        images = np.load(cache / f"{key}.npy", mmap_mode="r")
+        tasks = [
+            {
+                "do": "square",
+                "path": os.fspath(file.location),
+                "sha256": file.sha256 if dataset.root is not None else None,
+                "resolution": resolution,
+                "fit": fit,
+                "window": window,
+                "mask": mask,
+            }
+            for file in files
+        ]
+        levels = _levels(tasks, files, dataset, progress)
+        _write(levels, (len(files), resolution, resolution), path)
+        write_json(index_path, {"images": len(files), "files": [file.sha256 for file in files]})
+    labels = tuple(sorted({file.label for file in files}))
+    if read_json(index_path)["images"]:
+        images = np.load(path, mmap_mode="r")
     else:
         images = np.zeros((0, resolution, resolution), np.uint8)
-    classes = np.asarray(index["classes"], np.int64)
-    return Decoded(images, classes, labels, content, tuple(index["refused"]), files)
+    number = {label: i for i, label in enumerate(labels)}
+    classes = np.array([number[file.label] for file in files], np.int64)
+    manifest = {file.path: (file.label, file.sha256) for file in files}
+    return Decoded(images, classes, labels, fingerprint, manifest)
 
 
-def _decode(
-    folder: Folder,
-    resolution: int,
-    fit: Fit,
-    path: Path,
+def _levels(
+    tasks: Sequence[dict[str, Any]],
+    files: Sequence[File],
+    dataset: Opened,
     progress: Callable[[int, int], None],
-) -> dict[str, Any]:
-    total = len(folder.files)
-    shape = (total, resolution, resolution)
+) -> Iterator[bytes]:
+    changed = []
+    with Decoders() as decoders:
+        answers = decoders.map(tasks)
+        for done, (file, answer) in enumerate(zip(files, answers, strict=True), 1):
+            if answer.refused is not None or not answer.blobs:
+                changed.append(file.path)  # it was whole when it was validated
+            else:
+                yield answer.blobs[0]
+            if done % 64 == 0 or done == len(files):
+                progress(done, len(files))
+    if changed:
+        root = dataset.root or dataset.content
+        raise DatasetChanged(dataset.identity, root, Changes((), (), tuple(changed)))
+
+
+def _write(levels: Iterator[bytes], shape: tuple[int, int, int], path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        # Written through a map of the full length, then cut to the images that decoded.
-        _reserve(temporary, total * resolution * resolution)
-        spool = np.memmap(temporary, np.uint8, "r+", shape=shape)
-        kept: list[File] = []
-        refused: list[dict[str, str]] = []
-
-        def read(file: File) -> NDArray[np.uint8] | str:
-            try:
-                return load_grey(folder.root / file.path, resolution, fit)
-            except Refused as error:
-                return str(error)
-
-        threads = cpus.available()
-        with ThreadPoolExecutor(threads) as pool:  # Pillow releases the GIL while it decodes
-            files = iter(folder.files)
-            done = 0
-            while part := list(islice(files, 64 * threads)):
-                for file, result in zip(part, pool.map(read, part), strict=True):
-                    if isinstance(result, str):
-                        # A name that is not UTF-8 must not break the JSON that shows it.
-                        name = file.path.encode("utf-8", "backslashreplace").decode()
-                        refused.append({"file": name, "reason": result})
-                    else:
-                        spool[len(kept)] = result
-                        kept.append(file)
-                done += len(part)
-                progress(done, total)
-        labels = sorted({file.label for file in kept})
-        if kept:
-            final = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-            with open(final, "xb") as out:
-                np.save(out, spool[: len(kept)])
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(final, path)
-            sync_folder(path.parent)
+        with open(temporary, "xb") as out:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(out, header)
+            for picture in levels:
+                out.write(picture)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-    return {
-        "labels": labels,
-        "classes": [labels.index(file.label) for file in kept],
-        "refused": refused,
-    }
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Make a file of `size` bytes that the disk has room for.
-
-    Writing through a map to a full disk would end the process by SIGBUS.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle, 0, size)
-        else:
-            os.truncate(handle, size)
-    finally:
-        os.close(handle)

@@ -1,41 +1,15 @@
-"""What a dataset's files are, one by one: its fingerprint, and what has changed since."""
+"""What a dataset's files are, one by one, and what has changed since a run began with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from library import cpus
 from library.atomic import read_json
-from library.datasets import Folder
-from library.digest import digest_file, digest_json
 from library.errors import Conflict
 
 Manifest = Mapping[str, tuple[str, str]]  # path below the root -> class name, SHA-256
-
-
-def manifest(folder: Folder) -> dict[str, tuple[str, str]]:
-    """Class name and SHA-256 of the bytes of every file, in the folder's order.
-
-    A file that cannot be read has an empty digest; the loader refuses it and says why.
-    """
-    with ThreadPoolExecutor(cpus.available()) as pool:
-        digests = pool.map(lambda file: _digest(folder.root / file.path), folder.files)
-        return {f.path: (f.label, d) for f, d in zip(folder.files, digests, strict=True)}
-
-
-def _digest(path: Path) -> str:
-    try:
-        return digest_file(path)
-    except OSError:
-        return ""
-
-
-def fingerprint(files: Manifest) -> str:
-    """SHA-256 over path, class name and digest of every file: the name of this content."""
-    return digest_json([[path, label, digest] for path, (label, digest) in files.items()])
 
 
 @dataclass(frozen=True)
@@ -91,5 +65,20 @@ class DatasetChanged(Conflict):
             field="dataset.path",
             value=str(root),
             remedy=f"GET /datasets/{dataset} names them. Bring the folder back to what it was, or "
-            "start a new run.",
+            "validate it again and start a new run.",
+        )
+
+
+class DatasetReplaced(Conflict):
+    """A dataset was validated anew, to another result, after a job was made for it."""
+
+    slug, title = "dataset-changed", "The dataset has changed"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(
+            f"The dataset {dataset} is no longer what this job was made for.",
+            field="dataset",
+            value=dataset,
+            remedy="Its files or its choices were changed: clone the job to train on what it is "
+            "now.",
         )

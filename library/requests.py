@@ -13,6 +13,7 @@ from library.config import RunConfig, resolve
 from library.errors import InvalidValue
 from library.runs import RunFolder, run_folder
 
+DATASET_ID = re.compile(r"ds-[0-9a-f]{12}")
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
 
 # The request's fields beside `dataset`; each may be null, which is the same as left out.
@@ -30,10 +31,14 @@ _KINDS: dict[str, tuple[type, str]] = {
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Train on `dataset` into `run`; publish as `model` (None: train only) in `data_dir`."""
+    """Train on a dataset into `run`; publish as `model` (None: train only) in `data_dir`.
+
+    dataset: a folder in place, or None where dataset_id names an upload; fingerprint: what the
+    dataset must be, where that is known.
+    """
 
     run: RunFolder
-    dataset: Path
+    dataset: Path | None
     dataset_id: str | None
     model: str | None
     preset: str
@@ -42,12 +47,24 @@ class RunRequest:
     job: str | None = None
     private: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+    @property
+    def dataset_named(self) -> str | Path:
+        """The dataset's id where it has one, its folder where it has none yet."""
+        named = self.dataset_id if self.dataset is None else self.dataset
+        assert named is not None
+        return named
 
     def write(self) -> None:
         self.run.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         content = {
             "run": str(self.run.path),
-            "dataset": {"path": str(self.dataset), "id": self.dataset_id},
+            "dataset": {
+                "path": None if self.dataset is None else str(self.dataset),
+                "id": self.dataset_id,
+                "fingerprint": self.fingerprint,
+            },
             "model": self.model,
             "preset": self.preset,
             "config": self.config.as_dict(),
@@ -99,12 +116,17 @@ def read_request(path: Path) -> RunRequest:
                 remedy=f"Give {_KINDS[name][1]}, or leave it out.",
             )
     dataset = content.get("dataset")
-    if not isinstance(dataset, dict) or not isinstance(dataset.get("path"), str):
+    if isinstance(dataset, str) and DATASET_ID.fullmatch(dataset):
+        dataset = {"id": dataset}
+    if not isinstance(dataset, dict) or not (
+        isinstance(dataset.get("path"), str) or isinstance(dataset.get("id"), str)
+    ):
         raise InvalidValue(
             f"dataset is {dataset!r}.",
             field="dataset",
             value=dataset,
-            remedy='Give {"path": "FOLDER"}, a folder with one sub-folder of images per class.',
+            remedy='Give {"path": "FOLDER"}, a folder with one sub-folder of images per class, or '
+            "the id of a dataset.",
         )
     data_dir = Path(content.get("data_dir") or "data").absolute()
     job = content.get("job")
@@ -115,8 +137,9 @@ def read_request(path: Path) -> RunRequest:
     model = content.get("model")
     return RunRequest(
         run=run,
-        dataset=Path(dataset["path"]).absolute(),
+        dataset=Path(dataset["path"]).absolute() if dataset.get("path") else None,
         dataset_id=dataset.get("id"),
+        fingerprint=dataset.get("fingerprint"),
         model=None if model is None else check_model_name(model),
         preset=content.get("preset") or "paper",
         config=resolve(content.get("preset") or "paper", content.get("config")),

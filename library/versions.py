@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from library.atomic import claim, read_json, write_json
 from library.digest import digest_file
@@ -16,6 +16,7 @@ from library.errors import InvalidValue, NotFound, Unusable
 from library.latents import SCHEME
 
 SCHEMA = 1
+RETIRED = "retired.json"  # in a version's folder: it is not served any more
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -208,12 +209,29 @@ class ModelLibrary:
         name, number = path.parent.name, int(path.name)
         try:
             card = read_json(path / "model.json")
-            reason = _problem(card, path)
+            retired = path / RETIRED
+            reason = (
+                f"it is retired: {read_json(retired)['reason']}"
+                if retired.is_file()
+                else _problem(card, path)
+            )
         except FileNotFoundError:
             reason = "model.json is missing"
         except (OSError, ValueError, RecursionError) as error:
             reason = f"model.json cannot be read ({error})"
         return Broken(name, number, reason) if reason else Version(name, number, path, card)
+
+
+def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "retire") -> None:
+    """Never serve a version again; `delete` removes all but its name and the reason.
+
+    Its number is never given to another one.
+    """
+    write_json(version.path / RETIRED, {"reason": reason, "digest": version.digest})
+    if how == "delete":
+        for file in version.path.iterdir():
+            if file.name not in (RETIRED, "model.json"):
+                file.unlink()
 
 
 def _problem(card: Any, path: Path) -> str:

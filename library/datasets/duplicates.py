@@ -1,0 +1,118 @@
+"""The same picture more than once: the same bytes, or nearly the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from library.datasets.index import ACCEPTED, LEFT_OUT, Index
+from library.decoding.look import SIGNATURE, difference_hash
+
+# Chosen between pictures of different patients and altered copies: benchmarks/duplicates.py.
+HASH_DISTANCE = 24  # of 256 bits: above it two pictures are not compared further
+CORRELATION = 0.98  # of the 32 x 32 means, from which two pictures are nearly the same
+SURELY, ROUGHLY = 10, 0.7  # bits up to which a rough correlation will do: one was painted over
+_BLOCK = 1024
+_ORDER = {"held_out": 0, "validation": 1, "train": 2, None: 3}
+
+
+def leave_out_identical(index: Index) -> int:
+    """Keep one of the files with the same bytes; returns how many are left out.
+
+    Where their labels differ none is kept, since one of them must be wrong.  The one that is kept
+    has the split that is held out most, and every patient of theirs is one (see `identical`).
+    """
+    reasons = []
+    repeated = index.query(
+        "SELECT sha256 FROM files WHERE status = ? GROUP BY sha256 HAVING COUNT(*) > 1", ACCEPTED
+    )
+    for found in list(repeated):
+        rows = list(
+            index.rows(
+                "id, path, label, given",
+                "WHERE sha256 = ? AND status = ? ORDER BY path",
+                found["sha256"],
+                ACCEPTED,
+            )
+        )
+        labels = sorted({str(row["label"]) for row in rows})
+        if len(labels) > 1:
+            reason = f"the same file stands under several labels ({', '.join(labels)})"
+            reasons += [(reason, row["id"]) for row in rows]
+            continue
+        rows.sort(key=lambda row: _ORDER[row["given"]])
+        reasons += [("is the same file as another one", row["id"]) for row in rows[1:]]
+    index.set_status(LEFT_OUT, reasons)
+    return len(reasons)
+
+
+def find_near(index: Index) -> int:
+    """Write pairs of accepted pictures that are nearly the same into the index; their number.
+
+    By their difference hashes and the correlation of their signatures, as they are and mirrored.
+    """
+    count = index.one("SELECT COUNT(*) FROM files WHERE status = ?", ACCEPTED)
+    ids = np.zeros(count, np.int64)
+    hashes, mirrored = np.zeros((2, count, 4), np.uint64)
+    rows = index.rows("id, hash, signature", "WHERE status = ? ORDER BY id", ACCEPTED)
+    for i, row in enumerate(rows):
+        ids[i] = row["id"]
+        hashes[i] = np.frombuffer(row["hash"], np.uint64)
+        turned = np.ascontiguousarray(_square(row["signature"])[:, ::-1])
+        mirrored[i] = np.frombuffer(difference_hash(turned), np.uint64)
+    found: dict[tuple[int, int], float] = {}
+    for others, step in ((hashes, 1), (mirrored, -1)):
+        for one, other, distance in _close(hashes, others):
+            first, second = int(ids[one]), int(ids[other])
+            theirs = _signature(index, second)[:, ::step]
+            correlation = _correlation(_signature(index, first), theirs)
+            if are_near(distance, correlation):
+                pair = (first, second)
+                found[pair] = max(correlation, found.get(pair, -1.0))
+    for (first, second), correlation in sorted(found.items()):
+        index.execute("INSERT INTO near VALUES (?, ?, ?)", first, second, round(correlation, 5))
+    return len(found)
+
+
+def are_near(distance: int, correlation: float) -> bool:
+    """Whether two pictures are one: bits by which their hashes differ, Pearson's correlation."""
+    alike = distance <= HASH_DISTANCE and correlation >= CORRELATION
+    return alike or (distance <= SURELY and correlation >= ROUGHLY)
+
+
+def _close(
+    hashes: NDArray[np.uint64], others: NDArray[np.uint64]
+) -> Iterator[tuple[int, int, int]]:
+    """Pairs (i < j) where a hash and one of the others differ in at most HASH_DISTANCE bits."""
+    count = len(hashes)
+    for start in range(0, count, _BLOCK):
+        block = hashes[start : start + _BLOCK]
+        for other in range(start, count, 16 * _BLOCK):
+            rest = others[other : other + 16 * _BLOCK]
+            distance = np.zeros((len(block), len(rest)), np.uint16)
+            for word in range(4):
+                distance += np.bitwise_count(block[:, word, None] ^ rest[None, :, word])
+            for i, j in np.argwhere(distance <= HASH_DISTANCE):
+                if start + i < other + j:
+                    yield start + int(i), other + int(j), int(distance[i, j])
+
+
+def _signature(index: Index, identity: int) -> NDArray[np.uint8]:
+    blob = index.one("SELECT signature FROM files WHERE id = ?", identity)
+    return _square(blob)
+
+
+def _square(blob: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(blob, np.uint8).reshape(SIGNATURE, SIGNATURE)
+
+
+def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Pearson's, of two signatures; pictures of one grey are nearly the same as nothing."""
+    a = one.ravel().astype(np.float64)
+    b = other.ravel().astype(np.float64)
+    a -= a.mean()
+    b -= b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale else 0.0

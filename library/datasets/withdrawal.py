@@ -1,0 +1,310 @@
+"""A patient withdraws: everything that holds, or was made from, their images is found and goes.
+
+The order is such that a process that is killed half way can do it all again: what is derived goes
+first, the index, by which it is found, last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from library.atomic import read_json, write_bytes, write_json
+from library.datasets import statistics
+from library.datasets.choices import resolve
+from library.datasets.fingerprints import fingerprint
+from library.datasets.index import LEFT_OUT, NAME, Index, as_bytes
+from library.datasets.reading import WITHDRAWN
+from library.datasets.records import change_record, folder_of, list_records, read_record
+from library.datasets.sheets import View, before_after, chosen
+from library.datasets.validation import SHEET, SHEET_RESOLUTION, SHOWN
+from library.decoding.identifiers import hashed
+from library.decoding.pool import Decoders
+from library.digest import digest_json
+from library.errors import InvalidValue
+from library.locks import waiting
+from library.runs import RunFolder
+from library.versions import ModelLibrary, Version, retire
+
+FILES = "files.json"
+Versions = Literal["retire", "delete"]
+
+
+@dataclass(frozen=True)
+class Affected:
+    """What holds a patient's images, or was made from them; names as they are on disk."""
+
+    datasets: dict[str, int]  # id -> images
+    in_place: dict[str, int]  # datasets whose source files stay where they are: the operator's
+    runs: tuple[str, ...]
+    checkpoints: int
+    versions: tuple[str, ...]
+    reports: tuple[str, ...]
+    caches: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.datasets)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Rows of one dataset that show the patient."""
+
+    record: dict[str, Any]
+    rows: tuple[int, ...]
+    digests: frozenset[str]
+
+
+def by_patient(data_dir: Path, patient: str) -> list[_Found]:
+    """The images of a patient's id, in every dataset, by each one's own salt."""
+    found = []
+    for record, index, salt in _indexes(data_dir):
+        with index:
+            name = hashed(salt, "patient", patient)
+            found.append(_rows(record, index, "patient = ?", name))
+    return [each for each in found if each.rows]
+
+
+def by_file(data_dir: Path, dataset: str, path: str) -> list[_Found]:
+    """The image of a file, its patient's others, and the same bytes in every dataset."""
+    record = read_record(data_dir, dataset)
+    with Index(folder_of(data_dir, dataset) / record["content"] / NAME) as index:
+        row = next(
+            index.rows("patient, sha256", "WHERE path = CAST(? AS TEXT)", as_bytes(path)), None
+        )
+        if row is None or row["sha256"] is None:
+            raise InvalidValue(
+                f"The dataset {dataset} holds no image {path!r}.",
+                field="file",
+                value=path,
+                remedy=f"GET /datasets/{dataset}/files lists them.",
+            )
+        patient = row["patient"]
+        where = "sha256 = ?" if patient is None else "(sha256 = ? OR patient = ?)"
+        own = _rows(record, index, where, row["sha256"], *([patient] if patient else []))
+    found = [own]
+    for other, index, _ in _indexes(data_dir):
+        with index:
+            if other["id"] != dataset:
+                places = ", ".join("?" * len(own.digests))
+                found.append(_rows(other, index, f"sha256 IN ({places})", *sorted(own.digests)))
+    return [each for each in found if each.rows]
+
+
+def _indexes(data_dir: Path) -> list[tuple[dict[str, Any], Index, bytes]]:
+    found = []
+    for record in list_records(data_dir):
+        folder = folder_of(data_dir, record["id"])
+        if record["content"] and (folder / record["content"] / NAME).is_file():
+            index = Index(folder / record["content"] / NAME)
+            found.append((record, index, (folder / "salt").read_bytes()))
+    return found
+
+
+def _rows(record: dict[str, Any], index: Index, where: str, *values: str) -> _Found:
+    rows = list(index.rows("id, sha256", f"WHERE {where} AND hash IS NOT NULL", *values))
+    return _Found(
+        record, tuple(row["id"] for row in rows), frozenset(row["sha256"] for row in rows)
+    )
+
+
+def affected(data_dir: Path, found: Sequence[_Found]) -> Affected:
+    """What is to go; nothing is changed."""
+    digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
+    ids = {each.record["id"] for each in found}
+    runs = [run for run in _runs(data_dir) if _trained_on(run, digests)]
+    versions = _versions(data_dir, ids, runs)
+    reports = [
+        f"{version.digest}/{path.name}"
+        for version in versions
+        for path in sorted((data_dir / "reports" / version.digest).glob("*"))
+    ]
+    return Affected(
+        {each.record["id"]: len(each.rows) for each in found},
+        {each.record["id"]: len(each.rows) for each in found if each.record["path"] is not None},
+        tuple(run.path.name for run in runs),
+        sum(len(list(run.checkpoints.glob("*.safetensors"))) for run in runs),
+        tuple(version.reference for version in versions),
+        tuple(reports),
+        tuple(path.stem for path in _caches(data_dir, digests)),
+    )
+
+
+def withdraw(
+    data_dir: Path,
+    found: Sequence[_Found],
+    versions: Versions = "retire",
+    progress: Callable[[str], None] = lambda _what: None,
+) -> dict[str, Any]:
+    """Let everything go that `affected` lists, and write the receipt; returns it.
+
+    Runs lose their checkpoints and sample grids, versions are retired (never served again) or
+    deleted, their reports and decoded arrays are deleted; each dataset forgets the images, and
+    leaves them out when it is validated again.  Source files of a folder in place are the
+    operator's to delete.
+    """
+    listed = affected(data_dir, found)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
+    _remember(data_dir, digests)
+    for cache in _caches(data_dir, digests):
+        cache.unlink(missing_ok=True)
+        cache.with_suffix(".npy").unlink(missing_ok=True)
+    progress("caches")
+    for name in listed.runs:
+        run = RunFolder(data_dir / "runs" / name)
+        for folder in (run.checkpoints, run.path / "samples", run.figures):
+            shutil.rmtree(folder, ignore_errors=True)
+    progress("checkpoints")
+    library = ModelLibrary(data_dir / "models")
+    for reference in listed.versions:
+        version = library.find(reference)
+        shutil.rmtree(data_dir / "reports" / version.digest, ignore_errors=True)
+        retire(version, f"a patient of its training data withdrew on {now[:10]}", versions)
+    progress("versions")
+    fingerprints = {}
+    for each in found:
+        identity = each.record["id"]
+        before = each.record["fingerprint"]
+        after = _forget(data_dir, each)
+        fingerprints[identity] = {"before": before, "after": after}
+        progress(identity)
+    receipt = {
+        "id": f"w-{digest_json([now, listed.as_dict()])[:12]}",
+        "created_at": now,
+        "versions_were": f"{versions}d",
+        "fingerprints": fingerprints,
+        **listed.as_dict(),
+    }
+    write_json(data_dir / "withdrawals" / f"{receipt['id']}.json", receipt)
+    return receipt
+
+
+def withdrawn_files(data_dir: Path) -> frozenset[str]:
+    """Digests of files that must not come into any dataset again."""
+    path = data_dir / "withdrawals" / FILES
+    return frozenset(read_json(path)) if path.is_file() else frozenset()
+
+
+def _remember(data_dir: Path, digests: frozenset[str]) -> None:
+    folder = data_dir / "withdrawals"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with waiting(folder / ".lock"):
+        write_json(folder / FILES, sorted(withdrawn_files(data_dir) | digests))
+
+
+def receipts(data_dir: Path) -> list[dict[str, Any]]:
+    """What was withdrawn, the newest first."""
+    found = [read_json(path) for path in (data_dir / "withdrawals").glob("w-*.json")]
+    return sorted(found, key=lambda receipt: str(receipt["created_at"]), reverse=True)
+
+
+def _runs(data_dir: Path) -> list[RunFolder]:
+    return [RunFolder(path.parent) for path in sorted((data_dir / "runs").glob("*/files.json"))]
+
+
+def _trained_on(run: RunFolder, digests: frozenset[str]) -> bool:
+    return any(digest in digests for _, digest in read_json(run.files).values())
+
+
+def _versions(data_dir: Path, ids: set[str], runs: Sequence[RunFolder]) -> list[Version]:
+    """Versions that these runs made, or datasets whose runs are gone; and what came of them."""
+    jobs = {run.path.name for run in runs}
+    known = {run.path.name for run in _runs(data_dir)}
+    library = ModelLibrary(data_dir / "models", bundled=None)
+    usable = [version for version in library.versions() if isinstance(version, Version)]
+    published = {read_json(run.published)["digest"] for run in runs if run.published.is_file()}
+    gone = published | {
+        version.digest
+        for version in usable
+        if version.card.get("job") in jobs
+        or (
+            version.card.get("job") not in known
+            and version.card.get("dataset", {}).get("id") in ids
+        )
+    }
+    while True:
+        heirs = {
+            version.digest
+            for version in usable
+            if version.digest not in gone and gone & set(map(str, version.card.get("ancestry", ())))
+        }
+        if not heirs:
+            return [version for version in usable if version.digest in gone]
+        gone |= heirs
+
+
+def _caches(data_dir: Path, digests: frozenset[str]) -> list[Path]:
+    """Indexes of decoded arrays that hold one of these files."""
+    return [
+        path
+        for path in sorted((data_dir / "decoded").glob("*.json"))
+        if digests & set(read_json(path).get("files", ()))
+    ]
+
+
+def _forget(data_dir: Path, found: _Found) -> str:
+    """Take images out of a dataset's index, and its record as it is then; its fingerprint."""
+    record, identity = found.record, found.record["id"]
+    content = folder_of(data_dir, identity) / record["content"]
+    path, fresh = content / NAME, content / f".{NAME}.tmp"
+    # A copy is changed and put in place, since readers take an index as unchanging.
+    shutil.copyfile(path, fresh)
+    index = Index(fresh, write=True)
+    with index:
+        places = ", ".join("?" * len(found.rows))
+        stored = [
+            row["stored"] for row in index.rows("stored", f"WHERE id IN ({places})", *found.rows)
+        ]
+        index.execute("PRAGMA secure_delete = ON")
+        index.execute(f"DELETE FROM near WHERE one IN ({places})", *found.rows)  # noqa: S608
+        index.execute(f"DELETE FROM near WHERE other IN ({places})", *found.rows)  # noqa: S608
+        index.execute(
+            f"UPDATE files SET status = ?, reason = ?, split = NULL, position = NULL, "  # noqa: S608
+            f"patient = NULL, sop = NULL, accession = NULL, covariates = '{{}}', hash = NULL, "
+            f"signature = NULL, thumbnail = NULL, stored = NULL, flags = '' WHERE id IN ({places})",
+            LEFT_OUT, WITHDRAWN, *found.rows,
+        )  # fmt: skip
+        index.commit()
+        index.execute("VACUUM")
+        choices = resolve(record["choices"])
+        counted = statistics.counts(index)
+        fields = {
+            **counted,
+            "fingerprint": fingerprint(index, choices),
+            "duplicates": statistics.duplicates(index),
+            **statistics.reasons(index),
+            "statistics": statistics.shapes(index),
+            "status": "ready" if counted["images"] else "failed",
+        }
+    write_bytes(path, fresh.read_bytes())
+    fresh.unlink()
+    for name in stored:
+        if name:
+            (content / name).unlink(missing_ok=True)
+    change_record(data_dir, identity, fields)
+    _draw(content, record)
+    return str(fields["fingerprint"])
+
+
+def _draw(content: Path, record: dict[str, Any]) -> None:
+    """The sheet anew: the one that was may show the patient."""
+    choices = resolve(record["choices"])
+    root = None if record["path"] is None else Path(record["path"])
+
+    def locate(row: Any) -> Path:
+        return content / str(row["stored"]) if row["stored"] else (root or content) / row["path"]
+
+    window, before = (choices.window, "stored") if root is not None else ("file", "file")
+    view = View(SHEET_RESOLUTION, choices.fit, window, choices.mask)
+    (content / SHEET).unlink(missing_ok=True)
+    with Index(content / NAME) as index, Decoders(1) as decoders:
+        rows = chosen(index, SHOWN)
+        write_bytes(content / SHEET, before_after(rows, locate, view, decoders, before))
