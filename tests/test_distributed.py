@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from library.datasets import scan
-from library.decoded import Decoded, decode
+from library.decoded import Decoded
 from library.errors import InvalidValue
 from library.runs import RunFolder
 from tests.faults.cluster import commands
+from tests.sets import decoded as decoded_of
 from tests.test_resume import assert_same_end, disturbed_run, epoch_lines, run_of, undisturbed_run
 from tests.trainer import REAL, Trainer, write_request
 from training.batches import Batches
@@ -34,7 +34,7 @@ TWO = ("--processes", "2")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Decoded:
-    return decode(scan(REAL), 64, "crop", tmp_path_factory.mktemp("decoded"))
+    return decoded_of(REAL, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from library.datasets import scan
-from library.decoded import Decoded, decode
+from library.decoded import Decoded
 from library.errors import Conflict
 from library.requests import read_request
 from library.runs import RunFolder
 from library.versions import ModelLibrary
+from tests.sets import decoded as decoded_of
 from tests.test_resume import (
     assert_same_end,
     disturbed_run,
@@ -291,7 +291,7 @@ def test_a_class_that_loses_its_variety_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Decoded:
-    return decode(scan(REAL), 64, "crop", tmp_path_factory.mktemp("decoded"))
+    return decoded_of(REAL, tmp_path_factory.mktemp("data"))
 
 
 def test_variety_is_a_pixel_s_deviation(data: Decoded) -> None:

@@ -23,14 +23,15 @@ from torch import nn
 from app.engine.onnx import OnnxBackend
 from app.engine.sampler import Sampler
 from library.config import Augmentation, RunConfig, resolve
-from library.datasets import scan
-from library.decoded import Decoded, decode
+from library.decoded import Decoded
 from library.digest import digest_file, digest_version
 from library.errors import Conflict, InvalidValue, SynthoraxError, Unavailable
 from library.latents import latents
 from library.requests import RunRequest, read_request
 from library.runs import RunFolder
 from library.versions import ModelLibrary, Version
+from tests.sets import decoded as decoded_of
+from tests.sets import picture
 from tests.trainer import REAL, TINY, Trainer, write_request
 from training import __main__ as command
 from training import ema
@@ -64,7 +65,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Decoded:
-    return decode(scan(REAL), 64, "crop", tmp_path_factory.mktemp("decoded"))
+    return decoded_of(REAL, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -226,10 +227,8 @@ def test_the_last_incomplete_batch_is_not_shown(data: Decoded) -> None:
 def test_labels_of_fakes_are_drawn_by_the_training_frequencies(tmp_path: Path) -> None:
     for label, count in (("A", 1), ("B", 3)):
         for i in range(count):
-            path = tmp_path / "set" / label / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", (8, 8), i).save(path)
-    decoded = decode(scan(tmp_path / "set"), 64, "crop", tmp_path / "cache")
+            picture(tmp_path / "set" / label / f"{i}.png", 10 * count + i)
+    decoded = decoded_of(tmp_path / "set", tmp_path / "data")
     batches = Batches(decoded, tiny(batch_size=4), CPU)
     drawn = torch.cat([batches.drawn_labels(step) for step in range(500)]).double()
     assert abs(drawn.mean() - 0.75) < 5 * math.sqrt(0.75 * 0.25 / 2000)

@@ -64,6 +64,7 @@ generators. Not for diagnosis, and not evidence of what a disease looks like.
 ## Training data
 
 {dataset["images"]} images ({counts}); fingerprint `{dataset["fingerprint"]}`.
+{_split_text(dataset)}
 {attribution}
 {privacy}
 
@@ -99,3 +100,22 @@ Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_versi
 - Images can repeat features of training images; similarity to patients was not tested here.
 - What the training images lack (ages, devices, diseases, views), the samples lack too.
 """
+
+
+def _split_text(dataset: dict[str, Any]) -> str:
+    """Which images were kept from the generator, and whether patients were kept apart."""
+    splits = dataset.get("splits")
+    if not splits:
+        return "How the images were split is not known."
+    lines = ["", "| split | images | patients |", "|---|---|---|"]
+    for name, tally in splits.items():
+        patients = "not known" if tally["patients"] is None else f"{tally['patients']:,}"
+        lines.append(f"| {name.replace('_', '-')} | {tally['images']:,} | {patients} |")
+    apart = (
+        "No image was held out: what these images show cannot be told from what was remembered."
+        if set(splits) == {"train"}
+        else "The generator saw the train split alone; no patient and no near-duplicate is in two."
+        if dataset["patients_by"] != "none"
+        else "Patients are not known: **that one is in two splits cannot be excluded.**"
+    )
+    return "\n".join([*lines, "", apart, ""])

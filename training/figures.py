@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from library.atomic import write_bytes
-from library.datasets import scan
+from library.datasets.opened import open_dataset
 from library.decoded import decode
 from library.errors import Conflict
 from library.images import Fit, grid
@@ -50,7 +50,8 @@ def real_and_synthetic(request: RunRequest) -> bytes:
     """64 real images, chosen by the run's seed, beside the last epoch's 64 samples."""
     run, config = request.run, request.config
     fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
-    data = decode(scan(request.dataset), config.resolution, fit, request.data_dir / "decoded")
+    with open_dataset(request.data_dir, request.dataset_named, lambda *_: None) as dataset:
+        data = decode(dataset, config.resolution, fit, request.data_dir / "decoded")
     chosen = generator(config.seed, Stream.GRID).permutation(len(data.images))[:64]
     last = run.sampled_epochs()[-1]
     figure = Figure(figsize=(10, 5.4), layout="constrained")

@@ -83,7 +83,7 @@ def measure(request: RunRequest, size: int, device_name: str) -> int:
     classes = 2 if config.conditional else 0
     shape = (size, config.resolution, config.resolution)
     images = np.zeros(shape, np.uint8)
-    data = Decoded(images, np.arange(size) % max(1, classes), ("a", "b"), "", (), {})
+    data = Decoded(images, np.arange(size) % max(1, classes), ("a", "b"), "", {})
     how = Arithmetic("float32" if config.precision == "auto" else config.precision, True)
     game = new_game(config, classes, device, how)
     batches = Batches(data, config, device)

@@ -28,6 +28,11 @@ from training.precision import Arithmetic
 from training.sampling import estimate_statistics, fixed_grid
 from training.trainer import new_game
 
+_OF_DATASET = (
+    "id", "fingerprint", "images", "labels", "patients", "splits", "split_by", "patients_by",
+    "choices",
+)  # fmt: skip
+
 
 def trained_generator(request: RunRequest) -> tuple[Generator, dict[str, Any]]:
     """The generator of a run's newest checkpoint, and the checkpoint's counters.
@@ -104,7 +109,7 @@ def publish(
                 "seconds": round(counters["seconds"], 1),
                 "last_epoch": epochs[-1] if epochs else None,
             },
-            "dataset": {key: dataset[key] for key in ("fingerprint", "images", "labels")},
+            "dataset": {key: dataset[key] for key in _OF_DATASET if key in dataset},
             "onnx_check": {"max_difference": difference},
             "ancestry": [],
             "job": request.job,

@@ -10,14 +10,16 @@ from typing import Any
 
 import torch
 
-from library import cpus, datasets
+from library import cpus
 from library.atomic import read_json, write_json
 from library.config import RunConfig
-from library.datasets import dataset_id, scan
+from library.datasets.opened import Opened, open_dataset
+from library.datasets.reading import Progress
+from library.datasets.records import change_record, dataset_id, read_record
 from library.decoded import Decoded, decode
 from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
-from library.manifests import DatasetChanged, compare, manifest, read_manifest
+from library.manifests import DatasetChanged, DatasetReplaced, compare, read_manifest
 from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
@@ -121,7 +123,8 @@ def _follow(
     request = _started_before(request)
     config, cache = request.config, request.data_dir / "decoded"
     fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
-    data = decode(scan(request.dataset), config.resolution, fit, cache)
+    with open_dataset(request.data_dir, request.dataset_named, lambda *_: None) as dataset:
+        data = decode(dataset, config.resolution, fit, cache)
     arithmetic = _environment(request, data, device, team.size, events)
     done = _loop(request, data, device, team, arithmetic, events, stop).train()
     team.leave()
@@ -147,66 +150,81 @@ def _loop(
 def _decode(request: RunRequest, events: Events) -> Decoded:
     told = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
+    def progress(verb: str, done: int, total: int) -> None:
         nonlocal told
-        if done == total or time.monotonic() - told >= 1:
+        if total and (done == total or time.monotonic() - told >= 1):
             told = time.monotonic()
-            events.log(f"Decoded {done} of {total} images.", done=done, total=total)
+            events.log(f"{verb} {done} of {total} images.", done=done, total=total)
 
     config = request.config
     fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
-    folder = scan(request.dataset)
-    identity = request.dataset_id or dataset_id(folder.root)
-    files = manifest(folder)
-    if request.run.files.is_file():
-        changes = compare(read_manifest(request.run.files), files)
-        if changes:
-            datasets.update_record(request.data_dir, identity, {"changed": changes.names()})
-            raise DatasetChanged(identity, folder.root, changes)
-    cache = request.data_dir / "decoded"
-    data = decode(folder, config.resolution, fit, cache, progress, files)
-    found = {
-        "name": folder.root.name,
-        "path": str(folder.root),
-        "status": "ready" if len(data.images) else "failed",
-        "fingerprint": data.fingerprint,
-        "images": len(data.images),
-        "labels": {label: {"images": n} for label, n in data.counts().items()},
-        "refused": list(data.refused),
-        "changed": [],
-        "error": None,
-    }
-    if request.dataset_id is not None:  # its record has a name of its own
-        del found["name"]
-    datasets.update_record(request.data_dir, identity, found)
-    write_json(request.run.files, files)
-    if data.refused:
+    with _open(request, lambda _phase, done, total: progress("Read", done, total)) as dataset:
+        cache = request.data_dir / "decoded"
+        data = decode(
+            dataset, config.resolution, fit, cache, lambda n, of: progress("Decoded", n, of)
+        )
+        record = dataset.record
+    write_json(request.run.files, data.files)
+    refused, left_out = record["refused_count"], record["left_out_count"]
+    if refused or left_out:
         # Names of files stay out of events: the dataset's own record has them.
         events.log(
-            f"{len(data.refused)} of {len(folder.files)} files are no whole image and are left "
-            f"out; the dataset {identity} lists them.",
+            f"{refused} files are refused, {left_out} left out; the dataset {record['id']} lists "
+            "them.",
             level="warning",
-            refused=len(data.refused),
-            dataset=identity,
+            refused=refused,
+            left_out=left_out,
+            dataset=record["id"],
         )
     if not len(data.images):
         raise InvalidValue(
-            f"None of the {len(folder.files)} files in the dataset is a whole image.",
-            field="dataset.path",
-            value=str(folder.root),
-            remedy=f"GET /datasets/{identity} says what is wrong with each.",
+            "The dataset has no image to train on.",
+            field="dataset",
+            value=record["id"],
+            remedy=f"GET /datasets/{record['id']} says how its images are split.",
         )
     write_json(
         request.run.dataset,
         {
-            "id": identity,
+            "id": record["id"],
             "fingerprint": data.fingerprint,
             "images": len(data.images),
             "labels": data.counts(),
-            "refused": len(data.refused),
+            "patients": record["splits"]["train"]["patients"],
+            "splits": record["splits"],
+            "split_by": record["split_by"],
+            "patients_by": record["patients_by"],
+            "choices": record["choices"],
+            "refused": refused,
+            "left_out": left_out,
         },
     )
     return data
+
+
+def _open(request: RunRequest, progress: Progress) -> Opened:
+    """The dataset, which must be what the run began with, or what its job was made for."""
+    if request.run.files.is_file():
+        record = read_record(request.data_dir, _identity(request))
+        opened = Opened(request.data_dir, record, as_it_was=True)
+        changes = compare(read_manifest(request.run.files), opened.current())
+        if not changes:
+            return opened
+        with opened:
+            change_record(request.data_dir, opened.identity, {"changed": changes.names()})
+            raise DatasetChanged(opened.identity, opened.root or opened.content, changes)
+    opened = open_dataset(request.data_dir, request.dataset_named, progress)
+    if request.fingerprint not in (None, opened.record["fingerprint"]):
+        with opened:
+            raise DatasetReplaced(opened.identity)
+    change_record(request.data_dir, opened.identity, {"changed": []})
+    return opened
+
+
+def _identity(request: RunRequest) -> str:
+    if request.dataset is None:
+        return str(request.dataset_id)
+    return dataset_id(request.dataset)
 
 
 def _environment(

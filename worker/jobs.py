@@ -91,6 +91,10 @@ class JobStore:
         """Ids of running and cancelling jobs."""
         return sorted(self.redis.smembers(keys.RUNNING))
 
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Records of all jobs that have not ended."""
+        return self.several([*self.queued(), *self.running()])
+
     def orphans(self) -> list[str]:
         """Jobs that are running by their record, but in nobody's hands."""
         jobs = self.running()

@@ -12,17 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import redis
 from celery import Celery, Task
 from redis.exceptions import RedisError
 
-from library.datasets import list_records, read_record, scan, update_record
+from library.datasets.opened import one_at_a_time, validated
+from library.datasets.records import change_record, commit, list_records, read_record, remove
+from library.datasets.validation import failed
+from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
 from library.settings import Settings
-from library.validation import validate
 from worker import keys
 from worker.connection import client
 from worker.leases import Lease
@@ -69,11 +70,10 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
     try:
         if attempts > settings.attempts_max:
-            fields = {"status": "failed", "error": _poison(attempts - 1).as_problem()}
+            commit(settings.data_dir, dataset, failed(_poison(attempts - 1)))
         else:
             with _renewed(lease, settings.lease_seconds) as check:
-                fields = _validated(record, settings.data_dir, check)
-        update_record(settings.data_dir, dataset, {**fields, "progress": None})
+                _validate_and_commit(dataset, settings, check)
         typed.delete(began)
     except _Lost:
         logger.warning("%s is another worker's now", dataset)
@@ -84,20 +84,38 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
             logger.warning("%s: the lease could not be released and will run out", dataset)
 
 
-def _validated(record: dict[str, Any], data_dir: Path, check: Callable[[], None]) -> dict[str, Any]:
+def _validate_and_commit(dataset: str, settings: Settings, check: Callable[[], None]) -> None:
+    with one_at_a_time(settings.data_dir, dataset):
+        try:
+            record = read_record(settings.data_dir, dataset)
+        except NotFound:
+            remove(settings.data_dir, dataset)  # the folder of our lock
+            return
+        if record["status"] == "validating":  # a trainer may have done it meanwhile
+            commit(settings.data_dir, dataset, _found(record, settings, check))
+
+
+def _found(record: dict[str, Any], settings: Settings, check: Callable[[], None]) -> dict[str, Any]:
     told = -TELL_SECONDS
 
-    def progress(done: int, total: int) -> None:
+    def progress(phase: str, done: int, total: int) -> None:
         nonlocal told
         check()
         if time.monotonic() - told >= TELL_SECONDS:
             told = time.monotonic()
-            update_record(data_dir, record["id"], {"progress": {"done": done, "total": total}})
+            how_far = {"phase": phase, "done": done, "total": total}
+            if not change_record(settings.data_dir, record["id"], {"progress": how_far}):
+                raise _Lost  # it was deleted
 
     try:
-        return validate(scan(Path(record["path"]), "path"), progress)
-    except SynthoraxError as error:  # the folder is gone, or holds nothing any more
-        return {"status": "failed", "error": error.as_problem()}
+        return validated(settings.data_dir, record, progress)
+    except SynthoraxError as error:  # the folder is gone, or holds nothing that can be used
+        return failed(error)
+    except OSError as error:
+        problem = as_problem(error, settings.data_dir)
+        if problem is None:
+            raise
+        return failed(problem)
 
 
 def _poison(attempts: int) -> PoisonDataset:

@@ -121,10 +121,12 @@ class _Supervision:
 
     def _write_request(self, request: dict[str, Any]) -> None:
         """What the trainer goes by; a resume may have changed how long the run is."""
+        dataset = request["dataset"]
         RunRequest(
             run=self.folder,
-            dataset=Path(request["dataset"]["path"]),
-            dataset_id=request["dataset"]["id"],
+            dataset=Path(dataset["path"]) if dataset["path"] else None,
+            dataset_id=dataset["id"],
+            fingerprint=dataset.get("fingerprint"),
             model=request["model"],
             preset=request["preset"],
             config=resolve(request["preset"], request["config"]),
