@@ -9,6 +9,7 @@ from celery import Celery
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
+from app.datasets.receiving import Receiver
 from app.engine.pool import EnginePool
 from app.metrics import Metrics
 from app.models.catalog import Catalog
@@ -30,6 +31,7 @@ class State:
     streams: Redis | None
     readers: Readers  # of event streams
     celery: Celery | None
+    receiver: Receiver  # of uploads
 
 
 def _state(request: Request) -> State:
@@ -60,8 +62,13 @@ def _metrics(request: Request) -> Metrics:
     return _state(request).metrics
 
 
+def _receiver(request: Request) -> Receiver:
+    return _state(request).receiver
+
+
 AppState = Annotated[State, Depends(_state)]
 Jobs = Annotated[JobStore, Depends(_jobs)]
 Library = Annotated[Catalog, Depends(_library)]
 Pool = Annotated[EnginePool, Depends(_pool)]
+Receiving = Annotated[Receiver, Depends(_receiver)]
 Metering = Annotated[Metrics, Depends(_metrics)]

@@ -61,7 +61,7 @@ def invalid_fields(error: RequestValidationError) -> list[InvalidValue]:
     """Each wrong field of a request, as an error of its own."""
     found: list[InvalidValue] = []
     for each in error.errors():
-        where = [str(part) for part in each["loc"]]
+        where = [str(part) for part in each["loc"] if not str(part).startswith("[")]
         given = _short(each.get("input"))
         if each["type"] == "json_invalid":
             field, allowed = "body", f"JSON ({each.get('ctx', {}).get('error', 'not JSON')})"

@@ -13,6 +13,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import errors
+from app.datasets.pictures import router as pictures
+from app.datasets.receiving import Receiver
 from app.datasets.routes import router as datasets
 from app.dependencies import State
 from app.engine.backend import LoadBackend
@@ -29,6 +31,7 @@ from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
 from app.verify.routes import router as verify
+from app.withdrawals.routes import router as withdrawals
 from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
@@ -42,6 +45,8 @@ ROUTERS = (
     verify,
     models,
     datasets,
+    pictures,
+    withdrawals,
     checked_train_jobs,
     train_jobs,
     numbers,
@@ -94,6 +99,7 @@ def create_app(
         streams=streaming_client(url, STREAMS_MAX + SPARE) if url else None,
         readers=Readers(STREAMS_MAX),
         celery=celery_app(settings) if url else None,
+        receiver=Receiver(settings),
     )
 
     @asynccontextmanager
@@ -115,17 +121,7 @@ def create_app(
     )
     app.state.synthorax = state
     errors.install(app)
-    for router in (
-        generate,
-        verify,
-        models,
-        datasets,
-        checked_train_jobs,
-        train_jobs,
-        numbers,
-        workers,
-        health,
-    ):
+    for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", Revalidated(directory=WEB), name="static")
 

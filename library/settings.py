@@ -22,6 +22,8 @@ class Settings:
     port: int = 8000
     data_dir: Path = field(default_factory=lambda: Path("data").absolute())
     dataset_roots: tuple[Path, ...] = ()  # folders below which a dataset may be named by its path
+    upload_mb: int = 20_480  # MiB of one uploaded archive
+    datasets_mb: int = 0  # MiB that uploads may take together; 0: as the disk allows
     redis_url: str = ""  # empty: `synthorax serve` starts its own
     device: str = "auto"  # auto | cpu | cuda | cuda:N[,cuda:M…], for generation
     backend: str = "auto"  # auto | onnxruntime | torch
@@ -101,6 +103,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         port=number("PORT", 8000, 1, 65535),
         data_dir=Path(text("DATA_DIR", "data")).absolute(),
         dataset_roots=roots,
+        upload_mb=number("UPLOAD_MB", 20_480, 1, 10_000_000),
+        datasets_mb=number("DATASETS_MB", 0, 1, 1_000_000_000),
         redis_url=text("REDIS_URL", ""),
         device=choice(
             "DEVICE",

@@ -1,87 +1,186 @@
-"""Datasets: what was found, and what was refused and why."""
+"""Datasets: made of a folder in place or of an uploaded ZIP; what was found in them."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response, status
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
+from starlette.requests import ClientDisconnect
 
-from app.dependencies import AppState, Jobs
-from app.schemas import Request
-from library.datasets import list_records, read_record, scan, validate_again, within_roots
-from worker.jobs import reaching_redis
-from worker.queue import enqueue_validation
+from app.datasets.receiving import (
+    Archive,
+    CutOff,
+    Receiver,
+    choices_of,
+    receive_form,
+    receive_raw,
+)
+from app.datasets.schemas import Dataset, Datasets, Files, FolderRequest
+from app.datasets.service import DatasetService
+from app.dependencies import AppState, Jobs, Receiving
+from app.guard import BODY_MAX, too_large
+from app.schemas import parsed
+from library.datasets.choices import described
+from library.datasets.patterns import PATTERNS
+from library.datasets.report import html
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
+NAME_MAX = 200
+
+_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": FolderRequest.model_json_schema()},
+            "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "name": {"type": "string"},
+                        "choices": {"type": "string", "description": "JSON"},
+                    },
+                }
+            },
+        },
+    }
+}
 
 
-class DatasetRequest(Request):
-    """A folder with one sub-folder of images per class, used in place."""
-
-    path: str = Field(min_length=1, max_length=4096, description="under a configured root")
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+def _service(state: AppState) -> DatasetService:
+    return DatasetService(state.settings, state.jobs, state.celery)
 
 
-class Images(BaseModel):
-    images: int
+Service = Annotated[DatasetService, Depends(_service)]
 
 
-class RefusedFile(BaseModel):
-    file: str
-    reason: str
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Dataset,
+    openapi_extra=_BODIES,
+)
+async def create(
+    request: Request,
+    response: Response,
+    service: Service,
+    receiver: Receiving,
+    _: Jobs,  # there is none without Redis: nothing is taken in that cannot be validated
+    name: Annotated[str | None, Query(min_length=1, max_length=NAME_MAX)] = None,
+    choices: Annotated[str | None, Query(max_length=20_000, description="JSON")] = None,
+) -> Any:
+    """Make a dataset of a folder in place (JSON), or of a ZIP (the body itself, or multipart).
 
-
-class ChangedFile(BaseModel):
-    file: str
-    change: Literal["added", "removed", "changed"]
-
-
-class Done(BaseModel):
-    done: int
-    total: int
-
-
-class Dataset(BaseModel):
-    id: str
-    name: str
-    path: str
-    status: Literal["validating", "ready", "failed"]
-    fingerprint: str | None
-    images: int
-    labels: dict[str, Images]
-    refused: list[RefusedFile] = Field(description="files that are no whole image")
-    changed: list[ChangedFile] = Field(
-        default_factory=list, description="files that kept a run from going on, the first 1,000"
-    )
-    progress: Done | None = Field(default=None, description="of the validation, in files")
-    error: dict[str, Any] | None
-
-
-class Datasets(BaseModel):
-    data: list[Dataset]
-
-
-@router.post("", status_code=status.HTTP_202_ACCEPTED, response_model=Dataset)
-def create(request: DatasetRequest, state: AppState, jobs: Jobs, response: Response) -> Any:
-    """Validate a folder in place: every file is read as a trainer will read it."""
-    folder = scan(within_roots(request.path, state.settings.roots, "path"), "path")
-    assert state.celery is not None  # there is one whenever there is a store
-    with reaching_redis():
-        jobs.ping()  # nothing is registered that cannot be validated
-        record = validate_again(state.settings.data_dir, folder, request.name)
-        enqueue_validation(state.celery, record["id"])
-    response.headers["Location"] = f"/datasets/{record['id']}"
+    A ZIP holds class folders, or train, val and test with class folders, or images and a CSV.  It
+    is written to the disk as it comes; nothing of it is a dataset before it is there as a whole.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("application/json", ""):
+        body = parsed(FolderRequest, await _json(request))
+        record = await run_in_threadpool(service.from_folder, body)
+    else:
+        record = await _uploaded(request, service, receiver, kind, name, choices)
+    response.headers["Location"] = record["links"]["self"]
     return record
 
 
+async def _json(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_MAX:
+            raise too_large(f"The body is larger than {BODY_MAX} bytes.", BODY_MAX)
+    return bytes(body)
+
+
+async def _uploaded(
+    request: Request,
+    service: DatasetService,
+    receiver: Receiver,
+    kind: str,
+    name: str | None,
+    choices: str | None,
+) -> dict[str, Any]:
+    chosen = choices_of(choices)  # a wrong one is told before gigabytes have come
+    allowed = await run_in_threadpool(receiver.allowed)
+    with receiver.incoming() as path:
+        archive = Archive(path, allowed)
+        try:
+            if kind == "multipart/form-data":
+                header = request.headers["content-type"]
+                fields = await receive_form(request.stream(), archive, header)
+                name = fields.get("name", name or "")[:NAME_MAX] or None
+                chosen = choices_of(fields["choices"]) if "choices" in fields else chosen
+            else:
+                await receive_raw(request.stream(), archive)
+            digest = await archive.finish()
+        except ClientDisconnect:
+            raise CutOff("The upload ended before its end.", field="body") from None
+        finally:
+            archive.close()
+        return await run_in_threadpool(
+            service.from_archive, path, digest, chosen, name or f"upload {digest[:8]}"
+        )
+
+
 @router.get("", response_model=Datasets)
-def list_datasets(state: AppState) -> Any:
-    """The folders that train jobs have named, or that were validated."""
-    return {"data": list_records(state.settings.data_dir)}
+def list_datasets(service: Service) -> Any:
+    """Datasets that were made, and folders that train jobs have named."""
+    return {"data": service.all()}
+
+
+@router.get("/choices")
+def list_choices() -> dict[str, Any]:
+    """What can be chosen of a dataset, and the patterns of public sets' file names."""
+    patterns = [
+        {"name": name, "expression": p.expression, "example": p.example, "source": p.source}
+        for name, p in PATTERNS.items()
+    ]
+    return {"choices": described(), "patterns": patterns}
 
 
 @router.get("/{dataset}", response_model=Dataset)
-def get_dataset(dataset: str, state: AppState) -> Any:
-    """One dataset; `refused` names the files that are no whole image, with the reason."""
-    return read_record(state.settings.data_dir, dataset)
+def get_dataset(dataset: str, service: Service) -> Any:
+    """One dataset: its numbers, and every file that is not used with its reason."""
+    return service.get(dataset)
+
+
+@router.get("/{dataset}/files", response_model=Files)
+def list_files(
+    dataset: str,
+    service: Service,
+    status: Literal["accepted", "refused", "left_out"] | None = None,
+    label: str | None = None,
+    split: Literal["train", "validation", "held_out"] | None = None,
+    flag: Annotated[str | None, Query(pattern="^[a-z]{1,20}$")] = None,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Any:
+    """Files of a dataset, a page of them."""
+    wanted = {"status": status, "label": label, "split": split, "flag": flag}
+    return service.files(dataset, wanted, after, limit)
+
+
+@router.get("/{dataset}/files/{file}/thumbnail.jpg", response_class=Response)
+def get_thumbnail(dataset: str, file: int, service: Service) -> Response:
+    """One image, small, as a generator would see it."""
+    return Response(service.thumbnail(dataset, file), media_type="image/jpeg")
+
+
+@router.get("/{dataset}/report.html", response_class=HTMLResponse)
+def get_report(dataset: str, service: Service) -> HTMLResponse:
+    """What was found, as one page that stands alone.  It shows patients' images."""
+    record, content = service.content(dataset)
+    # The page is its own style; nothing in it may run.
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+    return HTMLResponse(html(record, content), headers={"Content-Security-Policy": policy})
+
+
+@router.delete("/{dataset}", status_code=status.HTTP_204_NO_CONTENT)
+def delete(dataset: str, service: Service) -> None:
+    """Delete what was made of it: record, index and pictures.  A folder in place stays."""
+    service.delete(dataset)

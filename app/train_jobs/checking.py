@@ -17,8 +17,10 @@ from fastapi.routing import APIRoute
 
 from app.errors import invalid_fields
 from library.config import RunConfig, resolve
-from library.datasets import Folder, scan, within_roots
-from library.errors import InvalidValue
+from library.datasets.listing import listing
+from library.datasets.records import read_record
+from library.datasets.roots import within_roots
+from library.errors import InvalidValue, NotFound
 from library.presets import PRESETS
 from library.requests import check_model_name
 from library.settings import Settings
@@ -26,12 +28,28 @@ from library.webhooks import check_webhook
 
 
 @dataclass(frozen=True)
+class Dataset:
+    """What a job is to train on, as far as it is known before it runs.
+
+    labels: images of each class (None: a table beside the images says); path: of a folder in
+    place; identity and fingerprint: of a dataset that was named by its id; fit: chosen for it.
+    """
+
+    name: str
+    images: int
+    labels: Mapping[str, int] | None
+    path: Path | None = None
+    identity: str | None = None
+    fingerprint: str | None = None
+    fit: str | None = None
+
+
+@dataclass(frozen=True)
 class Checked:
     """What a request asks for, once nothing is wrong with it."""
 
     config: RunConfig
-    path: Path
-    folder: Folder
+    dataset: Dataset
 
 
 class TellsAll(APIRoute):
@@ -75,52 +93,95 @@ def problems(
             wrong.extend(error.parts or (error,))
             return None
 
+    dataset = tried(_dataset, body.get("dataset"), settings)
     preset, overrides = body.get("preset", "quick"), body.get("config", {})
+    if dataset is not None and dataset.fit and isinstance(overrides, Mapping):
+        overrides = {"fit": dataset.fit, **overrides}
     config = tried(resolve, preset, overrides)
     if "model" in body:
         tried(check_model_name, body["model"])
     if isinstance(body.get("webhook"), str):
         tried(check_webhook, body["webhook"], settings.webhook_hosts, settings.webhook_secret)
-    dataset = body.get("dataset")
-    path = folder = None
-    if isinstance(dataset, Mapping) and isinstance(dataset.get("path"), str):
-        path = tried(within_roots, dataset["path"], settings.roots)
-        folder = tried(scan, path) if path else None
-    if folder is not None:
+    if dataset is not None:
         given = {**PRESETS.get(preset, {}), **overrides} if _plain(preset, overrides) else {}
-        wrong += _against(folder, given, settings.train_processes)
-    if wrong or config is None or path is None or folder is None:
+        wrong += _against(dataset, given, settings.train_processes)
+    if wrong or config is None or dataset is None:
         return wrong, None
-    return [], Checked(config, path, folder)
+    return [], Checked(config, dataset)
+
+
+def _dataset(given: Any, settings: Settings) -> Dataset | None:
+    """What a body names; None for what pydantic refuses.  Raises InvalidValue."""
+    if isinstance(given, str):
+        return _of_id(given, settings)
+    if not isinstance(given, Mapping) or not isinstance(given.get("path"), str):
+        return None
+    path = within_roots(given["path"], settings.roots)
+    found = listing(path)
+    return Dataset(path.name, found.images, None if found.table else found.labels, path)
+
+
+def _of_id(identity: str, settings: Settings) -> Dataset:
+    try:
+        record = read_record(settings.data_dir, identity)
+    except NotFound as error:
+        raise InvalidValue(
+            error.detail,
+            field="dataset",
+            value=identity,
+            remedy="GET /datasets lists them; POST /datasets makes one.",
+        ) from None
+    if record["status"] != "ready":
+        raise InvalidValue(
+            f"The dataset {identity!r} is {record['status']}.",
+            field="dataset",
+            value=identity,
+            remedy="Wait until it is ready."
+            if record["status"] == "validating"
+            else f"GET /datasets/{identity} says what is wrong with it.",
+        )
+    train = record["splits"].get("train", {"images": 0, "labels": {}})
+    path = None
+    if record["path"] is not None:
+        path = within_roots(record["path"], settings.roots, "dataset")
+    return Dataset(
+        record["name"],
+        train["images"],
+        train["labels"],
+        path,
+        identity,
+        record["fingerprint"],
+        record["choices"]["fit"],
+    )
 
 
 def _plain(preset: Any, overrides: Any) -> bool:
     return isinstance(preset, str) and isinstance(overrides, Mapping)
 
 
-def _against(folder: Folder, values: Mapping[str, Any], processes: int) -> list[InvalidValue]:
+def _against(dataset: Dataset, values: Mapping[str, Any], processes: int) -> list[InvalidValue]:
     """What the dataset, and the number of processes that share a batch, do not allow."""
     wrong = []
-    labels, batch = folder.labels, values.get("batch_size", RunConfig.batch_size)
-    if values.get("conditional") is True and len(labels) < 2:
+    labels, batch = dataset.labels, values.get("batch_size", RunConfig.batch_size)
+    if values.get("conditional") is True and labels is not None and len(labels) < 2:
         wrong.append(
             InvalidValue(
-                f"config.conditional is true, but {folder.root.name!r} has one class "
-                f"({labels[0]!r}).",
+                f"config.conditional is true, but {dataset.name!r} has one class "
+                f"({', '.join(map(repr, labels))}).",
                 field="config.conditional",
                 value=True,
                 remedy="Give a folder with a sub-folder for each of two or more classes, "
                 "or set config.conditional to false.",
             )
         )
-    if type(batch) is int and batch > len(folder.files):
+    if type(batch) is int and batch > dataset.images:
         wrong.append(
             InvalidValue(
-                f"config.batch_size is {batch}, but {folder.root.name!r} holds "
-                f"{len(folder.files)} images.",
+                f"config.batch_size is {batch}, but {dataset.name!r} holds {dataset.images} "
+                "images to train on.",
                 field="config.batch_size",
                 value=batch,
-                remedy=f"Use a batch size of at most {len(folder.files)}.",
+                remedy=f"Use a batch size of at most {dataset.images}.",
             )
         )
     elif type(batch) is int and batch > 0 and batch % processes:

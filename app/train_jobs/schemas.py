@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Discriminator, Field, RootModel, Tag
 
 from app.schemas import Request
 from worker import events
@@ -35,10 +35,23 @@ class DatasetPath(Request):
     path: str = Field(min_length=1, max_length=4096, description="under a configured root")
 
 
-class TrainJobRequest(Request):
-    """Train on a folder of images, and publish the result under a name."""
+def _kind(given: Any) -> str:
+    return "[id]" if isinstance(given, str) else "[folder]"
 
-    dataset: DatasetPath
+
+# Errors name the field alone: app.errors drops the tags.
+DatasetNamed = Annotated[
+    Annotated[str, Field(min_length=1, max_length=64, description="id of a dataset"), Tag("[id]")]
+    | Annotated[DatasetPath, Tag("[folder]")],
+    Discriminator(_kind),
+    Field(description="the id of a dataset (its train split is used), or a folder (all of it is)"),
+]
+
+
+class TrainJobRequest(Request):
+    """Train on a dataset, and publish the result under a name."""
+
+    dataset: DatasetNamed
     model: str = Field(description="name to publish under", examples=["my-chest-xrays"])
     preset: str = Field("quick", description="GET /presets lists them")
     config: dict[str, Any] = Field(
@@ -54,7 +67,7 @@ class TrainJobRequest(Request):
 class CloneRequest(Request):
     """What is to differ from the job that is cloned; what is left out stays as it is there."""
 
-    dataset: DatasetPath | None = None
+    dataset: DatasetNamed | None = None
     model: str | None = None
     config: dict[str, Any] = Field(
         default_factory=dict,

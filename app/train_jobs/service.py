@@ -12,9 +12,12 @@ from app.train_jobs.checking import check
 from app.train_jobs.idempotency import Idempotency
 from app.train_jobs.schemas import CloneRequest, TrainJobRequest
 from app.train_jobs.shown import shown
-from library.datasets import register, scan, update_record, within_roots
+from library.datasets.opened import Opened
+from library.datasets.records import change_record, read_record, register
+from library.datasets.roots import within_roots
+from library.datasets.sources import FolderSource
 from library.errors import Conflict, InvalidValue, NotFound
-from library.manifests import DatasetChanged, compare, manifest, read_manifest
+from library.manifests import DatasetChanged, compare, read_manifest
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
 from worker.estimates import Wait, waits
@@ -52,9 +55,17 @@ class TrainJobService:
         checked = check(request.model_dump(), self.settings)
         with reaching_redis():
             self.jobs.ping()  # nothing is registered for a job that cannot be
-        dataset = register(self.settings.data_dir, checked.folder)
+        dataset = checked.dataset
+        identity = dataset.identity
+        if identity is None:
+            assert dataset.path is not None
+            identity = register(self.settings.data_dir, dataset.path)["id"]
         return {
-            "dataset": {"path": str(checked.path), "id": dataset["id"]},
+            "dataset": {
+                "path": None if dataset.path is None else str(dataset.path),
+                "id": identity,
+                "fingerprint": dataset.fingerprint,
+            },
             "model": request.model,
             "preset": request.preset,
             "config": checked.config.as_dict(),
@@ -62,7 +73,7 @@ class TrainJobService:
             "labels": request.labels,
             "priority": request.priority,
             "max_seconds": request.max_seconds,
-            "images": len(checked.folder.files),
+            "images": dataset.images,
             "cloned_from": cloned_from,
         }
 
@@ -139,23 +150,25 @@ class TrainJobService:
 
     def check_dataset(self, record: dict[str, Any]) -> None:
         """Raise Conflict when a job's dataset is not what its run began with."""
-        dataset = record["request"]["dataset"]
+        dataset, data_dir = record["request"]["dataset"], self.settings.data_dir
         try:
-            folder = scan(within_roots(dataset["path"], self.settings.roots))
-        except InvalidValue as error:
+            if dataset["path"] is not None:
+                FolderSource(within_roots(dataset["path"], self.settings.roots), "dataset.path")
+            known = read_record(data_dir, dataset["id"])
+        except (InvalidValue, NotFound) as error:
             raise Conflict(
                 f"The dataset of {record['id']!r} is gone. {error.detail}",
-                field="dataset.path",
+                field=error.field,
                 value=error.value,
                 remedy="Bring it back to where it was, or start a new run.",
             ) from None
-        began_with = run_folder(self.settings.data_dir, record["id"]).files
+        began_with = run_folder(data_dir, record["id"]).files
         if began_with.is_file():
-            changes = compare(read_manifest(began_with), manifest(folder))
-            if changes:
-                fields = {"changed": changes.names()}
-                update_record(self.settings.data_dir, dataset["id"], fields)
-                raise DatasetChanged(dataset["id"], folder.root, changes)
+            with Opened(data_dir, known, as_it_was=True) as opened:
+                changes = compare(read_manifest(began_with), opened.current())
+                if changes:
+                    change_record(data_dir, dataset["id"], {"changed": changes.names()})
+                    raise DatasetChanged(dataset["id"], opened.root or opened.content, changes)
 
     def run(self, job: str) -> RunFolder:
         """The run folder of a job that exists."""
@@ -179,5 +192,7 @@ def _changed(origin: dict[str, Any], changes: CloneRequest) -> TrainJobRequest:
     values = {name: origin[name] for name in kept} | {
         name: value for name, value in given.items() if value is not None
     }
-    values.setdefault("dataset", {"path": origin["dataset"]["path"]})
+    dataset = origin["dataset"]
+    by_id = dataset.get("fingerprint") is not None
+    values.setdefault("dataset", dataset["id"] if by_id else {"path": dataset["path"]})
     return TrainJobRequest(**{**values, "config": config})

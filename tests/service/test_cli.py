@@ -64,7 +64,7 @@ def test_train_and_watch_to_the_end(service: Service, dataset: Path) -> None:
     assert "job-" in out
     told = " ".join(words.split())
     assert "Published as watched@1" in told
-    assert "A/letter.png: not a PNG or JPEG" in told
+    assert "A/letter.png: is not an image of a kind" in told
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from library.datasets import dataset_id, update_record
+from library.datasets.choices import WHOLE
+from library.datasets.records import begin, dataset_id, read_record
 from library.settings import Settings
 from tests.faults.cluster import commands
 from tests.service.conftest import Service, wait_until
+from tests.sets import picture
 from tests.valkey import Server
 from worker import keys
 from worker.light import DatasetSweeper, validate_dataset
@@ -45,7 +47,10 @@ def test_a_folder_is_validated_while_a_job_trains(
     assert found["status"] == "ready"
     assert found["name"] == "Ward 3"
     assert found["images"] == 24
-    assert found["labels"] == {"NORMAL": {"images": 12}, "PNEUMONIA": {"images": 12}}
+    assert {label: n["images"] for label, n in found["labels"].items()} == {
+        "NORMAL": 12,
+        "PNEUMONIA": 12,
+    }
     assert [refused["file"] for refused in found["refused"]] == ["NORMAL/letter.png"]
     assert len(found["fingerprint"]) == 64
     assert found["progress"] is None
@@ -70,12 +75,11 @@ def test_wrong_folders_are_refused(service: Service, roots: Path) -> None:
 
 
 def test_a_killed_validation_is_done_by_the_next_light_worker(
-    own_service: Service, roots: Path, dataset: Path
+    own_service: Service, roots: Path
 ) -> None:
     folder = roots / "many"
-    for number in range(60):  # long enough to be killed in
-        target = folder / "A" / str(number)
-        shutil.copytree(dataset, target)
+    for number in range(1500):  # long enough to be killed in
+        picture(folder / "A" / f"{number}.png", number)
     answer = own_service.http.post("/datasets", json={"path": str(folder)})
     address = answer.headers["Location"]
     wait_until(lambda: own_service.http.get(address).json()["progress"] is not None)
@@ -88,7 +92,7 @@ def test_a_killed_validation_is_done_by_the_next_light_worker(
                 killed += 1
     assert killed
     wait_until(lambda: own_service.http.get(address).json()["status"] == "ready")
-    assert own_service.http.get(address).json()["images"] == 60 * 24
+    assert own_service.http.get(address).json()["images"] == 1500
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +104,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_what_ends_each_worker_fails_at_last(server: Server, tmp_path: Path, dataset: Path) -> None:
     settings = Settings(data_dir=tmp_path, redis_url=server.url, attempts_max=3)
     identity = dataset_id(dataset)
-    update_record(tmp_path, identity, {"path": str(dataset), "name": "x"})
+    begin(tmp_path, dataset, WHOLE)
     redis: Any = server.client()
     redis.set(keys.dataset_attempts(identity), 3)  # as three workers left it that were killed
     validate_dataset(identity, server.client(), settings)
-    record = update_record(tmp_path, identity, {})
+    record = read_record(tmp_path, identity)
     assert record["status"] == "failed"
     assert record["error"]["type"].endswith("poison")
     assert not redis.exists(keys.dataset_attempts(identity), keys.dataset_lease(identity))
@@ -113,11 +117,11 @@ def test_what_ends_each_worker_fails_at_last(server: Server, tmp_path: Path, dat
 def test_one_of_two_workers_validates(server: Server, tmp_path: Path, dataset: Path) -> None:
     settings = Settings(data_dir=tmp_path, redis_url=server.url)
     identity = dataset_id(dataset)
-    update_record(tmp_path, identity, {"path": str(dataset), "name": "x"})
+    begin(tmp_path, dataset, WHOLE)
     redis: Any = server.client()
     redis.set(keys.dataset_lease(identity), "another", ex=60)
     validate_dataset(identity, server.client(), settings)
-    assert update_record(tmp_path, identity, {})["status"] == "validating"
+    assert read_record(tmp_path, identity)["status"] == "validating"
 
     # And one that nobody holds, and that has no message, is sent again at the second look.
     redis.delete(keys.dataset_lease(identity))

@@ -133,10 +133,10 @@ def test_refused_files_are_counted_and_named_on_the_dataset_alone(
     found = service.http.get(ended["links"]["dataset"]).json()
     refused = {entry["file"]: entry["reason"] for entry in found["refused"]}
     assert set(refused) == {"NORMAL/smith_john.jpeg", "PNEUMONIA/notes.png"}
-    assert "not a PNG or JPEG" in refused["PNEUMONIA/notes.png"]
+    assert "not an image" in refused["PNEUMONIA/notes.png"]
     assert found["images"] == 24
     events = json.dumps([event for _, event in follow(service, job["id"])])
-    assert "2 of 26 files" in events
+    assert "2 files are refused, 0 left out" in events
     assert "smith" not in events
 
 
@@ -156,7 +156,7 @@ def test_wrong_jobs_leave_nothing_behind(service: Service, roots: Path, dataset:
     recorded = [found["id"] for found in service.http.get("/datasets").json()["data"]]
     cases: list[tuple[dict[str, Any], str, str]] = [
         (train_request(roots / "missing"), "dataset.path", "no folder"),
-        (train_request(empty), "dataset.path", "no PNG or JPEG"),
+        (train_request(empty), "dataset.path", "holds no image"),
         (train_request(Path("/etc")), "dataset.path", "not under a dataset root"),
         (train_request(link), "dataset.path", "not under a dataset root"),
         (train_request(roots / ".." / ".."), "dataset.path", "not under a dataset root"),
@@ -170,7 +170,9 @@ def test_wrong_jobs_leave_nothing_behind(service: Service, roots: Path, dataset:
         ({**train_request(dataset), "preset": "none"}, "preset", "quick"),
         ({**train_request(dataset), "model": "../x"}, "model", "a-z"),
         ({**train_request(dataset), "modle": "x"}, "modle", "not permitted"),
-        ({**train_request(dataset), "dataset": "folder"}, "dataset", "object"),
+        ({**train_request(dataset), "dataset": "folder"}, "dataset", "GET /datasets"),
+        ({**train_request(dataset), "dataset": {"path": 3}}, "dataset.path", "string"),
+        ({**train_request(dataset), "dataset": 3}, "dataset", "dictionary"),
     ]
     for body, field, words in cases:
         answer = service.http.post("/train-jobs", json=body)
@@ -227,7 +229,7 @@ def test_a_dataset_without_one_whole_image_fails_with_the_reason(
         (folder / f"{i}.png").write_text("not a picture")
     ended = service.ended(service.train(folder.parent)["id"])
     assert ended["status"] == "failed"
-    assert "None of the 9 files" in ended["error"]["detail"]
+    assert "No file of the dataset can be used (9 files: " in ended["error"]["detail"]
     assert ended["attempt"] == 1
 
 

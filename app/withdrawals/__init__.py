@@ -1,0 +1,1 @@
+"""Withdrawals: a patient's images, and what was made from them, go."""

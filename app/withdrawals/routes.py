@@ -1,0 +1,71 @@
+"""Withdrawals: find what holds a patient's images or was made from them, and let it go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.datasets.schemas import WithdrawalRequest
+from app.dependencies import AppState, Library
+from library.datasets.withdrawal import affected, by_file, by_patient, receipts, withdraw
+from library.errors import Conflict, InvalidValue, NotFound
+from worker.jobs import JobStore, reaching_redis
+
+router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
+
+
+@router.post("")
+def create(request: WithdrawalRequest, state: AppState, library: Library) -> dict[str, Any]:
+    """Withdraw a patient, by their id in the source or by one of their files.
+
+    Lists every dataset, run, checkpoint, version, report and cache; deletes them, retires (or
+    deletes) versions, and keeps a receipt.  With `dry_run` it lists alone.
+    """
+    data_dir = state.settings.data_dir
+    by_name = request.dataset is not None and request.file is not None
+    if by_name == (request.patient is not None):
+        raise InvalidValue(
+            "A withdrawal names a patient, or a dataset and a file of it.",
+            field="patient",
+            value=request.patient,
+            remedy='Send {"patient": "ID"} or {"dataset": "ds-…", "file": "NORMAL/x.png"}.',
+        )
+    if request.patient is not None:
+        found = by_patient(data_dir, request.patient)
+    else:
+        assert request.dataset is not None
+        assert request.file is not None
+        found = by_file(data_dir, request.dataset, request.file)
+    if not found:
+        raise NotFound(
+            "No dataset holds an image of this patient.",
+            field="patient",
+            remedy="Give the id as it stands in the DICOMs, in the table or in the file names; or "
+            "a dataset and one of the patient's files.",
+        )
+    listed = affected(data_dir, found)
+    if request.dry_run:
+        return {"dry_run": True, **listed.as_dict()}
+    if state.jobs is not None:
+        _no_job_is_at_it(state.jobs, set(listed.datasets))
+    receipt = withdraw(data_dir, found, request.versions)
+    library.refresh()
+    return receipt
+
+
+def _no_job_is_at_it(jobs: JobStore, datasets: set[str]) -> None:
+    with reaching_redis():
+        for job in jobs.unfinished():
+            if job["request"]["dataset"]["id"] in datasets:
+                raise Conflict(
+                    f"The job {job['id']} trains on these images.",
+                    field="patient",
+                    remedy="Cancel it, wait for its end, then withdraw.",
+                )
+
+
+@router.get("")
+def list_receipts(state: AppState) -> dict[str, Any]:
+    """Receipts of what was withdrawn, the newest first.  They name no patient."""
+    return {"data": receipts(state.settings.data_dir)}
