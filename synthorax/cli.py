@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from synthorax.client import Client, SynthoraxError
+from synthorax.datasets import commands as datasets
 from synthorax.train_jobs import commands as train_jobs
 
 app = typer.Typer(
@@ -78,6 +79,7 @@ def repair(
 
 
 app.add_typer(train_jobs)
+app.add_typer(datasets, name="datasets")
 
 
 def main() -> None:

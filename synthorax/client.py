@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # s
+_ID = re.compile(r"ds-[0-9a-f]{12}")  # of a dataset
 
 
 class SynthoraxError(Exception):
@@ -78,20 +80,20 @@ class Client:
 
     def train(
         self,
-        path: str,
+        dataset: str,
         model: str,
         preset: str = "quick",
         config: dict[str, Any] | None = None,
         key: str | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Queue a train job on a folder that the service can read in place.
+        """Queue a train job on a dataset's id, or on a folder that the service can read in place.
 
         key: an idempotency key; the same one makes no second job.  more: metadata, labels,
         priority, max_seconds, webhook, as POST /train-jobs takes them.
         """
         body = {
-            "dataset": {"path": path},
+            "dataset": dataset if _ID.fullmatch(dataset) else {"path": dataset},
             "model": model,
             "preset": preset,
             "config": config or {},
@@ -113,6 +115,56 @@ class Client:
 
     def dataset(self, dataset: str) -> dict[str, Any]:
         return self.request("GET", f"/datasets/{dataset}")
+
+    def datasets(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.request("GET", "/datasets")["data"]
+        return found
+
+    def register(
+        self, path: str, name: str | None = None, choices: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Validate a folder that the service can read in place: nothing is copied."""
+        body = {"path": path, "name": name, "choices": dict(choices or {})}
+        return self.request("POST", "/datasets", json=body)
+
+    def upload(
+        self,
+        archive: str | os.PathLike[str],
+        name: str | None = None,
+        choices: Mapping[str, Any] | None = None,
+        progress: Callable[[int, int], None] = lambda _sent, _size: None,
+    ) -> dict[str, Any]:
+        """Send a ZIP to be validated.  `progress(sent, size)` is called as it goes, in bytes."""
+        size = os.path.getsize(archive)
+
+        def parts() -> Iterator[bytes]:
+            sent = 0
+            with open(archive, "rb") as file:
+                while part := file.read(1 << 20):
+                    yield part
+                    sent += len(part)
+                    progress(sent, size)
+
+        named = name or os.path.splitext(os.path.basename(archive))[0]
+        return self.request(
+            "POST",
+            "/datasets",
+            params={"name": named, "choices": json.dumps(dict(choices or {}))},
+            content=parts(),
+            headers={"Content-Type": "application/zip", "Content-Length": str(size)},
+            timeout=httpx.Timeout(60, read=600),
+        )
+
+    def delete_dataset(self, dataset: str) -> None:
+        """Really delete a dataset; a folder in place stays."""
+        self.request("DELETE", f"/datasets/{dataset}")
+
+    def withdraw(self, **who: Any) -> dict[str, Any]:
+        """Let a patient's images go, and what was made from them; the receipt.
+
+        who: patient, or dataset and file; versions ("retire", "delete"); dry_run.
+        """
+        return self.request("POST", "/withdrawals", json=who)
 
     def cancel(self, job: str) -> dict[str, Any]:
         """End a job; a running one writes a checkpoint first."""

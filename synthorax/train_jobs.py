@@ -23,7 +23,9 @@ Epochs = Annotated[int | None, typer.Option(help="of the whole run")]
 
 @commands.command()
 def train(
-    folder: Annotated[Path, typer.Argument(help="one sub-folder of images per class")],
+    dataset: Annotated[
+        str, typer.Argument(help="id of a dataset, or a folder: one sub-folder per class")
+    ],
     model: Annotated[str | None, typer.Option(help="name to publish under")] = None,
     preset: Annotated[str, typer.Option(help="quick, paper, paper-lr-0.002, paper-beta-0.55")] = (
         "quick"
@@ -36,7 +38,7 @@ def train(
     ] = None,
     follow: Follow = False,
 ) -> None:
-    """Train a generator on a folder of images, in place: nothing is uploaded."""
+    """Train a generator on a dataset, or on a folder of images in place: nothing is uploaded."""
     overrides = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -45,8 +47,10 @@ def train(
     }
     config = {name: value for name, value in overrides.items() if value is not None}
     client = Client()
-    name = model or "".join(c if c.isalnum() else "-" for c in folder.resolve().name.lower())
-    job = client.train(str(folder.resolve()), name, preset, config)
+    folder = Path(dataset).resolve()
+    named = str(folder) if folder.is_dir() or not dataset.startswith("ds-") else dataset
+    name = model or "".join(c if c.isalnum() else "-" for c in folder.name.lower())
+    job = client.train(named, name, preset, config)
     _queued(client, job["id"], f"is {job['status']}", follow)
 
 

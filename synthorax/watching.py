@@ -60,7 +60,9 @@ def _show(bar: Progress, task: TaskID, event: dict[str, Any]) -> None:
 def _name_refused(client: Client, job: str, console: Console) -> None:
     """Name the files that were left out: they stand on the dataset's own route alone."""
     dataset = client.dataset(client.job(job)["dataset"]["id"])
-    for refused in dataset["refused"][:20]:
-        console.print(f"left out: {refused['file']}: {refused['reason']}", highlight=False)
-    if len(dataset["refused"]) > 20:
-        console.print(f"… and {len(dataset['refused']) - 20} more")
+    unused = [*dataset["refused"], *dataset["left_out"]]
+    for file in unused[:20]:
+        console.print(f"not used: {file['file']}: {file['reason']}", highlight=False)
+    count = dataset["refused_count"] + dataset["left_out_count"]
+    if count > 20:
+        console.print(f"… and {count - 20} more")

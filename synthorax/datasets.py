@@ -1,0 +1,184 @@
+"""The commands about datasets."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from synthorax.client import Client, SynthoraxError
+from synthorax.findings import show
+
+commands = typer.Typer(
+    no_args_is_help=True, help="Datasets: make them, look at them, let patients go."
+)
+console = Console(stderr=True)
+out = Console()
+
+DatasetId = Annotated[str, typer.Argument(help="id of a dataset")]
+Choose = Annotated[
+    list[str] | None,
+    typer.Option("--choose", metavar="NAME=VALUE", help="e.g. fit=crop; `choices` lists all"),
+]
+
+
+@commands.command()
+def add(
+    source: Annotated[Path, typer.Argument(help="a folder (used in place) or a ZIP (uploaded)")],
+    name: Annotated[str | None, typer.Option(help="as it is shown")] = None,
+    choose: Choose = None,
+) -> None:
+    """Make a dataset of a folder in place, or upload a ZIP; shows what was found."""
+    client, choices = Client(), chosen(choose)
+    with progress_bar() as bar:
+        if source.is_dir():
+            found = client.register(str(source.resolve()), name, choices)
+        elif source.is_file():
+            task = bar.add_task("sending", total=1)
+            found = client.upload(
+                source, name, choices, lambda sent, size: bar.update(task, completed=sent / size)
+            )
+            bar.remove_task(task)
+        else:
+            raise SynthoraxError(f"There is no folder and no ZIP {str(source)!r}.")
+        task = bar.add_task("validating", total=None)
+        while found["status"] == "validating":
+            time.sleep(0.3)
+            found = client.dataset(found["id"])
+            if (far := found["progress"]) is not None:
+                total = far["total"] or None
+                bar.update(task, description=far["phase"], completed=far["done"], total=total)
+    if found["status"] == "failed":
+        _unused(found)
+        raise SynthoraxError(found["error"]["detail"])
+    show(found, out)
+    out.print(f"{found['id']}  {client.url}/datasets/{found['id']}/report.html")
+
+
+@commands.command(name="list")
+def list_all() -> None:
+    """List datasets, and folders that train jobs have named."""
+    table = Table("dataset", "state", "images", "patients", "labels", "name", box=None)
+    for each in Client().datasets():
+        patients = "?" if each["patients"] is None else str(each["patients"])
+        table.add_row(
+            each["id"], each["status"], str(each["images"]), patients,
+            ", ".join(each["labels"]), each["name"],
+        )  # fmt: skip
+    out.print(table)
+
+
+@commands.command(name="show")
+def show_one(dataset: DatasetId) -> None:
+    """Show what was found in a dataset."""
+    found = Client().dataset(dataset)
+    if found["status"] != "ready":
+        out.print(f"{dataset} is {found['status']}")
+        _unused(found)
+        return
+    show(found, out)
+
+
+@commands.command()
+def choices() -> None:
+    """List what can be chosen, and the patterns of public sets' file names."""
+    answer = Client().request("GET", "/datasets/choices")
+    table = Table("choice", "default", "allowed", "meaning", box=None)
+    for each in answer["choices"]:
+        allowed = each["allowed"]
+        if isinstance(allowed, dict):
+            allowed = f"{allowed['least']:g} to {allowed['most']:g}"
+        elif isinstance(allowed, list):
+            allowed = ", ".join(str(value) for value in allowed)
+        table.add_row(each["name"], json.dumps(each["default"]), allowed, each["help"])
+    out.print(table)
+    patterns = Table("pattern", "for file names like", "source", box=None)
+    for each in answer["patterns"]:
+        patterns.add_row(each["name"], each["example"], each["source"])
+    out.print(patterns)
+
+
+@commands.command()
+def inspect(
+    source: Annotated[Path, typer.Argument(help="a folder or a ZIP")],
+    output: Annotated[Path | None, typer.Option("-o", help="HTML report")] = None,
+    choose: Choose = None,
+) -> None:
+    """Validate a folder or a ZIP here, without a service; writes an HTML report."""
+    from synthorax.local.inspect import inspect as run
+
+    raise typer.Exit(run(source, output, chosen(choose), out, console))
+
+
+@commands.command()
+def delete(dataset: DatasetId) -> None:
+    """Really delete a dataset; a folder in place stays."""
+    Client().delete_dataset(dataset)
+    out.print(f"{dataset} is deleted")
+
+
+@commands.command()
+def withdraw(
+    patient: Annotated[
+        str | None, typer.Argument(help="id, as in the DICOMs, the table or the file names")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="with --file, where no id is known")] = None,
+    file: Annotated[str | None, typer.Option(help="one of the patient's files")] = None,
+    versions: Annotated[str, typer.Option(help="retire or delete")] = "retire",
+    yes: Annotated[bool, typer.Option("--yes", help="do it; else it is only listed")] = False,
+) -> None:
+    """Let a patient's images go, and what was made from them. Lists first; --yes does it."""
+    who = {"patient": patient, "dataset": dataset, "file": file}
+    given = {name: value for name, value in who.items() if value is not None}
+    answer = Client().withdraw(**given, versions=versions, dry_run=not yes)
+    table = Table("what", "which", box=None)
+    for name in ("datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches"):
+        value: Any = answer[name]
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} ({n} images)" for key, n in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        table.add_row(name.replace("_", " "), str(value or "none"))
+    out.print(table)
+    if not yes:
+        out.print("Nothing has changed. Add --yes to let it go.")
+    elif answer["in_place"]:
+        out.print("Their source files lie in your own folders: delete them there.")
+    if yes:
+        out.print(f"Receipt: {answer['id']}")
+
+
+def chosen(given: list[str] | None) -> dict[str, Any]:
+    """NAME=VALUE options as choices; a value that is JSON is taken as such."""
+    found: dict[str, Any] = {}
+    for each in given or []:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise SynthoraxError(f"--choose {each!r} is not NAME=VALUE, for example fit=crop.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _unused(found: dict[str, Any]) -> None:
+    for file in [*found["refused"], *found["left_out"]][:20]:
+        console.print(f"{file['file']}: {file['reason']}", highlight=False, markup=False)
