@@ -21,7 +21,7 @@ import torch
 
 from benchmarks import plain_dcgan
 from library.config import resolve
-from library.datasets import scan
+from library.datasets.opened import open_dataset
 from library.decoded import decode
 from training.batches import Batches
 from training.precision import choose_device, prepare
@@ -47,7 +47,8 @@ def main() -> None:
     batch = config.batch_size
 
     with tempfile.TemporaryDirectory() as cache:
-        data = decode(scan(arguments.data), 64, "crop", Path(cache))
+        with open_dataset(Path(cache), arguments.data, lambda *_: None) as dataset:
+            data = decode(dataset, 64, "crop", Path(cache) / "decoded")
         torch.set_num_threads(arguments.threads)
         # The rival first meets torch as its author's user would; our settings come after.
         rival_steps = plain_dcgan.steps(arguments.data, batch, 2, device)
