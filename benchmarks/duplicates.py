@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _described(pictures: list[Image.Image]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
-    small = [signature(np.asarray(picture)) for picture in pictures]
+    small = [signature(picture) for picture in pictures]
     hashes = np.frombuffer(b"".join(difference_hash(s) for s in small), np.uint64).reshape(-1, 4)
     greys = np.stack([s.ravel().astype(np.float64) for s in small])
     greys -= greys.mean(1, keepdims=True)

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,7 +37,8 @@ def plain(files: list[Path]) -> float:
             side = max(grey.size)
             square = Image.new("L", (side, side))
             square.paste(grey, ((side - grey.width) // 2, (side - grey.height) // 2))
-            np.asarray(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC))
+            size = (THUMBNAIL, THUMBNAIL)
+            np.asarray(square.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
     return time.perf_counter() - began
 
 
@@ -56,15 +58,29 @@ def validation(root: Path, processes: int) -> tuple[float, float]:
     return time.perf_counter() - began, reading[1] - reading[0]
 
 
-def speed(images: Path, count: int, processes: int, rounds: int) -> None:
+def _placed(path: Path, number: int, root: Path, side: int) -> Path:
+    """The file by a link, or enlarged to a longer side of so many pixels, as detectors make it."""
+    target = root / path.parent.name / f"{number}-{path.name}"
+    target.parent.mkdir(exist_ok=True)
+    if not side:
+        target.symlink_to(path.resolve())
+        return target
+    with Image.open(path) as image:
+        factor = side / max(image.size)
+        size = (round(image.width * factor), round(image.height * factor * 0.8))
+        large = image.convert("L").resize(size, Image.Resampling.BICUBIC)
+    large.save(target, "JPEG", quality=90)
+    return target
+
+
+def speed(images: Path, count: int, processes: int, rounds: int, side: int) -> None:
     found = sorted(path for path in images.rglob("*") if path.suffix.lower() in _SUFFIXES)[:count]
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        for i, path in enumerate(found):
-            target = root / path.parent.name / f"{i}-{path.name}"
-            target.parent.mkdir(exist_ok=True)
-            target.symlink_to(path.resolve())
-        files = sorted(path for path in root.rglob("*") if path.is_symlink())
+        with ProcessPoolExecutor() as pool:
+            made = pool.map(_placed, found, range(len(found)), [root] * len(found),
+                            [side] * len(found), chunksize=50)  # fmt: skip
+            files = sorted(made)
         plain(files[:200])  # the disk's cache, for both
         rows = []
         for _ in range(rounds):
@@ -132,10 +148,11 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("-n", "--count", type=int, default=5000)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--side", type=int, default=0, help="enlarge to so many pixels; 0: as is")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", type=int, nargs="*", default=[10_000, 100_000])
     arguments = parser.parse_args()
-    speed(arguments.images, arguments.count, arguments.processes, arguments.rounds)
+    speed(arguments.images, arguments.count, arguments.processes, arguments.rounds, arguments.side)
     if arguments.small:
         memory(arguments.small, arguments.processes)
 

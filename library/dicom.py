@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from library.picture import Levels, Picture, Refused, Window, check_size, from_unit, stretch
+from library.picture import Grey, Picture, Refused, Window, check_size, from_unit, stretch
 
 _MODALITIES = ("CR", "DX", "RG", "RF", "OT", "")  # projections; a secondary capture may say OT
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
@@ -110,14 +111,11 @@ def _picture(dataset: Any, window: Window) -> Picture:
 
 
 def _of_colours(pixels: NDArray[Any], depth: int, told: Mapping[str, str]) -> Picture:
-    from PIL import Image
-
     if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise Refused(f"is a DICOM of {pixels.shape[2]} channels of {depth} bits")
     spread = pixels[::16, ::16].astype(np.int16)
     colour = float((spread.max(2) - spread.min(2)).mean())
-    grey: NDArray[np.uint8] = np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)
-    return Picture(grey, "DICOM", depth, colour, attributes=told)
+    return Picture(Image.fromarray(pixels).convert("L"), "DICOM", depth, colour, attributes=told)
 
 
 def _stored_bits(pixels: NDArray[Any], dataset: Any) -> NDArray[np.int64]:
@@ -152,7 +150,7 @@ def _levels(
     dataset: Any,
     window: Window,
     inverted: bool,
-) -> Levels:
+) -> Grey:
     from pydicom.pixels.processing import apply_modality_lut
 
     if window == "stored":
@@ -180,7 +178,7 @@ def _levels(
         eight = np.rint((full - stored if inverted else stored) * (255 / full)).astype(np.uint8)
         if valid is not None:
             eight[~valid] = 0
-        return eight
+        return Image.fromarray(eight)
     known = sign * (values if valid is None else values[valid])
     if not known.size:
         return np.zeros(values.shape, np.uint16)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from library.picture import PIXELS_MAX, Levels, Refused, Window, read_picture
+from library.picture import PIXELS_MAX, Grey, Refused, Window, read_picture
 
 Fit = Literal["crop", "pad", "stretch"]
 
@@ -53,20 +53,21 @@ def load_grey(
 
     Decode (library.picture), then `to_square`.  Raises Refused for a file that is no whole image.
     """
-    return to_square(read_picture(path, window).levels, resolution, fit, mask)
+    return to_square(read_picture(path, window).grey, resolution, fit, mask)
 
 
 def to_square(
-    levels: Levels, resolution: int, fit: Fit, mask: Mask = UNMASKED
+    grey: Grey, resolution: int, fit: Fit, mask: Mask = UNMASKED, reducing_gap: float | None = None
 ) -> NDArray[np.uint8]:
-    """Levels (h, w) as (resolution, resolution) uint8 by Pillow's antialiased bicubic.
+    """A picture as (resolution, resolution) uint8 by Pillow's antialiased bicubic.
 
     `crop` keeps the central square, `pad` adds black to the longer side's square, `stretch`
     ignores the aspect ratio.  16-bit levels keep their depth until they are rounded at the end.
+    reducing_gap: as Pillow has it, for pictures that are only looked at.
     """
-    height, width = levels.shape
-    deep = levels.dtype == np.uint16
-    image = Image.fromarray(levels.astype(np.float32) if deep else levels)
+    deep = not isinstance(grey, Image.Image)
+    image = grey if isinstance(grey, Image.Image) else Image.fromarray(grey.astype(np.float32))
+    width, height = image.size
     box = None
     if fit == "crop":
         side = min(width, height)
@@ -80,7 +81,8 @@ def to_square(
         square.paste(image, ((side - width) // 2, (side - height) // 2))
         image = square
     if image.size != (resolution, resolution):
-        image = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
+        target = (resolution, resolution)
+        image = image.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=reducing_gap)
     result: NDArray[np.uint8]
     if deep:
         result = np.rint(np.clip(np.asarray(image) / np.float32(257), 0, 255)).astype(np.uint8)

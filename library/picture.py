@@ -9,8 +9,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
+Grey = Image.Image | NDArray[np.uint16]  # an image where Pillow can work on it uncopied
 Window = Literal["file", "range", "stored"]
 
 PIXELS_MAX = 8192 * 8192  # four times the largest common detector; beyond it: a decompression bomb
@@ -23,19 +25,31 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """levels (h, w): 0 black, the type's largest white, at all the depth that the file has.
+    """grey: a Pillow image of mode L, or deeper levels (h, w); 0 is black, the type's largest white.
 
     depth: bits a sample in the file; colour: mean difference of channels, in levels of 255;
     inverted: low values are white in the file (they are black here);
     attributes: what a DICOM says of itself, raw (a patient's id among it), by pydicom's keywords.
     """
 
-    levels: Levels
+    grey: Grey
     kind: str
     depth: int
     colour: float = 0.0
     inverted: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def levels(self) -> Levels:
+        """(h, w), at all the depth that the file has."""
+        return np.asarray(self.grey, np.uint8) if isinstance(self.grey, Image.Image) else self.grey
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        if isinstance(self.grey, Image.Image):
+            return self.grey.size
+        return self.grey.shape[1], self.grey.shape[0]
 
 
 def read_picture(path: Path, window: Window = "file") -> Picture:
@@ -73,7 +87,9 @@ def check_size(width: int, height: int) -> None:
         )
 
 
-def stretch(values: NDArray[np.generic], valid: NDArray[np.bool_] | None = None) -> Levels:
+def stretch(
+    values: NDArray[np.generic], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint16]:
     """Values to 16-bit levels: the 0.5th percentile black, the 99.5th white; padding is black."""
     known = values if valid is None else values[valid]
     if not known.size:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from library.picture import Levels, Picture, Refused, Window, check_size, stretch, to_levels
+from library.picture import Picture, Refused, Window, check_size, stretch, to_levels
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _WHITE_IS_ZERO = 0
@@ -73,20 +73,19 @@ def _picture(image: Image.Image, window: Window) -> Picture:
     depth = _depth(image)
     image.load()
     stored = window == "stored"
-    turned = image if stored else ImageOps.exif_transpose(image)  # the same, when nothing turns it
-    if turned.mode.startswith(("I", "F")):
-        inverted = kind == "TIFF" and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO and not stored
-        return Picture(_deep(turned, window, inverted), kind, depth, inverted=inverted)
-    colour = _colour(turned)
-    if turned.mode in ("LA", "RGBA", "PA", "P"):
+    inverted = kind == "TIFF" and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO and not stored
+    if not stored:
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith(("I", "F")):
+        return Picture(_deep(image, window, inverted), kind, depth, inverted=inverted)
+    if image.mode in ("LA", "RGBA", "PA", "P"):
         # Colours without their opacity; by way of RGBA, since a palette may hold opacities too.
-        turned = turned.convert("RGBA").convert("RGB")
-        colour = _colour(turned)
-    levels: NDArray[np.uint8] = np.asarray(turned.convert("L"), np.uint8)
-    return Picture(levels, kind, depth, colour)
+        image = image.convert("RGBA").convert("RGB")
+    grey = image.copy() if image.mode == "L" else image.convert("L")
+    return Picture(grey, kind, depth, _colour(image))
 
 
-def _deep(image: Image.Image, window: Window, inverted: bool) -> Levels:
+def _deep(image: Image.Image, window: Window, inverted: bool) -> NDArray[np.uint16]:
     """A picture of more than 8 bits; one of real numbers has no range of its own."""
     values = np.asarray(image)
     if image.mode.startswith("F"):
@@ -119,9 +118,7 @@ def _colour(image: Image.Image) -> float:
     """How far the channels are apart, in levels, on a sparse grid of pixels."""
     if image.mode not in ("RGB", "YCbCr", "CMYK", "LAB", "HSV"):
         return 0.0
-    step = max(1, min(image.size) // 64)
-    small = image.resize(
-        (max(1, image.width // step), max(1, image.height // step)), Image.Resampling.NEAREST
-    )
-    channels = np.asarray(small.convert("RGB"), np.int16)
-    return float((channels.max(2) - channels.min(2)).mean())
+    small = image.resize((32, 32), Image.Resampling.NEAREST).convert("RGB")
+    red, green, blue = np.moveaxis(np.asarray(small), 2, 0).astype(np.int16)
+    most = np.maximum(np.maximum(red, green), blue)
+    return float((most - np.minimum(np.minimum(red, green), blue)).mean())

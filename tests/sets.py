@@ -46,7 +46,10 @@ class Found:
         self.fields = fields
         self.content = folder / fields["content"]
         with Index(self.content / NAME) as index:
-            self.rows = {row["path"]: dict(row) for row in index.rows("*")}
+            self.rows = {
+                row["path"]: dict(row)
+                for row in index.query("SELECT * FROM files LEFT JOIN pictures USING (id)")
+            }
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]

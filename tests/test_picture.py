@@ -105,7 +105,7 @@ def test_eight_and_sixteen_bits_of_one_grey_are_one(
 ) -> None:
     eight = np.full((height, width), level, np.uint8)
     deep = eight.astype(np.uint16) * 257
-    one = to_square(eight, 16, fit)  # type: ignore[arg-type]
+    one = to_square(Image.fromarray(eight), 16, fit)  # type: ignore[arg-type]
     other = to_square(deep, 16, fit)  # type: ignore[arg-type]
     assert np.abs(one.astype(int) - other).max() <= 1
 
@@ -115,16 +115,16 @@ def test_depth_decides_where_eight_bits_would_be_flat() -> None:
     deep: NDArray[np.uint16] = np.zeros((64, 64), np.uint16)
     deep[::2] = 300
     assert to_square(deep, 32, "crop").max() == 1
-    assert to_square((deep >> 8).astype(np.uint8), 32, "crop").max() <= 1
+    assert to_square(Image.fromarray((deep >> 8).astype(np.uint8)), 32, "crop").max() <= 1
     deep[::2] = 255
-    assert to_square((deep >> 8).astype(np.uint8), 32, "crop").max() == 0
+    assert to_square(Image.fromarray((deep >> 8).astype(np.uint8)), 32, "crop").max() == 0
     deep[:] = 129
     assert to_square(deep, 32, "crop").min() == 1  # 129/257 rounds up
 
 
 def test_masks(tmp_path: Path) -> None:
     white = np.full((50, 100), 255, np.uint8)
-    masked = to_square(white, 100, "stretch", Mask(border=0.05, corner=0.2))
+    masked = to_square(Image.fromarray(white), 100, "stretch", Mask(border=0.05, corner=0.2))
     assert not masked[:5].any()
     assert not masked[-5:].any()
     assert not masked[:20, :20].any()

@@ -137,7 +137,7 @@ class DatasetService:
     def thumbnail(self, identity: str, file: int) -> bytes:
         _, content = self.content(identity)
         with Index(content / NAME) as index:
-            blob: bytes | None = index.one("SELECT thumbnail FROM files WHERE id = ?", file)
+            blob: bytes | None = index.one("SELECT thumbnail FROM pictures WHERE id = ?", file)
         if blob is None:
             raise NotFound(f"The dataset {identity!r} has no picture {file}.", field="file")
         return blob
@@ -152,7 +152,9 @@ class DatasetService:
         if flag is not None:
             where, values = f"{where} AND flags LIKE ?", [*values, f"% {flag} %"]
         with Index(content / NAME) as index:
-            rows = index.rows("thumbnail", f"{where} ORDER BY sha256 LIMIT {int(count)}", *values)
+            rows = index.pictures(
+                "thumbnail", f"{where} ORDER BY sha256 LIMIT {int(count)}", *values
+            )
             return [row["thumbnail"] for row in rows]
 
     def delete(self, identity: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from library.datasets.index import ACCEPTED, LEFT_OUT, Index
-from library.decoding.look import SIGNATURE, difference_hash
+from library.decoding.look import HASH_SIDE, SIGNATURE
 
 # Chosen between pictures of different patients and altered copies: benchmarks/duplicates.py.
 HASH_DISTANCE = 24  # of 256 bits: above it two pictures are not compared further
@@ -55,13 +55,12 @@ def find_near(index: Index) -> int:
     """
     count = index.one("SELECT COUNT(*) FROM files WHERE status = ?", ACCEPTED)
     ids = np.zeros(count, np.int64)
-    hashes, mirrored = np.zeros((2, count, 4), np.uint64)
-    rows = index.rows("id, hash, signature", "WHERE status = ? ORDER BY id", ACCEPTED)
+    hashes = np.zeros((count, 4), np.uint64)
+    rows = index.pictures("id, hash", "WHERE status = ? ORDER BY id", ACCEPTED)
     for i, row in enumerate(rows):
         ids[i] = row["id"]
         hashes[i] = np.frombuffer(row["hash"], np.uint64)
-        turned = np.ascontiguousarray(_square(row["signature"])[:, ::-1])
-        mirrored[i] = np.frombuffer(difference_hash(turned), np.uint64)
+    mirrored = mirrored_hashes(hashes)
     found: dict[tuple[int, int], float] = {}
     for others, step in ((hashes, 1), (mirrored, -1)):
         for one, other, distance in _close(hashes, others):
@@ -74,6 +73,17 @@ def find_near(index: Index) -> int:
     for (first, second), correlation in sorted(found.items()):
         index.execute("INSERT INTO near VALUES (?, ?, ?)", first, second, round(correlation, 5))
     return len(found)
+
+
+def mirrored_hashes(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Difference hashes (n, 4) of the mirrored pictures: each line backwards, and the other way."""
+    found = np.empty_like(hashes)
+    for start in range(0, len(hashes), _BLOCK):
+        part = np.ascontiguousarray(hashes[start : start + _BLOCK]).view(np.uint8)
+        lines = np.unpackbits(part, axis=1).reshape(len(part), HASH_SIDE, HASH_SIDE)
+        turned = np.packbits(1 - lines[:, :, ::-1], axis=None)
+        found[start : start + _BLOCK] = turned.view(np.uint64).reshape(-1, 4)
+    return found
 
 
 def are_near(distance: int, correlation: float) -> bool:
@@ -100,11 +110,7 @@ def _close(
 
 
 def _signature(index: Index, identity: int) -> NDArray[np.uint8]:
-    blob = index.one("SELECT signature FROM files WHERE id = ?", identity)
-    return _square(blob)
-
-
-def _square(blob: bytes) -> NDArray[np.uint8]:
+    blob = index.one("SELECT signature FROM pictures WHERE id = ?", identity)
     return np.frombuffer(blob, np.uint8).reshape(SIGNATURE, SIGNATURE)
 
 

@@ -38,4 +38,4 @@ def filter_dicom(index: Index, choices: Choices) -> None:
             reasons.append((reason, row["id"]))
     index.set_status(LEFT_OUT, reasons)
     letters = [(identity,) for reason, identity in reasons if reason == LETTERS]
-    index.change("UPDATE files SET thumbnail = NULL WHERE id = ?", letters)
+    index.change("UPDATE pictures SET thumbnail = NULL WHERE id = ?", letters)

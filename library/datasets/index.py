@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,24 +34,45 @@ CREATE TABLE files (
     stored TEXT,             -- of an upload: the picture's own file, in the index's folder
     kind TEXT, depth INTEGER, width INTEGER, height INTEGER, colour REAL, inverted INTEGER,
     mean REAL, low INTEGER, median INTEGER, high INTEGER, black REAL, white REAL,
-    histogram TEXT,          -- 32 thousandths
     intent TEXT, portable INTEGER, burned_in INTEGER,
     covariates TEXT,         -- JSON
-    flags TEXT NOT NULL DEFAULT '',  -- of an outlier, between spaces
-    hash BLOB, signature BLOB, thumbnail BLOB
+    flags TEXT NOT NULL DEFAULT ''  -- of an outlier, between spaces
+);
+CREATE TABLE pictures (      -- apart, so that scans of the rest stay short
+    id INTEGER PRIMARY KEY,  -- of the file, once it was read
+    histogram BLOB NOT NULL, -- 32 thousandths, uint16
+    hash BLOB NOT NULL,      -- 256 bits
+    signature BLOB NOT NULL, -- 32 x 32 means
+    thumbnail BLOB           -- JPEG; NULL where it must not be shown
 );
 CREATE TABLE near (one INTEGER NOT NULL, other INTEGER NOT NULL, correlation REAL NOT NULL);
 """
+BY_SHA256 = "CREATE INDEX by_sha256 ON files (sha256)"  # made once all are read
 _INDEXES = """
 CREATE INDEX by_status ON files (status, id);
 CREATE INDEX by_position ON files (position);
 CREATE INDEX by_patient ON files (patient);
-CREATE INDEX by_sha256 ON files (sha256);
 """
 _FACTS = (
     "sha256", "kind", "depth", "width", "height", "colour", "inverted", "mean", "low", "median",
     "high", "black", "white", "patient", "sop", "accession", "intent", "portable", "burned_in",
 )  # fmt: skip
+
+
+_SEEN = (
+    f"UPDATE files SET {' = ?, '.join(_FACTS)} = ?, status = ?, covariates = ?, "  # noqa: S608
+    "stored = ? WHERE id = ?"
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a decoder saw of a file: facts, the blobs of a picture's row, where it is stored."""
+
+    file: int
+    facts: Mapping[str, Any]
+    blobs: tuple[bytes, ...]
+    stored: str | None
 
 
 class Index:
@@ -95,25 +117,25 @@ class Index:
             ((as_bytes(p), n, reason and REFUSED, reason) for p, n, reason in files),
         )
 
-    def facts(
-        self, identity: int, found: Mapping[str, Any], blobs: tuple[bytes, ...], stored: str | None
-    ) -> None:
-        """What a decoder saw of a file."""
-        signature, thumbnail = blobs
-        self._db.execute(
-            f"UPDATE files SET {' = ?, '.join(_FACTS)} = ?, status = ?, histogram = ?, "  # noqa: S608
-            "covariates = ?, hash = ?, signature = ?, thumbnail = ?, stored = ? WHERE id = ?",
+    def facts(self, seen: Sequence[Seen]) -> None:
+        """What decoders saw of files."""
+        self._db.executemany(
+            _SEEN,
             (
-                *(found.get(name) for name in _FACTS),
-                ACCEPTED,
-                json.dumps(found["histogram"]),
-                json.dumps(found.get("covariates", {})),
-                bytes.fromhex(found["hash"]),
-                signature,
-                thumbnail,
-                stored,
-                identity,
+                (
+                    *map(each.facts.get, _FACTS),
+                    ACCEPTED,
+                    json.dumps(each.facts.get("covariates", {})),
+                    each.stored,
+                    each.file,
+                )
+                for each in seen
             ),
+        )
+        self._db.executemany(
+            "INSERT INTO pictures (id, histogram, hash, signature, thumbnail) "
+            "VALUES (?, ?, ?, ?, ?)",
+            ((each.file, *each.blobs) for each in seen),
         )
 
     def set_status(self, status: str, reasons: Iterable[tuple[str, int]]) -> None:
@@ -134,6 +156,11 @@ class Index:
     def rows(self, columns: str, rest: str = "", *values: Any) -> Iterator[sqlite3.Row]:
         """SELECT columns FROM files, with whatever follows."""
         return iter(self._db.execute(f"SELECT {columns} FROM files {rest}", values))  # noqa: S608
+
+    def pictures(self, columns: str, rest: str = "", *values: Any) -> Iterator[sqlite3.Row]:
+        """The same of files with their pictures."""
+        statement = f"SELECT {columns} FROM files JOIN pictures USING (id) {rest}"  # noqa: S608
+        return iter(self._db.execute(statement, values))
 
     def query(self, statement: str, *values: Any) -> Iterator[sqlite3.Row]:
         return iter(self._db.execute(statement, values))

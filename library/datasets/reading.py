@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from library.datasets.choices import Choices
-from library.datasets.index import ACCEPTED, LEFT_OUT, REFUSED, Index
+from library.datasets.index import ACCEPTED, BY_SHA256, LEFT_OUT, REFUSED, Index, Seen
 from library.datasets.layout import Layout, check_label, recognise
 from library.datasets.sources import FILES_MAX, Source
 from library.decoding.pool import Decoders
@@ -20,6 +20,7 @@ from library.picture import Refused
 IMAGES, STAGING = "images", "staging"  # in the folder of a validation
 WITHDRAWN = "was withdrawn"
 _ROWS = 2000  # between two notes of how far a listing is
+_TOGETHER = 64  # files, written together
 
 Progress = Callable[[str, int, int], None]
 
@@ -77,19 +78,25 @@ class Reader:
         total = index.one("SELECT COUNT(*) FROM files WHERE status IS NULL")
         asked: deque[tuple[int, str | None, Path]] = deque()
         refused: list[tuple[str, int]] = []
+        seen: list[Seen] = []
         for done, answer in enumerate(decoders.map(self._tasks(asked, refused)), 1):
             identity, stored, path = asked.popleft()
             if self.keep:
                 path.unlink(missing_ok=True)
             if answer.refused is None:
-                index.facts(identity, answer.facts, answer.blobs, stored)
+                seen.append(Seen(identity, answer.facts, answer.blobs, stored))
+                if len(seen) == _TOGETHER:
+                    index.facts(seen)
+                    seen.clear()
             else:
                 refused.append((answer.refused, identity))
                 if stored:
                     (self.folder / stored).unlink(missing_ok=True)
             if done % 16 == 0:
                 progress("reading", done, total)
+        index.facts(seen)
         index.set_status(REFUSED, refused)
+        index.execute(BY_SHA256)
         progress("reading", total, total)
 
     def _tasks(
@@ -131,10 +138,10 @@ def leave_out_withdrawn(index: Index, withdrawn: frozenset[str]) -> None:
     gone = [row["id"] for row in rows if row["sha256"] in withdrawn]
     index.set_status(LEFT_OUT, ((WITHDRAWN, identity) for identity in gone))
     index.change(
-        "UPDATE files SET hash = NULL, signature = NULL, thumbnail = NULL, patient = NULL, "
-        "covariates = '{}' WHERE id = ?",
+        "UPDATE files SET patient = NULL, covariates = '{}' WHERE id = ?",
         [(identity,) for identity in gone],
     )
+    index.change("DELETE FROM pictures WHERE id = ?", [(identity,) for identity in gone])
 
 
 def leave_out_unlabelled(index: Index) -> None:

@@ -34,13 +34,13 @@ def html(record: Mapping[str, Any], content: Path) -> str:
     with Index(content / NAME) as index:
         thumbnails = [
             row["thumbnail"]
-            for row in index.rows(
+            for row in index.pictures(
                 "thumbnail", "WHERE status = ? ORDER BY sha256 LIMIT ?", ACCEPTED, _THUMBNAILS
             )
         ]
         flagged = [
             row["thumbnail"]
-            for row in index.rows(
+            for row in index.pictures(
                 "thumbnail", "WHERE flags != '' AND status = ? ORDER BY flags, id LIMIT 24",
                 ACCEPTED,
             )

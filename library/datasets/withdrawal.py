@@ -109,7 +109,8 @@ def _indexes(data_dir: Path) -> list[tuple[dict[str, Any], Index, bytes]]:
 
 
 def _rows(record: dict[str, Any], index: Index, where: str, *values: str) -> _Found:
-    rows = list(index.rows("id, sha256", f"WHERE {where} AND hash IS NOT NULL", *values))
+    # `where` is our own words alone; values are bound.
+    rows = list(index.pictures("id, sha256", f"WHERE {where}", *values))
     return _Found(
         record, tuple(row["id"] for row in rows), frozenset(row["sha256"] for row in rows)
     )
@@ -268,10 +269,11 @@ def _forget(data_dir: Path, found: _Found) -> str:
         index.execute(f"DELETE FROM near WHERE other IN ({places})", *found.rows)  # noqa: S608
         index.execute(
             f"UPDATE files SET status = ?, reason = ?, split = NULL, position = NULL, "  # noqa: S608
-            f"patient = NULL, sop = NULL, accession = NULL, covariates = '{{}}', hash = NULL, "
-            f"signature = NULL, thumbnail = NULL, stored = NULL, flags = '' WHERE id IN ({places})",
+            f"patient = NULL, sop = NULL, accession = NULL, covariates = '{{}}', stored = NULL, "
+            f"flags = '' WHERE id IN ({places})",
             LEFT_OUT, WITHDRAWN, *found.rows,
         )  # fmt: skip
+        index.execute(f"DELETE FROM pictures WHERE id IN ({places})", *found.rows)  # noqa: S608
         index.commit()
         index.execute("VACUUM")
         choices = resolve(record["choices"])

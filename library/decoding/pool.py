@@ -23,7 +23,8 @@ from library import cpus
 
 MEMORY_MB = 4096  # of addresses, a process: several times what the largest allowed picture takes
 SECONDS = 60.0  # a file
-_TOGETHER = 8  # tasks that are sent at once: the answers come one by one
+_TOGETHER = 32  # tasks that a process is given at once; their answers come one by one
+_PIPE = 32_768  # bytes, half of what a pipe holds
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -53,8 +54,7 @@ class _Process:
         answers: list[Answer] = []
         while len(answers) < len(tasks):
             try:
-                self._send(tasks[len(answers) :])
-                while len(answers) < len(tasks):
+                for _ in range(self._send(tasks[len(answers) :])):
                     answers.append(self._receive())
             except _Ended as end:
                 # The first task without an answer is the one that it was at.
@@ -62,14 +62,25 @@ class _Process:
                 answers.append(Answer({}, (), str(end)))
         return answers
 
-    def _send(self, tasks: Sequence[Mapping[str, Any]]) -> None:
+    def _send(self, tasks: Sequence[Mapping[str, Any]]) -> int:
+        """Send some tasks, one at least; how many.  All go into the pipe at once: were it full, and
+        that of the answers, too, both sides would wait for ever."""
         if self._process is None:
             self._process = self._started()
+            self._selector = selectors.DefaultSelector()
+            assert self._process.stdout is not None
+            self._selector.register(self._process.stdout, selectors.EVENT_READ)
         assert self._process.stdin is not None
         try:
+            text, count = b"", 0
             for task in tasks:
-                self._process.stdin.write(json.dumps(task).encode() + b"\n")
+                line = json.dumps(task).encode() + b"\n"
+                if count and len(text) + len(line) > _PIPE:
+                    break
+                text, count = text + line, count + 1
+            self._process.stdin.write(text)
             self._process.stdin.flush()
+            return count
         except OSError:
             raise _Ended(self._how()) from None
 
@@ -96,12 +107,9 @@ class _Process:
     def _more(self, deadline: float) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        handle = self._process.stdout.fileno()
-        with selectors.DefaultSelector() as selector:
-            selector.register(handle, selectors.EVENT_READ)
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise _Ended(f"takes longer than {self._seconds:g} s to decode")
-        part = os.read(handle, 1 << 20)
+        if not self._selector.select(max(0.0, deadline - time.monotonic())):
+            raise _Ended(f"takes longer than {self._seconds:g} s to decode")
+        part = os.read(self._process.stdout.fileno(), 1 << 20)
         if not part:
             raise _Ended(self._how())
         self._unread += part
@@ -137,6 +145,7 @@ class _Process:
         self._unread.clear()
         if process is None:
             return
+        self._selector.close()
         process.kill()
         with contextlib.suppress(OSError):
             process.communicate()

@@ -12,7 +12,7 @@ from PIL import Image
 from library.decoding.look import look
 from library.digest import digest_file
 from library.images import Mask, to_square
-from library.picture import Levels, Refused, read_picture
+from library.picture import Grey, Refused, read_picture
 
 Blobs = Sequence[bytes]
 
@@ -28,19 +28,22 @@ def run(task: dict[str, Any]) -> tuple[dict[str, Any], Blobs]:
         picture = read_picture(path, task["window"])
         facts, blobs = look(picture, bytes.fromhex(task["salt"]), task["fit"], Mask(**task["mask"]))
         if task.get("store"):
-            _store(picture.levels, task["store"])
+            _store(picture.grey, task["store"])
         return {**facts, "sha256": digest, "bytes": path.stat().st_size}, blobs
     if task.get("sha256") not in (None, digest):
         return {"sha256": digest}, ()  # the caller sees that the file has changed
-    levels = read_picture(path, task["window"]).levels
-    square = to_square(levels, task["resolution"], task["fit"], Mask(**task["mask"]))
+    grey = read_picture(path, task["window"]).grey
+    square = to_square(grey, task["resolution"], task["fit"], Mask(**task["mask"]))
     return {"sha256": digest}, (square.tobytes(),)
 
 
-def _store(levels: Levels, path: str) -> None:
+def _store(grey: Grey, path: str) -> None:
     """Keep the picture alone, at all its depth, without anything else that its file told."""
     with open(path, "xb") as file:
-        Image.fromarray(levels).save(file, "PNG", compress_level=1)
+        image = grey if isinstance(grey, Image.Image) else Image.fromarray(grey)
+        # Nothing but pixels: what the file told would be written with them.
+        image.info.clear()
+        image.save(file, "PNG", compress_level=1)
 
 
 def _digest(path: Path) -> str:
