@@ -56,14 +56,17 @@ def load_grey(
     return to_square(read_picture(path, window).grey, resolution, fit, mask)
 
 
-def to_square(
-    grey: Grey, resolution: int, fit: Fit, mask: Mask = UNMASKED, reducing_gap: float | None = None
-) -> NDArray[np.uint8]:
+def check_fit(width: int, height: int, fit: Fit) -> None:
+    """Raises Refused where padding a line of 65,535 pixels would make a square of 4 GB."""
+    if fit == "pad" and max(width, height) ** 2 > PIXELS_MAX:
+        raise Refused(f"{width}x{height} pixels are too long to be padded to a square")
+
+
+def to_square(grey: Grey, resolution: int, fit: Fit, mask: Mask = UNMASKED) -> NDArray[np.uint8]:
     """A picture as (resolution, resolution) uint8 by Pillow's antialiased bicubic.
 
     `crop` keeps the central square, `pad` adds black to the longer side's square, `stretch`
     ignores the aspect ratio.  16-bit levels keep their depth until they are rounded at the end.
-    reducing_gap: as Pillow has it, for pictures that are only looked at.
     """
     deep = not isinstance(grey, Image.Image)
     image = grey if isinstance(grey, Image.Image) else Image.fromarray(grey.astype(np.float32))
@@ -75,14 +78,13 @@ def to_square(
         box = (left, top, left + side, top + side)
     elif fit == "pad" and width != height:
         side = max(width, height)
-        if side * side > PIXELS_MAX:  # a line of 65,500 pixels would become a square of 4 GB
-            raise Refused(f"{width}x{height} pixels are too long to be padded to a square")
+        check_fit(width, height, fit)
         square = Image.new(image.mode, (side, side), 0)
         square.paste(image, ((side - width) // 2, (side - height) // 2))
         image = square
     if image.size != (resolution, resolution):
         target = (resolution, resolution)
-        image = image.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=reducing_gap)
+        image = image.resize(target, Image.Resampling.BICUBIC, box=box)
     result: NDArray[np.uint8]
     if deep:
         result = np.rint(np.clip(np.asarray(image) / np.float32(257), 0, 255)).astype(np.uint8)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
-Grey = Image.Image | NDArray[np.uint16]  # an image where Pillow can work on it uncopied
+# An image where Pillow goes on with it: arrays are copies.
+Grey = Image.Image | NDArray[np.uint16]
 Window = Literal["file", "range", "stored"]
 
 PIXELS_MAX = 8192 * 8192  # four times the largest common detector; beyond it: a decompression bomb
@@ -25,7 +26,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """grey: a Pillow image of mode L, or deeper levels (h, w); 0 is black, the type's largest white.
+    """grey: a Pillow image of mode L, or deeper levels (h, w); 0 black, the most of its type white.
 
     depth: bits a sample in the file; colour: mean difference of channels, in levels of 255;
     inverted: low values are white in the file (they are black here);

@@ -81,7 +81,7 @@ def _picture(image: Image.Image, window: Window) -> Picture:
     if image.mode in ("LA", "RGBA", "PA", "P"):
         # Colours without their opacity; by way of RGBA, since a palette may hold opacities too.
         image = image.convert("RGBA").convert("RGB")
-    grey = image.copy() if image.mode == "L" else image.convert("L")
+    grey = image if image.mode == "L" else image.convert("L")
     return Picture(grey, kind, depth, _colour(image))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from library.decoding.identifiers import hashed
-from library.images import Fit, Mask, to_square
+from library.images import Fit, Mask, check_fit, to_square
 from library.picture import Grey, Picture
 
 THUMBNAIL = 96  # pixels
@@ -34,7 +34,8 @@ def look(
     Raises Refused when the picture cannot be brought to a square.
     """
     width, height = picture.size
-    eight = _eight_bits(picture.grey)
+    check_fit(width, height, fit)
+    eight = _reduced(picture.grey)
     small = signature(eight)
     greys, histogram = _greys(eight)
     facts = {
@@ -51,22 +52,24 @@ def look(
     return facts, (histogram, difference_hash(small), small.tobytes(), shown)
 
 
-def _eight_bits(grey: Grey) -> Image.Image:
-    return grey if isinstance(grey, Image.Image) else Image.fromarray((grey >> 8).astype(np.uint8))
+def _reduced(grey: Grey) -> Image.Image:
+    """8 bits, and of a large picture means of squares of pixels: enough for all that is small."""
+    if not isinstance(grey, Image.Image):
+        grey = Image.fromarray((grey >> 8).astype(np.uint8))
+    factor = min(grey.size) // (2 * THUMBNAIL)
+    return grey.reduce(factor) if factor > 1 else grey
 
 
 def thumbnail(grey: Image.Image, fit: Fit, mask: Mask) -> bytes:
     """The picture as a generator would see it, as a small JPEG."""
     out = io.BytesIO()
-    levels = to_square(grey, THUMBNAIL, fit, mask, reducing_gap=2.0)
-    Image.fromarray(levels).save(out, "JPEG", quality=80)
+    Image.fromarray(to_square(grey, THUMBNAIL, fit, mask)).save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
 def signature(grey: Image.Image) -> NDArray[np.uint8]:
     """(32, 32): means of the picture's parts, whatever its size and shape."""
-    side = (SIGNATURE, SIGNATURE)
-    return np.asarray(grey.resize(side, Image.Resampling.BOX, reducing_gap=2.0), np.uint8)
+    return np.asarray(grey.resize((SIGNATURE, SIGNATURE), Image.Resampling.BOX), np.uint8)
 
 
 def difference_hash(small: NDArray[np.uint8]) -> bytes:
