@@ -20,6 +20,7 @@ from library.picture import Grey, Picture, Refused, Window, check_size, from_uni
 _MODALITIES = ("CR", "DX", "RG", "RF", "OT", "")  # projections; a secondary capture may say OT
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 # What is told of a file; `library.datasets` decides what of it is ever kept, and how.
 ATTRIBUTES = (
     "PatientID",
@@ -44,11 +45,15 @@ def read(path: Path, window: Window) -> Picture:
     """Decode a DICOM file.  Raises Refused; pydicom is imported here."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
+    from pydicom.filereader import read_file_meta_info
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about values that the standard does not allow
-            dataset = dcmread(path, defer_size=None)
+            syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+            if syntax == _DEFLATED:  # pydicom inflates it whole, however large it becomes
+                raise Refused("is a deflated DICOM: store it uncompressed, or as JPEG 2000")
+            dataset = dcmread(path)
             _check(dataset)
             return _picture(dataset, window)
     except InvalidDicomError:

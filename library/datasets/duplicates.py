@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from library import cpus
 from library.datasets.index import ACCEPTED, LEFT_OUT, Index
 from library.decoding.look import HASH_SIDE, SIGNATURE
 
@@ -14,7 +17,7 @@ from library.decoding.look import HASH_SIDE, SIGNATURE
 HASH_DISTANCE = 24  # of 256 bits: above it two pictures are not compared further
 CORRELATION = 0.98  # of the 32 x 32 means, from which two pictures are nearly the same
 SURELY, ROUGHLY = 10, 0.7  # bits up to which a rough correlation will do: one was painted over
-_BLOCK = 1024
+_BLOCK, _BLOCKS = 256, 8  # hashes compared with so many times as many: as caches like it
 _ORDER = {"held_out": 0, "validation": 1, "train": 2, None: 3}
 
 
@@ -96,17 +99,26 @@ def _close(
     hashes: NDArray[np.uint64], others: NDArray[np.uint64]
 ) -> Iterator[tuple[int, int, int]]:
     """Pairs (i < j) where a hash and one of the others differ in at most HASH_DISTANCE bits."""
-    count = len(hashes)
-    for start in range(0, count, _BLOCK):
+    count, threads = len(hashes), cpus.available()
+
+    def of_block(start: int) -> list[tuple[int, int, int]]:
+        found = []
         block = hashes[start : start + _BLOCK]
-        for other in range(start, count, 16 * _BLOCK):
-            rest = others[other : other + 16 * _BLOCK]
-            distance = np.zeros((len(block), len(rest)), np.uint16)
-            for word in range(4):
+        for other in range(start, count, _BLOCKS * _BLOCK):
+            rest = others[other : other + _BLOCKS * _BLOCK]
+            distance = np.bitwise_count(block[:, 0, None] ^ rest[None, :, 0]).astype(np.uint16)
+            for word in range(1, 4):
                 distance += np.bitwise_count(block[:, word, None] ^ rest[None, :, word])
             for i, j in np.argwhere(distance <= HASH_DISTANCE):
                 if start + i < other + j:
-                    yield start + int(i), other + int(j), int(distance[i, j])
+                    found.append((start + int(i), other + int(j), int(distance[i, j])))
+        return found
+
+    starts = iter(range(0, count, _BLOCK))
+    with ThreadPoolExecutor(threads) as pool:  # numpy lets others run while it counts bits
+        while part := list(islice(starts, 8 * threads)):
+            for found in pool.map(of_block, part):
+                yield from found
 
 
 def _signature(index: Index, identity: int) -> NDArray[np.uint8]:

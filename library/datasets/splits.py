@@ -41,7 +41,7 @@ def groups(count: int, sames: Iterable[Sequence[int]]) -> list[int]:
     return [union.find(item) for item in range(count)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """name: decides ties, by its hash; sizes: images of each label."""
 
