@@ -114,11 +114,14 @@ def _sames(index: Index, rows: Sequence[Any], place: Mapping[int, int]) -> Itera
         if row["patient"] is not None:
             by[row["patient"]].append(i)
     # A file that stands there twice under two patients makes them one.
-    at = {row["sha256"]: i for i, row in enumerate(rows)}
-    twice = index.rows(
-        "sha256, patient", "WHERE status = ? AND patient IS NOT NULL AND sha256 IN "
-        "(SELECT sha256 FROM files GROUP BY sha256 HAVING COUNT(*) > 1)", LEFT_OUT,
+    twice = list(
+        index.rows(
+            "sha256, patient", "WHERE status = ? AND patient IS NOT NULL AND sha256 IN "
+            "(SELECT sha256 FROM files GROUP BY sha256 HAVING COUNT(*) > 1)", LEFT_OUT,
+        )
     )  # fmt: skip
+    wanted = {row["sha256"] for row in twice}
+    at = {row["sha256"]: i for i, row in enumerate(rows) if row["sha256"] in wanted}
     for row in twice:
         if row["sha256"] in at:
             by[row["patient"]].append(at[row["sha256"]])
