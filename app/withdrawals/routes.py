@@ -8,7 +8,8 @@ from fastapi import APIRouter
 
 from app.datasets.schemas import WithdrawalRequest
 from app.dependencies import AppState, Library
-from library.datasets.withdrawal import affected, by_file, by_patient, receipts, withdraw
+from library.datasets.tracing import affected, by_file, by_patient
+from library.datasets.withdrawal import receipts, withdraw
 from library.errors import Conflict, InvalidValue, NotFound
 from worker.jobs import JobStore, reaching_redis
 

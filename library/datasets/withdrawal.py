@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,130 +16,25 @@ from library.atomic import read_json, write_bytes, write_json
 from library.datasets import statistics
 from library.datasets.choices import resolve
 from library.datasets.fingerprints import fingerprint
-from library.datasets.index import LEFT_OUT, NAME, Index, as_bytes
+from library.datasets.index import LEFT_OUT, NAME, Index
 from library.datasets.reading import WITHDRAWN
-from library.datasets.records import change_record, folder_of, list_records, read_record
+from library.datasets.records import change_record, folder_of
 from library.datasets.sheets import View, before_after, chosen
+from library.datasets.tracing import Found, affected, caches
 from library.datasets.validation import SHEET, SHEET_RESOLUTION, SHOWN
-from library.decoding.identifiers import hashed
 from library.decoding.pool import Decoders
 from library.digest import digest_json
-from library.errors import InvalidValue
 from library.locks import waiting
 from library.runs import RunFolder
-from library.versions import ModelLibrary, Version, retire
+from library.versions import ModelLibrary, retire
 
 FILES = "files.json"
 Versions = Literal["retire", "delete"]
 
 
-@dataclass(frozen=True)
-class Affected:
-    """What holds a patient's images, or was made from them; names as they are on disk."""
-
-    datasets: dict[str, int]  # id -> images
-    in_place: dict[str, int]  # datasets whose source files stay where they are: the operator's
-    runs: tuple[str, ...]
-    checkpoints: int
-    versions: tuple[str, ...]
-    reports: tuple[str, ...]
-    caches: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __bool__(self) -> bool:
-        return bool(self.datasets)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Rows of one dataset that show the patient."""
-
-    record: dict[str, Any]
-    rows: tuple[int, ...]
-    digests: frozenset[str]
-
-
-def by_patient(data_dir: Path, patient: str) -> list[_Found]:
-    """The images of a patient's id, in every dataset, by each one's own salt."""
-    found = []
-    for record, index, salt in _indexes(data_dir):
-        with index:
-            name = hashed(salt, "patient", patient)
-            found.append(_rows(record, index, "patient = ?", name))
-    return [each for each in found if each.rows]
-
-
-def by_file(data_dir: Path, dataset: str, path: str) -> list[_Found]:
-    """The image of a file, its patient's others, and the same bytes in every dataset."""
-    record = read_record(data_dir, dataset)
-    with Index(folder_of(data_dir, dataset) / record["content"] / NAME) as index:
-        row = next(
-            index.rows("patient, sha256", "WHERE path = CAST(? AS TEXT)", as_bytes(path)), None
-        )
-        if row is None or row["sha256"] is None:
-            raise InvalidValue(
-                f"The dataset {dataset} holds no image {path!r}.",
-                field="file",
-                value=path,
-                remedy=f"GET /datasets/{dataset}/files lists them.",
-            )
-        patient = row["patient"]
-        where = "sha256 = ?" if patient is None else "(sha256 = ? OR patient = ?)"
-        own = _rows(record, index, where, row["sha256"], *([patient] if patient else []))
-    found = [own]
-    for other, index, _ in _indexes(data_dir):
-        with index:
-            if other["id"] != dataset:
-                places = ", ".join("?" * len(own.digests))
-                found.append(_rows(other, index, f"sha256 IN ({places})", *sorted(own.digests)))
-    return [each for each in found if each.rows]
-
-
-def _indexes(data_dir: Path) -> list[tuple[dict[str, Any], Index, bytes]]:
-    found = []
-    for record in list_records(data_dir):
-        folder = folder_of(data_dir, record["id"])
-        if record["content"] and (folder / record["content"] / NAME).is_file():
-            index = Index(folder / record["content"] / NAME)
-            found.append((record, index, (folder / "salt").read_bytes()))
-    return found
-
-
-def _rows(record: dict[str, Any], index: Index, where: str, *values: str) -> _Found:
-    # `where` is our own words alone; values are bound.
-    rows = list(index.pictures("id, sha256", f"WHERE {where}", *values))
-    return _Found(
-        record, tuple(row["id"] for row in rows), frozenset(row["sha256"] for row in rows)
-    )
-
-
-def affected(data_dir: Path, found: Sequence[_Found]) -> Affected:
-    """What is to go; nothing is changed."""
-    digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
-    ids = {each.record["id"] for each in found}
-    runs = [run for run in _runs(data_dir) if _trained_on(run, digests)]
-    versions = _versions(data_dir, ids, runs)
-    reports = [
-        f"{version.digest}/{path.name}"
-        for version in versions
-        for path in sorted((data_dir / "reports" / version.digest).glob("*"))
-    ]
-    return Affected(
-        {each.record["id"]: len(each.rows) for each in found},
-        {each.record["id"]: len(each.rows) for each in found if each.record["path"] is not None},
-        tuple(run.path.name for run in runs),
-        sum(len(list(run.checkpoints.glob("*.safetensors"))) for run in runs),
-        tuple(version.reference for version in versions),
-        tuple(reports),
-        tuple(path.stem for path in _caches(data_dir, digests)),
-    )
-
-
 def withdraw(
     data_dir: Path,
-    found: Sequence[_Found],
+    found: Sequence[Found],
     versions: Versions = "retire",
     progress: Callable[[str], None] = lambda _what: None,
 ) -> dict[str, Any]:
@@ -155,7 +49,7 @@ def withdraw(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
     _remember(data_dir, digests)
-    for cache in _caches(data_dir, digests):
+    for cache in caches(data_dir, digests):
         cache.unlink(missing_ok=True)
         cache.with_suffix(".npy").unlink(missing_ok=True)
     progress("caches")
@@ -207,51 +101,7 @@ def receipts(data_dir: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda receipt: str(receipt["created_at"]), reverse=True)
 
 
-def _runs(data_dir: Path) -> list[RunFolder]:
-    return [RunFolder(path.parent) for path in sorted((data_dir / "runs").glob("*/files.json"))]
-
-
-def _trained_on(run: RunFolder, digests: frozenset[str]) -> bool:
-    return any(digest in digests for _, digest in read_json(run.files).values())
-
-
-def _versions(data_dir: Path, ids: set[str], runs: Sequence[RunFolder]) -> list[Version]:
-    """Versions that these runs made, or datasets whose runs are gone; and what came of them."""
-    jobs = {run.path.name for run in runs}
-    known = {run.path.name for run in _runs(data_dir)}
-    library = ModelLibrary(data_dir / "models", bundled=None)
-    usable = [version for version in library.versions() if isinstance(version, Version)]
-    published = {read_json(run.published)["digest"] for run in runs if run.published.is_file()}
-    gone = published | {
-        version.digest
-        for version in usable
-        if version.card.get("job") in jobs
-        or (
-            version.card.get("job") not in known
-            and version.card.get("dataset", {}).get("id") in ids
-        )
-    }
-    while True:
-        heirs = {
-            version.digest
-            for version in usable
-            if version.digest not in gone and gone & set(map(str, version.card.get("ancestry", ())))
-        }
-        if not heirs:
-            return [version for version in usable if version.digest in gone]
-        gone |= heirs
-
-
-def _caches(data_dir: Path, digests: frozenset[str]) -> list[Path]:
-    """Indexes of decoded arrays that hold one of these files."""
-    return [
-        path
-        for path in sorted((data_dir / "decoded").glob("*.json"))
-        if digests & set(read_json(path).get("files", ()))
-    ]
-
-
-def _forget(data_dir: Path, found: _Found) -> str:
+def _forget(data_dir: Path, found: Found) -> str:
     """Take images out of a dataset's index, and its record as it is then; its fingerprint."""
     record, identity = found.record, found.record["id"]
     content = folder_of(data_dir, identity) / record["content"]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from library.datasets.choices import resolve
 from library.datasets.opened import Opened
 from library.datasets.records import begin, begin_upload, commit, folder_of, read_record
+from library.datasets.tracing import affected, by_file, by_patient
 from library.datasets.validation import validate
-from library.datasets.withdrawal import (
-    affected,
-    by_file,
-    by_patient,
-    receipts,
-    withdraw,
-    withdrawn_files,
-)
+from library.datasets.withdrawal import receipts, withdraw, withdrawn_files
 from library.errors import InvalidValue
 from library.runs import RunFolder
 from library.versions import Broken, ModelLibrary
@@ -135,6 +131,24 @@ def test_a_file_takes_its_patient_s_others_with_it(tmp_path: Path) -> None:
     record = in_place(tmp_path, people(tmp_path / "set"))
     found = by_file(tmp_path, record["id"], "A/person4_virus_4.png")
     assert affected(tmp_path, found).datasets == {record["id"]: 2}
+
+
+def test_copies_under_other_names_go_too(tmp_path: Path) -> None:
+    root = people(tmp_path / "set")
+    theirs = root / "B" / "person3_virus_3.png"
+    shutil.copy(theirs, root / "B" / "person77_virus_1.png")  # the same bytes
+    with Image.open(theirs) as image:
+        ImageOps.mirror(image).resize((64, 70)).save(root / "B" / "person78_virus_2.png")
+    record = in_place(tmp_path / "data", root)
+    found = by_patient(tmp_path / "data", "person3")
+    assert affected(tmp_path / "data", found).datasets == {record["id"]: 4}
+    withdraw(tmp_path / "data", found)
+    with Opened(tmp_path / "data", read_record(tmp_path / "data", record["id"])) as opened:
+        left = {file.path for file in opened.files(None)}
+    assert len(left) == 18
+    assert not [
+        path for path in left if any(name in path for name in ("person3_", "person77", "person78"))
+    ]
 
 
 def test_a_withdrawal_that_is_killed_can_be_done_again(

@@ -1,0 +1,174 @@
+"""What holds a patient's images, or was made from them: datasets, runs, versions, reports, …"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from library.atomic import read_json
+from library.datasets.index import NAME, Index, as_bytes
+from library.datasets.records import folder_of, list_records, read_record
+from library.decoding.identifiers import hashed
+from library.errors import InvalidValue
+from library.runs import RunFolder
+from library.versions import ModelLibrary, Version
+
+_OF_FILES = "WHERE sha256 IN (SELECT value FROM json_each(?))"
+_NEAR = """
+SELECT other.sha256 AS sha256 FROM files AS one
+JOIN near ON one.id IN (near.one, near.other)
+JOIN files AS other ON other.id IN (near.one, near.other) AND other.id != one.id
+WHERE one.sha256 IN (SELECT value FROM json_each(?))
+"""
+
+
+@dataclass(frozen=True)
+class Affected:
+    """What holds a patient's images, or was made from them; names as they are on disk."""
+
+    datasets: dict[str, int]  # id -> images
+    in_place: dict[str, int]  # datasets whose source files stay where they are: the operator's
+    runs: tuple[str, ...]
+    checkpoints: int
+    versions: tuple[str, ...]
+    reports: tuple[str, ...]
+    caches: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.datasets)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images of one dataset that show the patient: ids of their rows, digests of their files."""
+
+    record: dict[str, Any]
+    rows: tuple[int, ...]
+    digests: frozenset[str]
+
+
+def by_patient(data_dir: Path, patient: str) -> list[Found]:
+    """The images of a patient's id, by each dataset's own salt; and every copy of them."""
+    digests: set[str] = set()
+    for _, index, salt in _indexes(data_dir):
+        with index:
+            name = hashed(salt, "patient", patient)
+            digests |= {
+                row["sha256"] for row in index.pictures("sha256", "WHERE patient = ?", name)
+            }
+    return _copies(data_dir, digests)
+
+
+def by_file(data_dir: Path, dataset: str, path: str) -> list[Found]:
+    """The image of a file and its patient's others; and every copy of them."""
+    record = read_record(data_dir, dataset)
+    with Index(folder_of(data_dir, dataset) / record["content"] / NAME) as index:
+        row = next(
+            index.rows("patient, sha256", "WHERE path = CAST(? AS TEXT)", as_bytes(path)), None
+        )
+        if row is None or row["sha256"] is None:
+            raise InvalidValue(
+                f"The dataset {dataset} holds no image {path!r}.",
+                field="file",
+                value=path,
+                remedy=f"GET /datasets/{dataset}/files lists them.",
+            )
+        others = index.pictures("sha256", "WHERE patient = ?", row["patient"])
+        digests = {row["sha256"], *(other["sha256"] for other in others)}
+    return _copies(data_dir, digests)
+
+
+def _copies(data_dir: Path, digests: set[str]) -> list[Found]:
+    """Every image of these files in every dataset, under whatever name or patient, and what is
+    nearly the same as one of them."""
+    for _, index, _ in _indexes(data_dir):
+        with index:
+            near = index.query(_NEAR, json.dumps(sorted(digests)))
+            digests = digests | {row["sha256"] for row in near}
+    found = []
+    for record, index, _ in _indexes(data_dir):
+        with index:
+            rows = list(index.pictures("id, sha256", _OF_FILES, json.dumps(sorted(digests))))
+        seen = frozenset(row["sha256"] for row in rows)
+        found.append(Found(record, tuple(row["id"] for row in rows), seen))
+    return [each for each in found if each.rows]
+
+
+def _indexes(data_dir: Path) -> Iterator[tuple[dict[str, Any], Index, bytes]]:
+    for record in list_records(data_dir):
+        folder = folder_of(data_dir, record["id"])
+        if record["content"] and (folder / record["content"] / NAME).is_file():
+            index = Index(folder / record["content"] / NAME)
+            yield record, index, (folder / "salt").read_bytes()
+
+
+def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
+    """What is to go; nothing is changed."""
+    digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
+    ids = {each.record["id"] for each in found}
+    runs = [run for run in _runs(data_dir) if _trained_on(run, digests)]
+    versions = _versions(data_dir, ids, runs)
+    reports = [
+        f"{version.digest}/{path.name}"
+        for version in versions
+        for path in sorted((data_dir / "reports" / version.digest).glob("*"))
+    ]
+    return Affected(
+        {each.record["id"]: len(each.rows) for each in found},
+        {each.record["id"]: len(each.rows) for each in found if each.record["path"] is not None},
+        tuple(run.path.name for run in runs),
+        sum(len(list(run.checkpoints.glob("*.safetensors"))) for run in runs),
+        tuple(version.reference for version in versions),
+        tuple(reports),
+        tuple(path.stem for path in caches(data_dir, digests)),
+    )
+
+
+def _runs(data_dir: Path) -> list[RunFolder]:
+    return [RunFolder(path.parent) for path in sorted((data_dir / "runs").glob("*/files.json"))]
+
+
+def _trained_on(run: RunFolder, digests: frozenset[str]) -> bool:
+    return any(digest in digests for _, digest in read_json(run.files).values())
+
+
+def _versions(data_dir: Path, ids: set[str], runs: Sequence[RunFolder]) -> list[Version]:
+    """Versions that these runs made, or datasets whose runs are gone; and what came of them."""
+    jobs = {run.path.name for run in runs}
+    known = {run.path.name for run in _runs(data_dir)}
+    library = ModelLibrary(data_dir / "models", bundled=None)
+    usable = [version for version in library.versions() if isinstance(version, Version)]
+    published = {read_json(run.published)["digest"] for run in runs if run.published.is_file()}
+    gone = published | {
+        version.digest
+        for version in usable
+        if version.card.get("job") in jobs
+        or (
+            version.card.get("job") not in known
+            and version.card.get("dataset", {}).get("id") in ids
+        )
+    }
+    while True:
+        heirs = {
+            version.digest
+            for version in usable
+            if version.digest not in gone and gone & set(map(str, version.card.get("ancestry", ())))
+        }
+        if not heirs:
+            return [version for version in usable if version.digest in gone]
+        gone |= heirs
+
+
+def caches(data_dir: Path, digests: frozenset[str]) -> list[Path]:
+    """Indexes of decoded arrays that hold one of these files."""
+    return [
+        path
+        for path in sorted((data_dir / "decoded").glob("*.json"))
+        if digests & set(read_json(path).get("files", ()))
+    ]
