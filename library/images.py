@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from library.picture import PIXELS_MAX, Grey, Refused, Window, read_picture
+from library import dicom, raster
+from library.picture import FILE_MAX, PIXELS_MAX, Grey, Picture, Refused, Window
 
 Fit = Literal["crop", "pad", "stretch"]
 
@@ -46,12 +47,35 @@ class Mask:
 UNMASKED = Mask()
 
 
+def read_picture(path: Path, window: Window = "file") -> Picture:
+    """Decode a JPEG, PNG, TIFF, BMP, WebP or DICOM file.
+
+    `window` says which values become black and white where a file holds more than 8 bits: `file`
+    (what the file says: its VOI LUT or window; its whole range, where it says nothing) or `range`
+    (the 0.5th and 99.5th percentile of each picture).  `stored` is what a program sees that heeds
+    nothing that the file says of orientation, window and black: for comparison.  Raises Refused.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(132)
+    except (OSError, ValueError) as error:
+        raise Refused(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if not size:
+        raise Refused("is empty")
+    if size > FILE_MAX:
+        raise Refused(f"{size} bytes are more than is allowed in one file ({FILE_MAX})")
+    if start[128:132] == b"DICM":
+        return dicom.read(path, window)
+    return raster.read(path, start, window)
+
+
 def load_grey(
     path: Path, resolution: int, fit: Fit, window: Window = "file", mask: Mask = UNMASKED
 ) -> NDArray[np.uint8]:
     """One file as (resolution, resolution) uint8, 0 black to 255 white.
 
-    Decode (library.picture), then `to_square`.  Raises Refused for a file that is no whole image.
+    `read_picture`, then `to_square`.  Raises Refused for a file that is no whole image.
     """
     return to_square(read_picture(path, window).grey, resolution, fit, mask)
 

@@ -1,10 +1,9 @@
-"""One file as one picture in grey: what every reader of image files gives, and which one reads."""
+"""One file as one picture in grey: what every reader of image files gives."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -51,31 +50,6 @@ class Picture:
         if isinstance(self.grey, Image.Image):
             return self.grey.size
         return self.grey.shape[1], self.grey.shape[0]
-
-
-def read_picture(path: Path, window: Window = "file") -> Picture:
-    """Decode a JPEG, PNG, TIFF, BMP, WebP or DICOM file.
-
-    `window` says which values become black and white where a file holds more than 8 bits: `file`
-    (what the file says: its VOI LUT or window; its whole range, where it says nothing) or `range`
-    (the 0.5th and 99.5th percentile of each picture).  `stored` is what a program sees that heeds
-    nothing that the file says of orientation, window and black: for comparison.  Raises Refused.
-    """
-    from library import dicom, raster  # both know this module
-
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            start = file.read(132)
-    except (OSError, ValueError) as error:
-        raise Refused(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if not size:
-        raise Refused("is empty")
-    if size > FILE_MAX:
-        raise Refused(f"{size} bytes are more than is allowed in one file ({FILE_MAX})")
-    if start[128:132] == b"DICM":
-        return dicom.read(path, window)
-    return raster.read(path, start, window)
 
 
 def check_size(width: int, height: int) -> None:

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from synthorax.client import Client, SynthoraxError
 from synthorax.findings import show
+from synthorax.progress import progress_bar
 
 commands = typer.Typer(
     no_args_is_help=True, help="Datasets: make them, look at them, let patients go."
@@ -36,7 +36,7 @@ def add(
 ) -> None:
     """Make a dataset of a folder in place, or upload a ZIP; shows what was found."""
     client, choices = Client(), chosen(choose)
-    with progress_bar() as bar:
+    with progress_bar(console) as bar:
         if source.is_dir():
             found = client.register(str(source.resolve()), name, choices)
         elif source.is_file():
@@ -166,17 +166,6 @@ def chosen(given: list[str] | None) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
-
-
-def progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
 
 
 def _unused(found: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from library.images import load_grey
-from library.picture import Refused, read_picture
+from library.images import load_grey, read_picture
+from library.picture import Refused
 from tests.dicoms import SIDE, dicom, ramp, saved
 
 MOST = 4095

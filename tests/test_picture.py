@@ -13,8 +13,8 @@ from PIL import Image
 
 from library.augmentation import DRAWS, maps, moved
 from library.config import Augmentation
-from library.images import Mask, load_grey, to_square
-from library.picture import Refused, read_picture
+from library.images import Mask, load_grey, read_picture, to_square
+from library.picture import Refused
 
 RAMP = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
 
@@ -139,7 +139,7 @@ def test_masks(tmp_path: Path) -> None:
 def test_too_large_a_file_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("library.picture.FILE_MAX", 1000)
+    monkeypatch.setattr("library.images.FILE_MAX", 1000)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(
         tmp_path / "x.png"
     )

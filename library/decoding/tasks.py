@@ -11,8 +11,8 @@ from PIL import Image
 
 from library.decoding.look import look
 from library.digest import digest_file
-from library.images import Mask, to_square
-from library.picture import Grey, Refused, read_picture
+from library.images import Mask, read_picture, to_square
+from library.picture import Grey, Refused
 
 Blobs = Sequence[bytes]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from synthorax.datasets import progress_bar
 from synthorax.findings import show
+from synthorax.progress import progress_bar
 
 
 def inspect(
@@ -27,7 +27,7 @@ def inspect(
         if not source.exists():
             raise InvalidValue(f"There is no folder and no ZIP {str(source)!r}.")
         resolved = resolve(choices)
-        with TemporaryDirectory(prefix="synthorax-") as folder, progress_bar() as bar:
+        with TemporaryDirectory(prefix="synthorax-") as folder, progress_bar(errors) as bar:
             task = bar.add_task("listing", total=None)
 
             def progress(phase: str, done: int, total: int) -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from library.datasets.choices import Choices, described, resolve
 from library.datasets.validation import EmptyDataset
 from library.errors import InvalidValue
-from library.picture import read_picture
+from library.images import read_picture
 from tests.dicoms import dicom, saved
 from tests.sets import REAL, packed, picture, validated
 
