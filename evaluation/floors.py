@@ -1,0 +1,77 @@
+"""Floors: what each number is when real images of other patients stand in for the fakes.
+
+From the training images, sets as large as the fakes' are drawn by whole patients and measured
+against the same reference.  Their spread says what a difference is.  Drawn from N images, sets of n
+overlap: their variance is (1 - f) of an independent set's, f = n / N, and their mean wanders
+with the N images by f of it; a new set differs from their mean by (1 + f), hence the factor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORSE_HIGH, WORSE_LOW = 1, -1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number of the fakes beside its floor.
+
+    floors: one of each draw; share: f above; worse: the direction in which it is.
+    """
+
+    metric: str
+    label: str
+    value: float
+    spread: float  # sd between subsets of the fakes; nan for one
+    floors: NDArray[np.float64]
+    share: float
+    worse: int
+    smallest: float = 1e-9  # of a step of the number, so that a spread of 0 divides nothing
+
+    @property
+    def floor(self) -> float:
+        return float(self.floors.mean())
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of a new real set's number about the floor."""
+        inflation = math.sqrt((1 + self.share) / (1 - self.share))
+        return max(float(self.floors.std(ddof=1)) * inflation, self.smallest)
+
+    @property
+    def z(self) -> float:
+        return self.worse * (self.value - self.floor) / self.deviation
+
+    def null_z(self) -> NDArray[np.float64]:
+        """The draws' own z, each about the mean of the others."""
+        n = len(self.floors)
+        others = (self.floors.sum() - self.floors) / (n - 1)
+        sd = max(float(self.floors.std(ddof=1)), self.smallest)
+        z: NDArray[np.float64] = self.worse * (self.floors - others) / sd
+        return z
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "value": self.value,
+            "sd": None if math.isnan(self.spread) else self.spread,
+            "floor": self.floor,
+            "floor_sd": self.deviation,
+            "interval": [self.value - 1.96 * self.deviation, self.value + 1.96 * self.deviation],
+            "z": self.z,
+        }
+
+
+def bar(measured: list[Measured], level: float) -> float:
+    """How far the worst of these may lie from its floor by chance, in z.
+
+    The (1 - level) quantile of the draws' own largest z: however many numbers are looked at, and
+    however they hang together, all of them raise one false alarm in 1 / level reports.
+    """
+    largest = np.max([each.null_z() for each in measured], axis=0)
+    return float(np.quantile(largest, 1 - level))

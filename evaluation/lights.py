@@ -1,0 +1,218 @@
+"""Three lights from many checks: each light is as bad as its worst check, and there is no score.
+
+green  nothing was found at this n;  amber  a difference or a sign was found;  red  it is large
+grey   ("not estimable") too few images, or a part is not known
+
+The level of false alarms (5 %) is a light's, not a check's: fidelity's bar is the quantile of the
+largest of all its numbers (evaluation.floors), privacy's level is divided among its tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evaluation.fidelity import ClassFidelity
+from evaluation.floors import Measured, bar
+from evaluation.images import NO_VERDICT, Protocol
+
+GREEN, AMBER, RED, GREY = "green", "amber", "red", "not estimable"
+_ORDER = {GREEN: 0, GREY: 1, AMBER: 2, RED: 3}  # what was not looked at is not green
+
+
+ALIKE = "near to real images"  # a warning, no evidence: blurred pictures are alike
+
+
+@dataclass(frozen=True)
+class Check:
+    light: str
+    check: str
+    label: str | None
+    verdict: str
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def worst(checks: Iterable[Check]) -> str:
+    return max((check.verdict for check in checks), key=_ORDER.__getitem__, default=GREY)
+
+
+def copying(checks: Iterable[Check]) -> bool:
+    """Whether these privacy checks are evidence of copying."""
+    return any(check.verdict in (AMBER, RED) and check.check != ALIKE for check in checks)
+
+
+def patient_checks(known: bool, in_both: int) -> list[Check]:
+    """What follows for usefulness and privacy from whose images are in both sets."""
+    if in_both:
+        text = f"{in_both} patients have images both in training and in the reference."
+        return [Check(light, "patients", None, RED, text) for light in ("usefulness", "privacy")]
+    if not known:
+        text = "Patients are not known: that one is in both sets cannot be excluded."
+        return [Check(light, "patients", None, AMBER, text) for light in ("usefulness", "privacy")]
+    return []
+
+
+def fidelity_checks(
+    classes: list[ClassFidelity],
+    agreement: list[Measured],
+    matrix: dict[str, Any] | None,
+    rulers: dict[str, list[dict[str, Any]]],
+    protocol: Protocol,
+) -> list[Check]:
+    estimable = [each for each in classes if each.estimable]
+    names = {each.label for each in estimable}
+    measured = [m for each in estimable for m in each.measured.values()]
+    measured += [m for m in agreement if m.label in names]
+    limit = bar(measured, protocol.level) if measured else 0.0
+    checks = [_too_few(each) for each in classes if not each.estimable]
+    sizes = {each.label: each.n for each in classes}
+    for m in measured:
+        ruler = rulers.get(m.label, [])
+        checks.append(_difference(m, limit, sizes[m.label], ruler, protocol))
+    for label, found in (matrix or {"nearest": {}})["nearest"].items():
+        if label not in names:
+            continue
+        verdict = {"own": GREEN, "tie": AMBER, "other": RED}[found["verdict"]]
+        text = {
+            "own": f"Generated {label} lies nearest to real {label}.",
+            "tie": f"Generated {label} lies as near to real {found['rival']} as to real {label}.",
+            "other": f"Generated {label} lies nearer to real {found['rival']} than to real "
+            f"{label}.",
+        }[found["verdict"]]
+        checks.append(Check("fidelity", "class KID", label, verdict, text))
+    return checks
+
+
+def _too_few(found: ClassFidelity) -> Check:
+    return Check(
+        "fidelity", "images", found.label, GREY,
+        f"{found.label}: {found.n_real} real and {found.n_fake} generated images; a light needs "
+        f"{NO_VERDICT} of each. The numbers are there, with their intervals.",
+    )  # fmt: skip
+
+
+def _difference(
+    m: Measured, limit: float, n: int, ruler: list[dict[str, Any]], protocol: Protocol
+) -> Check:
+    shown = f"{m.metric} of {m.label}: {m.value:.4g}, floor {m.floor:.4g} ± {m.deviation:.2g}"
+    if m.z <= limit:
+        text = f"{shown}: no difference detected at n = {n}."
+        return Check("fidelity", m.metric, m.label, GREEN, text)
+    large = _large(m, ruler, protocol)
+    if large:
+        return Check("fidelity", m.metric, m.label, RED, f"{shown}: {large}.")
+    return Check("fidelity", m.metric, m.label, AMBER, f"{shown}: a difference is detected.")
+
+
+def _large(m: Measured, ruler: list[dict[str, Any]], protocol: Protocol) -> str:
+    """Why a difference that was detected is a large one, or nothing."""
+    rows = {row["damage"]: row for row in ruler}
+    if m.metric.startswith("kid_") and "other class" in rows:
+        if m.value > rows["other class"][m.metric]:
+            return "farther from the class than real images of another class are"
+    if m.metric.startswith("fd_") and m.value > protocol.fd_ratio_fail * m.floor:
+        return f"more than {protocol.fd_ratio_fail:g} times the floor"
+    if m.metric == "coverage" and m.value < protocol.coverage_fail * m.floor:
+        return f"below {protocol.coverage_fail:g} of the floor: much of the class is missing"
+    if m.metric == "msssim" and m.value - m.floor > protocol.msssim_fail:
+        return f"more than {protocol.msssim_fail:g} above real images: they look alike"
+    if m.metric == "duplicates" and m.value > protocol.duplicates_fail:
+        return "images repeat one another"
+    if m.metric == "label_agreement" and m.floor - m.value > protocol.agreement_fail:
+        return "a judge trained on real images sees other classes"
+    return ""
+
+
+def usefulness_checks(found: dict[str, Any] | None, n_real: int, why_not: str) -> list[Check]:
+    if found is None or n_real < NO_VERDICT:
+        text = why_not or f"{n_real} test images; a light needs {NO_VERDICT}."
+        return [Check("usefulness", "linear probe", None, GREY, text)]
+    low, high = found["gain_interval"]
+    gain = found["gain_over_duplicates"]
+    shown = (
+        f"Real and synthetic images against real and duplicated ones: AUROC {gain:+.4f} "
+        f"({low:+.4f} to {high:+.4f})"
+    )
+    if low > 0:
+        verdict, text = GREEN, f"{shown}: the probe gained."
+    elif high < 0:
+        verdict, text = RED, f"{shown}: the synthetic images did harm."
+    else:
+        verdict, text = AMBER, f"{shown}: no benefit shown."
+    return [Check("usefulness", "linear probe", None, verdict, text + " A look, not a verdict.")]
+
+
+def privacy_checks(
+    copies: dict[str, dict[str, Any]] | None, attacks: dict[str, dict[str, Any] | None],
+    protocol: Protocol,
+) -> list[Check]:  # fmt: skip
+    if copies is None:
+        text = "The training images were not given: copies cannot be looked for."
+        return [Check("privacy", "near-copies", None, GREY, text)]
+    checks = []
+    tests = 2 * len(copies)
+    for label, found in copies.items():
+        checks.append(_copies(label, found, 0.5 * protocol.level / tests, protocol))
+        checks.append(_permutation(label, found, 0.25 * protocol.level / tests))
+    bounds = {
+        "black box": (protocol.membership_warn, protocol.membership_fail),
+        "discriminator": (protocol.discriminator_warn, protocol.discriminator_fail),
+    }
+    for name, attack in attacks.items():
+        if attack is None:
+            continue
+        level = 0.25 * protocol.level / len([a for a in attacks.values() if a])
+        warn, fail = bounds[name]
+        found_one = attack["p"] <= level and attack["auc"] > warn
+        verdict = GREEN if not found_one else RED if attack["auc"] > fail else AMBER
+        text = (
+            f"Membership inference, {name}: AUC {attack['auc']:.3f} (p {attack['p']:.3g}), "
+            f"{attack['tpr_at_1_percent_fpr']:.1%} of members found at 1% false alarms"
+            + (": members can be told." if found_one else ": nothing beyond chance was found.")
+        )
+        checks.append(Check("privacy", f"membership, {name}", None, verdict, text))
+    return checks
+
+
+def _copies(label: str, found: dict[str, Any], level: float, protocol: Protocol) -> Check:
+    share, p = found["flagged_share"], min(found["correlation"]["p"], found["distance"]["p"])
+    shown = (
+        f"{label}: {found['flagged']} of {found['n_fake']} generated images "
+        f"({share:.1%}; {found['flagged_expected']:.1%} expected) lie nearer to a training image "
+        "than 99% of unseen real ones do"
+    )
+    few = found["n_reference"] < NO_VERDICT
+    if found["copies"] and not found["copies_among_reference"]:
+        text = f"{label}: {found['copies']} generated images are copies of training images."
+        return Check("privacy", "near-copies", label, RED, text)
+    if p <= level:
+        prefers = min(found["nearest_is_train"][d]["p"] for d in found["nearest_is_train"])
+        if share > protocol.flagged_fail and prefers <= 0.05:
+            return Check("privacy", "near-copies", label, RED, f"{shown}.")
+        if prefers > 0.05:
+            text = f"{shown}, but they lie no nearer to training images than to other real ones."
+            return Check("privacy", ALIKE, label, AMBER, text)
+        return Check("privacy", "near-copies", label, AMBER, f"{shown}.")
+    if few:
+        text = f"{shown}; {found['n_reference']} unseen images are too few for a light."
+        return Check("privacy", "near-copies", label, GREY, text)
+    return Check("privacy", "near-copies", label, GREEN, f"{shown}: no more than by chance.")
+
+
+def _permutation(label: str, found: dict[str, Any], level: float) -> Check:
+    tests = found["nearest_is_train"]
+    name = min(tests, key=lambda detector: tests[detector]["p"])
+    p, share = tests[name]["p"], tests[name]["share"]
+    shown = (
+        f"{label}: the nearest real image is a training one for {share:.0%} (by {name}, p {p:.3g})"
+    )
+    if p <= level:
+        return Check("privacy", "nearest is train", label, AMBER, f"{shown}.")
+    if found["n_reference"] < NO_VERDICT:
+        text = f"{shown}; too few unseen images for a light."
+        return Check("privacy", "nearest is train", label, GREY, text)
+    return Check("privacy", "nearest is train", label, GREEN, f"{shown}: as by chance.")

@@ -1,0 +1,203 @@
+"""From images and their features to everything that a report says, and its lights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.conditioning import agreement, kid_matrix
+from evaluation.copies import ClassCopies, Views, class_copies
+from evaluation.fidelity import ClassFidelity, ClassSets, class_fidelity
+from evaluation.floors import Measured
+from evaluation.images import Images, Protocol, Subject, drawn, halves
+from evaluation.lights import (
+    Check,
+    copying,
+    fidelity_checks,
+    patient_checks,
+    privacy_checks,
+    usefulness_checks,
+    worst,
+)
+from evaluation.membership import attack, black_box
+from evaluation.usefulness import usefulness
+
+Features = NDArray[np.float32]
+Tell = Callable[[str, float], None]  # words, and the fraction of this part
+FIXED = {
+    True: "Similarity and membership tests found evidence of copying. They do not prove anonymity.",
+    False: "Similarity and membership tests did not find evidence of copying. They do not prove "
+    "anonymity.",
+}
+Rulers = Mapping[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class FeatureSets:
+    fakes: Features
+    reference: Features
+    train: Features | None
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The parts of a report; `copies` for the operator's own pages."""
+
+    fidelity: dict[str, Any]
+    conditioning: dict[str, Any] | None
+    usefulness: dict[str, Any]
+    privacy: dict[str, Any]
+    checks: list[Check]
+    lights: dict[str, str]
+    copies: dict[str, ClassCopies]
+    classes: list[ClassFidelity]
+
+
+def floor_source(subject: Subject, features: FeatureSets, protocol: Protocol) -> tuple[Any, Any]:
+    """(pool, its features), (reference, its features): floors come from the training images, or
+    from one half of the reference where those are not known."""
+    if subject.train is not None:
+        assert features.train is not None
+        return (subject.train, features.train), (subject.reference, features.reference)
+    random = np.random.default_rng([protocol.seed, 1])
+    place = Images(
+        subject.reference.levels,
+        subject.reference.classes,
+        subject.reference.groups,
+        tuple(map(str, range(len(subject.reference)))),
+    )
+    parts = []
+    for half in halves(random, place):
+        rows = np.array(half.sha256, np.int64)
+        parts.append((subject.reference.taken(rows), features.reference[rows]))
+    return parts[0], parts[1]
+
+
+def class_sets(
+    subject: Subject, features: FeatureSets, label: int, protocol: Protocol
+) -> ClassSets:
+    """One class of everything, the pool cut to its largest size by whole patients."""
+    (pool, pool_f), (reference, reference_f) = floor_source(subject, features, protocol)
+    random = np.random.default_rng([protocol.seed, 2, label])
+    own = drawn(random, pool.rows(label), pool.groups, protocol.pool)
+    real, made = reference.rows(label), subject.fakes.rows(label)
+    return ClassSets(
+        subject.labels[label],
+        pool.taken(own),
+        reference.taken(real),
+        subject.fakes.taken(made),
+        (pool_f[own], reference_f[real], features.fakes[made]),
+    )
+
+
+def all_classes(
+    subject: Subject, features: FeatureSets, extractor: str, protocol: Protocol, tell: Tell
+) -> list[ClassFidelity]:
+    found, total = [], len(subject.labels) * protocol.draws
+    for label in range(len(subject.labels)):
+        done = 0
+
+        def tick(before: int = label * protocol.draws) -> None:
+            nonlocal done
+            done += 1
+            tell("Floors and fidelity", (before + done) / total)
+
+        random = np.random.default_rng([protocol.seed, 3, label])
+        sets = class_sets(subject, features, label, protocol)
+        found.append(class_fidelity(sets, extractor, protocol, random, tick))
+    return found
+
+
+def measure(
+    subject: Subject,
+    features: FeatureSets,
+    extractor: str,
+    protocol: Protocol,
+    rulers: Rulers,
+    tell: Tell = lambda _words, _fraction: None,
+) -> Measurements:
+    """Everything that is measured at the generator's own resolution."""
+    subject.check()
+    several, train = len(subject.labels) > 1, subject.train
+    classes = all_classes(subject, features, extractor, protocol, tell)
+    random = np.random.default_rng([protocol.seed, 4])
+    matrix, judged = None, None
+    agreed: list[Measured] = []
+    if several:
+        tell("Conditioning", 0.0)
+        matrix = kid_matrix(subject, features.reference, features.fakes, extractor, random)
+        if train is not None:
+            assert features.train is not None
+            judged, agreed = agreement(
+                subject, features.train, features.reference, features.fakes, protocol, random
+            )
+    checks = fidelity_checks(classes, agreed, matrix, dict(rulers), protocol)
+    useful, why_not = None, ""
+    if not several:
+        why_not = "One class: there is nothing to classify."
+    elif train is None:
+        why_not = "The training images were not given: there is nothing to add to."
+    else:
+        assert features.train is not None
+        tell("Usefulness", 0.0)
+        random = np.random.default_rng([protocol.seed, 5])
+        useful = usefulness(subject, features.train, features.reference, features.fakes, random)
+    checks += usefulness_checks(useful, len(subject.reference), why_not)
+    tell("Copies and membership", 0.0)
+    copies, attacks = _privacy(subject, features, protocol)
+    found = {name: each.numbers for name, each in copies.items()}
+    shown = {name: {**each.numbers, "nearest": each.histograms} for name, each in copies.items()}
+    private = privacy_checks(found if train is not None else None, attacks, protocol)
+    checks += private
+    if train is not None:
+        checks += patient_checks(subject.patients_known, subject.patients_in_both)
+    privacy = {
+        "sentence": FIXED[copying(private)] if train is not None else None,
+        "near_copies": shown,
+        "membership": attacks,
+        "patients": None
+        if train is None or not subject.patients_known
+        else len(np.unique(train.groups)),
+        "differential_privacy": "none",
+    }
+    lights = {
+        light: worst(check for check in checks if check.light == light)
+        for light in ("fidelity", "usefulness", "privacy")
+    }
+    return Measurements(
+        fidelity={each.label: each.as_dict() for each in classes},
+        conditioning=None if matrix is None else {"kid": matrix, "labels": judged},
+        usefulness={"probe": useful, "why_not": why_not or None},
+        privacy=privacy,
+        checks=checks,
+        lights=lights,
+        copies=copies,
+        classes=classes,
+    )
+
+
+def _privacy(
+    subject: Subject, features: FeatureSets, protocol: Protocol
+) -> tuple[dict[str, ClassCopies], dict[str, dict[str, Any] | None]]:
+    if subject.train is None:
+        return {}, {"black box": None, "discriminator": None}
+    assert features.train is not None
+    random = np.random.default_rng([protocol.seed, 6])
+    fakes = Views.of(subject.fakes, features.fakes)
+    train = Views.of(subject.train, features.train)
+    reference = Views.of(subject.reference, features.reference)
+    copies = {}
+    for index, label in enumerate(subject.labels):
+        parts = [views.taken(views.images.rows(index)) for views in (fakes, train, reference)]
+        copies[label] = class_copies(parts[0], parts[1], parts[2], protocol, random)
+    known = subject.member_scores
+    return copies, {
+        "black box": black_box(fakes, train, reference, random),
+        "discriminator": None
+        if known is None
+        else attack(train, reference, known[0], known[1], random),
+    }

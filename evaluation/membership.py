@@ -1,0 +1,82 @@
+"""Membership inference: can somebody tell from the fakes (or the discriminator) who was trained on?
+
+Black box: an image's score is how near the nearest fake of its class lies, in features; the members
+are training images, the others the reference's.  By discriminator: its output.  The p is of
+a permutation of membership over patients.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.copies import Views, nearest, wilson
+from evaluation.images import Rows
+from evaluation.probe import auroc
+
+Array = NDArray[np.float64]
+PERMUTATIONS = 1999
+
+
+def black_box(
+    fakes: Views, train: Views, reference: Views, random: np.random.Generator
+) -> dict[str, Any]:
+    """Attack with what anybody has: the fakes."""
+    scores = []
+    for views in (train, reference):
+        found = np.empty(len(views.images))
+        for label in np.unique(views.images.classes):
+            rows = views.images.rows(int(label))
+            made = fakes.taken(fakes.images.rows(int(label)))
+            found[rows] = -nearest(views.taken(rows), made).distance
+        scores.append(found)
+    return attack(train, reference, scores[0], scores[1], random)
+
+
+def attack(
+    train: Views, reference: Views, inside: Array, outside: Array, random: np.random.Generator
+) -> dict[str, Any]:
+    """AUC, TPR at 1 % FPR with its interval, and p; scores are compared within a class."""
+    scores = np.concatenate([inside, outside]).astype(np.float64)
+    classes = np.concatenate([train.images.classes, reference.images.classes])
+    groups = np.concatenate([train.images.groups, reference.images.groups])
+    member = np.arange(len(scores)) < len(inside)
+    for label in np.unique(classes):
+        own = classes == label
+        outsiders = scores[own & ~member]
+        spread = float(outsiders.std()) or 1.0
+        scores[own] = (scores[own] - float(np.median(outsiders))) / spread
+    observed = auroc(scores, member)
+    bar = float(np.quantile(scores[~member], 0.99))
+    caught = int((scores[member] > bar).sum())
+    return {
+        "auc": observed,
+        "tpr_at_1_percent_fpr": caught / len(inside),
+        "tpr_interval": list(wilson(caught, len(inside))),
+        "p": _p(scores, member, groups, observed, random),
+        "members": len(inside),
+        "others": len(outside),
+    }
+
+
+def _p(
+    scores: Array, member: NDArray[np.bool_], groups: Rows, observed: float,
+    random: np.random.Generator,
+) -> float:  # fmt: skip
+    """Share of permutations over patients that reach the AUC."""
+    _, group = np.unique(groups, return_inverse=True)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    rank_sums = np.bincount(group, ranks)
+    sizes = np.bincount(group).astype(np.float64)
+    inside = np.bincount(group, member) > 0
+    reached = 0
+    for _ in range(PERMUTATIONS):
+        chosen = random.permutation(inside)
+        n = sizes[chosen].sum()
+        others = len(scores) - n
+        auc = (rank_sums[chosen].sum() - n * (n + 1) / 2) / (n * others) if others else 0.5
+        reached += auc >= observed
+    return (1 + reached) / (1 + PERMUTATIONS)
