@@ -7,10 +7,12 @@ above 128 pixels are halved first: the number is to show variety, at a bounded c
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW = 11
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
