@@ -84,7 +84,7 @@ def agreement(
         value = float((judged_fake[made] == k).mean())
         measured.append(
             Measured(
-                "label_agreement", label, value, float("nan"), np.array(floors), n / len(pool),
+                "label_agreement", label, value, None, np.array(floors), n / len(pool),
                 WORSE_LOW, 1.0 / n,
             )
         )  # fmt: skip

@@ -11,23 +11,32 @@ from numpy.typing import NDArray
 
 from evaluation.distances import Gram
 from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured
-from evaluation.images import FEW, NO_VERDICT, Images, Protocol, Rows, drawn
+from evaluation.images import FEW, Images, Protocol, Rows, drawn
 from evaluation.msssim import ms_ssim
 from evaluation.thumbnails import thumbnails, unit
 
 SUBSETS = 8  # of the fakes, at most
+_PAIR_POOL = 2000  # pairs of real images whose MS-SSIM the floors draw from
+_LOW = ("precision", "density", "coverage")  # worse when lower
+_SHARES = ("precision", "coverage", "duplicates")  # counted in steps of 1 / n
 Tick = Callable[[], None]
+Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class ClassSets:
-    """One class: images and their features, row by row; training images as a pool for floors."""
+class ClassSet:
+    """Images of one class with their features and thumbnails, row by row."""
 
-    label: str
-    pool: Images
-    reference: Images
-    fakes: Images
-    features: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+    images: Images
+    features: Features
+    small: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, images: Images, features: Features) -> ClassSet:
+        return cls(images, features, unit(thumbnails(images.levels)))
+
+    def taken(self, rows: Rows) -> ClassSet:
+        return ClassSet(self.images.taken(rows), self.features[rows], self.small[rows])
 
 
 @dataclass(frozen=True)
@@ -38,24 +47,19 @@ class ClassFidelity:
     n_fake: int
     measured: Mapping[str, Measured]
     reference_msssim: float
-
-    @property
-    def estimable(self) -> bool:
-        return min(self.n_real, self.n_fake) >= NO_VERDICT
+    estimable: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields of DESIGN.md, and whatever belongs to them."""
+        """The fields of the report, each number with its floor."""
         found: dict[str, Any] = {"n": self.n, "n_real": self.n_real, "n_fake": self.n_fake}
         for name, each in self.measured.items():
             found |= {
                 name: each.value, f"{name}_floor": each.floor, f"{name}_sd": each.deviation,
-                f"{name}_interval": each.as_dict()["interval"], f"{name}_z": each.z,
-                f"{name}_spread": each.as_dict()["sd"],
+                f"{name}_interval": each.interval, f"{name}_z": each.z,
+                f"{name}_spread": each.spread,
             }  # fmt: skip
-        for name in self.measured:
-            if name.startswith("fd_"):
-                found[f"{name}_ratio"] = found[name] / max(found[f"{name}_floor"], 1e-9)
-        found["coverage_ratio"] = found["coverage"] / max(found["coverage_floor"], 1e-9)
+            if name.startswith("fd_") or name == "coverage":
+                found[f"{name}_ratio"] = each.value / max(each.floor, 1e-9)
         found["msssim_fake"] = found.pop("msssim")
         found["msssim_real"] = self.reference_msssim
         found["estimable"] = self.estimable
@@ -72,60 +76,95 @@ def equal_n(real: int, fake: int, pool: int, protocol: Protocol) -> int:
     return max(2, min(real, fake, pool // 2, protocol.largest))
 
 
-def class_fidelity(
-    sets: ClassSets, extractor: str, protocol: Protocol, random: np.random.Generator, tick: Tick
-) -> ClassFidelity:
-    """KID, FD, precision, density, coverage, MS-SSIM and duplicates of the fakes of a class."""
-    pool, real, fakes = sets.pool, sets.reference, sets.fakes
-    n = equal_n(len(real), len(fakes), len(pool), protocol)
-    gram = Gram(np.concatenate(sets.features))
-    small = unit(thumbnails(np.concatenate([pool.levels, real.levels, fakes.levels])))
-    at_real, at_fake = len(pool), len(pool) + len(real)
-    reference = at_real + drawn(random, np.arange(len(real)), real.groups, n)
-    lonely = _nearest(small[reference], real.groups[reference - at_real])
-    alike = float(np.quantile(lonely, 0.99))
-    pairs = protocol.pairs
+class Comparison:
+    """n reference images of a class, and what sets of n are measured against them."""
 
-    def numbers(rows: Rows, images: Images, first: int, groups: Rows | None) -> dict[str, float]:
-        own = rows - first
-        near = _nearest(small[rows], None if groups is None else groups[own])
+    def __init__(self, reference: ClassSet, n: int, extractor: str, protocol: Protocol,
+                 random: np.random.Generator) -> None:  # fmt: skip
+        rows = drawn(random, np.arange(len(reference.images)), reference.images.groups, n)
+        self.reference, self.n = reference.taken(rows), len(rows)
+        self.extractor, self.protocol, self.random = extractor, protocol, random
+        lonely = _nearest(self.reference.small, self.reference.images.groups)
+        self.alike = float(np.quantile(lonely, 0.99))
+        self._real = np.arange(self.n)
+
+    def numbers(self, found: ClassSet) -> dict[str, float]:
+        """What a set of images is, against the reference; without MS-SSIM."""
+        gram = Gram(np.concatenate([self.reference.features, found.features]))
+        return self._numbers(gram, np.arange(self.n, self.n + len(found.images)), found)
+
+    def _numbers(
+        self, gram: Gram, rows: Rows, found: ClassSet, groups: Rows | None = None
+    ) -> dict[str, float]:
+        near = _nearest(found.small, groups)
         return {
-            f"kid_{extractor}": gram.kid(reference, rows),
-            f"fd_{extractor}": gram.fd(reference, rows),
-            **gram.prdc(reference, rows),
-            "msssim": _pair_likeness(images, own, pairs, random, groups),
-            "duplicates": float((near > alike).mean()),
+            f"kid_{self.extractor}": gram.kid(self._real, rows),
+            f"fd_{self.extractor}": gram.fd(self._real, rows),
+            **gram.prdc(self._real, rows),
+            "duplicates": float((near > self.alike).mean()),
         }
 
-    floors: dict[str, list[float]] = {}
-    for _ in range(protocol.draws):
-        rows = drawn(random, np.arange(len(pool)), pool.groups, n)
-        for name, value in numbers(rows, pool, 0, pool.groups).items():
-            floors.setdefault(name, []).append(value)
-        tick()
-    subsets = min(SUBSETS, len(fakes) // n)
-    order = random.permutation(len(fakes))
-    values: dict[str, list[float]] = {}
-    for i in range(subsets):
-        rows = at_fake + np.sort(order[i * n : (i + 1) * n])
-        for name, value in numbers(rows, fakes, at_fake, None).items():
-            values.setdefault(name, []).append(value)
-    share = n / len(pool)
-    measured = {
-        name: Measured(
-            name,
-            sets.label,
-            float(np.mean(values[name])),
-            float(np.std(values[name], ddof=1)) if subsets > 1 else float("nan"),
-            np.array(floors[name]),
-            share,
-            WORSE_LOW if name in ("precision", "density", "coverage") else WORSE_HIGH,
-            1.0 / n if name in ("precision", "coverage", "duplicates") else 1e-9,
-        )
-        for name in values
-    }
-    real_likeness = _pair_likeness(real, np.arange(len(real)), 2 * pairs, random, real.groups)
-    return ClassFidelity(sets.label, n, len(real), len(fakes), measured, real_likeness)
+    def floors(self, pool: ClassSet, tick: Tick) -> dict[str, NDArray[np.float64]]:
+        """Numbers of sets drawn from the training images, protocol.draws of each."""
+        gram = Gram(np.concatenate([self.reference.features, pool.features]))
+        likeness = pair_likeness(pool.images, _PAIR_POOL, self.random)
+        found: dict[str, list[float]] = {}
+        everything = np.arange(len(pool.images))
+        for _ in range(self.protocol.draws):
+            rows = drawn(self.random, everything, pool.images.groups, self.n)
+            set_ = ClassSet(pool.images, pool.features, pool.small[rows])
+            numbers = self._numbers(gram, self.n + rows, set_, pool.images.groups[rows])
+            numbers["msssim"] = float(self.random.choice(likeness, self.protocol.pairs).mean())
+            for name, value in numbers.items():
+                found.setdefault(name, []).append(value)
+            tick()
+        return {name: np.array(values) for name, values in found.items()}
+
+    def fakes(self, fakes: ClassSet) -> tuple[dict[str, float], dict[str, float | None]]:
+        """Means over subsets of n without an image in common, and their deviations."""
+        subsets = max(1, min(SUBSETS, len(fakes.images) // self.n))
+        order = self.random.permutation(len(fakes.images))
+        values: dict[str, list[float]] = {}
+        for i in range(subsets):
+            part = fakes.taken(np.sort(order[i * self.n : (i + 1) * self.n]))
+            numbers = self.numbers(part)
+            likeness = pair_likeness(part.images, self.protocol.pairs, self.random)
+            numbers["msssim"] = float(likeness.mean())
+            for name, value in numbers.items():
+                values.setdefault(name, []).append(value)
+        spread = {
+            name: float(np.std(each, ddof=1)) if subsets > 1 else None
+            for name, each in values.items()
+        }
+        return {name: float(np.mean(each)) for name, each in values.items()}, spread
+
+    def measured(
+        self, label: str, fakes: ClassSet, floors: Mapping[str, NDArray[np.float64]], share: float
+    ) -> dict[str, Measured]:
+        values, spread = self.fakes(fakes)
+        return {
+            name: Measured(
+                name, label, value, spread[name], floors[name], share,
+                WORSE_LOW if name in _LOW else WORSE_HIGH,
+                1.0 / self.n if name in _SHARES else 1e-9,
+            )
+            for name, value in values.items()
+        }  # fmt: skip
+
+
+def class_fidelity(
+    label: str, pool: ClassSet, reference: ClassSet, fakes: ClassSet, extractor: str,
+    protocol: Protocol, random: np.random.Generator, tick: Tick,
+) -> ClassFidelity:  # fmt: skip
+    """KID, FD, precision, density, coverage, MS-SSIM and duplicates of the fakes of a class."""
+    n = equal_n(len(reference.images), len(fakes.images), len(pool.images), protocol)
+    comparison = Comparison(reference, n, extractor, protocol, random)
+    floors = comparison.floors(pool, tick)
+    measured = comparison.measured(label, fakes, floors, n / len(pool.images))
+    likeness = pair_likeness(reference.images, 2 * protocol.pairs, random)
+    sizes = len(reference.images), len(fakes.images)
+    estimable = min(sizes) >= protocol.no_verdict
+    return ClassFidelity(label, n, *sizes, measured, float(likeness.mean()), estimable)
 
 
 def _nearest(rows: NDArray[np.float32], groups: Rows | None) -> NDArray[np.float32]:
@@ -139,12 +178,10 @@ def _nearest(rows: NDArray[np.float32], groups: Rows | None) -> NDArray[np.float
     return nearest
 
 
-def _pair_likeness(
-    images: Images, rows: Rows, count: int, random: np.random.Generator, groups: Rows | None
-) -> float:
-    """Mean MS-SSIM of random pairs (of two patients)."""
-    one = rows[random.integers(0, len(rows), count)]
-    other = rows[random.integers(0, len(rows), count)]
-    differ = one != other if groups is None else groups[one] != groups[other]
-    one, other = one[differ], other[differ]
-    return float(ms_ssim(images.levels[one], images.levels[other]).mean())
+def pair_likeness(images: Images, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """MS-SSIM of random pairs of two groups each; a single 1 where there is no such pair."""
+    one, other = random.integers(0, len(images), (2, count))
+    differ = images.groups[one] != images.groups[other]
+    if not differ.any():
+        return np.ones(1)
+    return ms_ssim(images.levels[one[differ]], images.levels[other[differ]])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ class Measured:
     metric: str
     label: str
     value: float
-    spread: float  # sd between subsets of the fakes; nan for one
+    spread: float | None  # sd between subsets of the fakes; None of one
     floors: NDArray[np.float64]
     share: float
     worse: int
@@ -56,15 +55,9 @@ class Measured:
         z: NDArray[np.float64] = self.worse * (self.floors - others) / sd
         return z
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "value": self.value,
-            "sd": None if math.isnan(self.spread) else self.spread,
-            "floor": self.floor,
-            "floor_sd": self.deviation,
-            "interval": [self.value - 1.96 * self.deviation, self.value + 1.96 * self.deviation],
-            "z": self.z,
-        }
+    @property
+    def interval(self) -> list[float]:
+        return [self.value - 1.96 * self.deviation, self.value + 1.96 * self.deviation]
 
 
 def bar(measured: list[Measured], level: float) -> float:

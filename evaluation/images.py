@@ -109,6 +109,7 @@ class Protocol:
     largest: int = 1000  # images a side, of one class, at most
     pool: int = 2000  # training images a class from which floors are drawn
     pairs: int = 100  # for MS-SSIM, a set
+    no_verdict: int = NO_VERDICT
     level: float = 0.05  # false alarms that a light may raise where nothing is wrong
     fd_ratio_fail: float = 8.0
     coverage_fail: float = 0.3

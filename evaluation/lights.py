@@ -15,7 +15,7 @@ from typing import Any
 
 from evaluation.fidelity import ClassFidelity
 from evaluation.floors import Measured, bar
-from evaluation.images import NO_VERDICT, Protocol
+from evaluation.images import Protocol
 
 GREEN, AMBER, RED, GREY = "green", "amber", "red", "not estimable"
 _ORDER = {GREEN: 0, GREY: 1, AMBER: 2, RED: 3}  # what was not looked at is not green
@@ -68,7 +68,7 @@ def fidelity_checks(
     measured = [m for each in estimable for m in each.measured.values()]
     measured += [m for m in agreement if m.label in names]
     limit = bar(measured, protocol.level) if measured else 0.0
-    checks = [_too_few(each) for each in classes if not each.estimable]
+    checks = [_too_few(each, protocol) for each in classes if not each.estimable]
     sizes = {each.label: each.n for each in classes}
     for m in measured:
         ruler = rulers.get(m.label, [])
@@ -87,11 +87,11 @@ def fidelity_checks(
     return checks
 
 
-def _too_few(found: ClassFidelity) -> Check:
+def _too_few(found: ClassFidelity, protocol: Protocol) -> Check:
     return Check(
         "fidelity", "images", found.label, GREY,
         f"{found.label}: {found.n_real} real and {found.n_fake} generated images; a light needs "
-        f"{NO_VERDICT} of each. The numbers are there, with their intervals.",
+        f"{protocol.no_verdict} of each. The numbers are there, with their intervals.",
     )  # fmt: skip
 
 
@@ -127,9 +127,11 @@ def _large(m: Measured, ruler: list[dict[str, Any]], protocol: Protocol) -> str:
     return ""
 
 
-def usefulness_checks(found: dict[str, Any] | None, n_real: int, why_not: str) -> list[Check]:
-    if found is None or n_real < NO_VERDICT:
-        text = why_not or f"{n_real} test images; a light needs {NO_VERDICT}."
+def usefulness_checks(
+    found: dict[str, Any] | None, n_real: int, why_not: str, protocol: Protocol
+) -> list[Check]:
+    if found is None or n_real < protocol.no_verdict:
+        text = why_not or f"{n_real} test images; a light needs {protocol.no_verdict}."
         return [Check("usefulness", "linear probe", None, GREY, text)]
     low, high = found["gain_interval"]
     gain = found["gain_over_duplicates"]
@@ -157,7 +159,7 @@ def privacy_checks(
     tests = 2 * len(copies)
     for label, found in copies.items():
         checks.append(_copies(label, found, 0.5 * protocol.level / tests, protocol))
-        checks.append(_permutation(label, found, 0.25 * protocol.level / tests))
+        checks.append(_permutation(label, found, 0.25 * protocol.level / tests, protocol))
     bounds = {
         "black box": (protocol.membership_warn, protocol.membership_fail),
         "discriminator": (protocol.discriminator_warn, protocol.discriminator_fail),
@@ -185,7 +187,7 @@ def _copies(label: str, found: dict[str, Any], level: float, protocol: Protocol)
         f"({share:.1%}; {found['flagged_expected']:.1%} expected) lie nearer to a training image "
         "than 99% of unseen real ones do"
     )
-    few = found["n_reference"] < NO_VERDICT
+    few = found["n_reference"] < protocol.no_verdict
     if found["copies"] and not found["copies_among_reference"]:
         text = f"{label}: {found['copies']} generated images are copies of training images."
         return Check("privacy", "near-copies", label, RED, text)
@@ -203,7 +205,7 @@ def _copies(label: str, found: dict[str, Any], level: float, protocol: Protocol)
     return Check("privacy", "near-copies", label, GREEN, f"{shown}: no more than by chance.")
 
 
-def _permutation(label: str, found: dict[str, Any], level: float) -> Check:
+def _permutation(label: str, found: dict[str, Any], level: float, protocol: Protocol) -> Check:
     tests = found["nearest_is_train"]
     name = min(tests, key=lambda detector: tests[detector]["p"])
     p, share = tests[name]["p"], tests[name]["share"]
@@ -212,7 +214,7 @@ def _permutation(label: str, found: dict[str, Any], level: float) -> Check:
     )
     if p <= level:
         return Check("privacy", "nearest is train", label, AMBER, f"{shown}.")
-    if found["n_reference"] < NO_VERDICT:
+    if found["n_reference"] < protocol.no_verdict:
         text = f"{shown}; too few unseen images for a light."
         return Check("privacy", "nearest is train", label, GREY, text)
     return Check("privacy", "nearest is train", label, GREEN, f"{shown}: as by chance.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.conditioning import agreement, kid_matrix
 from evaluation.copies import ClassCopies, Views, class_copies
-from evaluation.fidelity import ClassFidelity, ClassSets, class_fidelity
+from evaluation.fidelity import ClassFidelity, ClassSet, class_fidelity
 from evaluation.floors import Measured
 from evaluation.images import Images, Protocol, Subject, drawn, halves
 from evaluation.lights import (
@@ -79,18 +79,16 @@ def floor_source(subject: Subject, features: FeatureSets, protocol: Protocol) ->
 
 def class_sets(
     subject: Subject, features: FeatureSets, label: int, protocol: Protocol
-) -> ClassSets:
-    """One class of everything, the pool cut to its largest size by whole patients."""
+) -> tuple[ClassSet, ClassSet, ClassSet]:
+    """One class: pool (cut to its largest size by whole patients), reference, fakes."""
     (pool, pool_f), (reference, reference_f) = floor_source(subject, features, protocol)
     random = np.random.default_rng([protocol.seed, 2, label])
     own = drawn(random, pool.rows(label), pool.groups, protocol.pool)
     real, made = reference.rows(label), subject.fakes.rows(label)
-    return ClassSets(
-        subject.labels[label],
-        pool.taken(own),
-        reference.taken(real),
-        subject.fakes.taken(made),
-        (pool_f[own], reference_f[real], features.fakes[made]),
+    return (
+        ClassSet.of(pool.taken(own), pool_f[own]),
+        ClassSet.of(reference.taken(real), reference_f[real]),
+        ClassSet.of(subject.fakes.taken(made), features.fakes[made]),
     )
 
 
@@ -108,7 +106,8 @@ def all_classes(
 
         random = np.random.default_rng([protocol.seed, 3, label])
         sets = class_sets(subject, features, label, protocol)
-        found.append(class_fidelity(sets, extractor, protocol, random, tick))
+        name = subject.labels[label]
+        found.append(class_fidelity(name, *sets, extractor, protocol, random, tick))
     return found
 
 
@@ -146,7 +145,7 @@ def measure(
         tell("Usefulness", 0.0)
         random = np.random.default_rng([protocol.seed, 5])
         useful = usefulness(subject, features.train, features.reference, features.fakes, random)
-    checks += usefulness_checks(useful, len(subject.reference), why_not)
+    checks += usefulness_checks(useful, len(subject.reference), why_not, protocol)
     tell("Copies and membership", 0.0)
     copies, attacks = _privacy(subject, features, protocol)
     found = {name: each.numbers for name, each in copies.items()}
