@@ -53,11 +53,7 @@ class ClassFidelity:
         """The fields of the report, each number with its floor."""
         found: dict[str, Any] = {"n": self.n, "n_real": self.n_real, "n_fake": self.n_fake}
         for name, each in self.measured.items():
-            found |= {
-                name: each.value, f"{name}_floor": each.floor, f"{name}_sd": each.deviation,
-                f"{name}_interval": each.interval, f"{name}_z": each.z,
-                f"{name}_spread": each.spread,
-            }  # fmt: skip
+            found |= as_fields(each)
             if name.startswith("fd_") or name == "coverage":
                 found[f"{name}_ratio"] = each.value / max(each.floor, 1e-9)
         found["msssim_fake"] = found.pop("msssim")
@@ -69,6 +65,15 @@ class ClassFidelity:
                 "small differences are not found."
             )
         return found
+
+
+def as_fields(each: Measured) -> dict[str, Any]:
+    """A number with its floor, as the report names them."""
+    name = each.metric
+    return {
+        name: each.value, f"{name}_floor": each.floor, f"{name}_sd": each.deviation,
+        f"{name}_interval": each.interval, f"{name}_z": each.z, f"{name}_spread": each.spread,
+    }  # fmt: skip
 
 
 def equal_n(real: int, fake: int, pool: int, protocol: Protocol) -> int:

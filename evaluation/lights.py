@@ -58,7 +58,7 @@ def patient_checks(known: bool, in_both: int) -> list[Check]:
 
 def fidelity_checks(
     classes: list[ClassFidelity],
-    agreement: list[Measured],
+    shares: list[Measured],
     matrix: dict[str, Any] | None,
     rulers: dict[str, list[dict[str, Any]]],
     protocol: Protocol,
@@ -66,7 +66,7 @@ def fidelity_checks(
     estimable = [each for each in classes if each.estimable]
     names = {each.label for each in estimable}
     measured = [m for each in estimable for m in each.measured.values()]
-    measured += [m for m in agreement if m.label in names]
+    measured += [m for m in shares if m.label in names]
     limit = bar(measured, protocol.level) if measured else 0.0
     checks = [_too_few(each, protocol) for each in classes if not each.estimable]
     sizes = {each.label: each.n for each in classes}
@@ -122,6 +122,8 @@ def _large(m: Measured, ruler: list[dict[str, Any]], protocol: Protocol) -> str:
         return f"more than {protocol.msssim_fail:g} above real images: they look alike"
     if m.metric == "duplicates" and m.value > protocol.duplicates_fail:
         return "images repeat one another"
+    if m.metric == "laterality" and m.value < 0.5:
+        return "most lie the wrong way round"
     if m.metric == "label_agreement" and m.floor - m.value > protocol.agreement_fail:
         return "a judge trained on real images sees other classes"
     return ""

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from evaluation.conditioning import agreement, kid_matrix
 from evaluation.copies import ClassCopies, Views, class_copies
-from evaluation.fidelity import ClassFidelity, ClassSet, class_fidelity
+from evaluation.fidelity import ClassFidelity, ClassSet, as_fields, class_fidelity
 from evaluation.floors import Measured
 from evaluation.images import Images, Protocol, Subject, drawn, halves
+from evaluation.laterality import laterality
 from evaluation.lights import (
     Check,
     copying,
@@ -123,6 +124,9 @@ def measure(
     subject.check()
     several, train = len(subject.labels) > 1, subject.train
     classes = all_classes(subject, features, extractor, protocol, tell)
+    (pool, _), (reference, _) = floor_source(subject, features, protocol)
+    random = np.random.default_rng([protocol.seed, 7])
+    sides = laterality(subject, pool, reference, protocol, random)
     random = np.random.default_rng([protocol.seed, 4])
     matrix, judged = None, None
     agreed: list[Measured] = []
@@ -134,7 +138,7 @@ def measure(
             judged, agreed = agreement(
                 subject, features.train, features.reference, features.fakes, protocol, random
             )
-    checks = fidelity_checks(classes, agreed, matrix, dict(rulers), protocol)
+    checks = fidelity_checks(classes, [*sides, *agreed], matrix, dict(rulers), protocol)
     useful, why_not = None, ""
     if not several:
         why_not = "One class: there is nothing to classify."
@@ -168,7 +172,10 @@ def measure(
         for light in ("fidelity", "usefulness", "privacy")
     }
     return Measurements(
-        fidelity={each.label: each.as_dict() for each in classes},
+        fidelity={
+            each.label: {**each.as_dict(), **as_fields(side)}
+            for each, side in zip(classes, sides, strict=True)
+        },
         conditioning=None if matrix is None else {"kid": matrix, "labels": judged},
         usefulness={"probe": useful, "why_not": why_not or None},
         privacy=privacy,

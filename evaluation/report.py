@@ -31,7 +31,8 @@ _PACKAGES = ("numpy", "onnxruntime", "pillow", "torch", "efficientnet-lite0-pyto
 LIMITS = (
     "Features of a network trained on photographs measure fine texture first: noise of one grey "
     "level costs more than a tenth of the images being of another class.",
-    "They are nearly blind to left-right flips and to a few wrong labels.",
+    "They are nearly blind to left-right flips and to a few wrong labels: laterality and label "
+    "agreement look for those.",
     "Any difference of processing (resize filter, JPEG, bit depth) shows as quality.",
     "A green light says that no difference was detected at this n, not that there is none.",
     "Passing similarity and membership tests does not make images anonymous.",
