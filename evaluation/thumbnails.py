@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-SIDE = 32
+from library.near_copies import SIDE, thumbnail
 
 
 def thumbnails(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(n, r, r) -> (n, 32, 32): means of what each pixel covers."""
     found = np.empty((len(levels), SIDE, SIDE), np.uint8)
     for i, image in enumerate(levels):
-        resized = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
-        found[i] = np.asarray(resized)
+        found[i] = thumbnail(image)
     return found
 
 

@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from library.atomic import claim, read_json, write_json
+from library.atomic import claim, read_json, sync_folder, write_json
 from library.digest import digest_file
 from library.errors import InvalidValue, NotFound, Unusable
 from library.latents import SCHEME
 
 SCHEMA = 1
 RETIRED = "retired.json"  # in a version's folder: it is not served any more
+HELD = "held.json"  # in a version's folder: it is not served yet
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -138,6 +139,19 @@ class ModelLibrary:
             remedy=f"The models here are: {', '.join(names) or 'none yet; train one'}.",
         )
 
+    def find_held(self, reference: str) -> Version:
+        """`name@version` of a version that waits for its report.  Raises NotFound."""
+        for path in self._paths():
+            if f"{path.parent.name}@{path.name}" != reference or not (path / HELD).is_file():
+                continue
+            try:
+                card = read_json(path / "model.json")
+            except (OSError, ValueError, RecursionError):
+                continue
+            if not _problem(card, path):
+                return Version(path.parent.name, int(path.name), path, card)
+        raise NotFound(f"No version {reference!r} is held.", field="model", value=reference)
+
     def active(self) -> str:
         """The reference served by default: the operator's choice, the bundled one, or any.
 
@@ -209,17 +223,31 @@ class ModelLibrary:
         name, number = path.parent.name, int(path.name)
         try:
             card = read_json(path / "model.json")
-            retired = path / RETIRED
-            reason = (
-                f"it is retired: {read_json(retired)['reason']}"
-                if retired.is_file()
-                else _problem(card, path)
-            )
+            reason = _set_aside(path) or _problem(card, path)
         except FileNotFoundError:
             reason = "model.json is missing"
         except (OSError, ValueError, RecursionError) as error:
             reason = f"model.json cannot be read ({error})"
         return Broken(name, number, reason) if reason else Version(name, number, path, card)
+
+
+def hold(folder: Path, reason: str) -> None:
+    """Do not serve a version (also of a folder that is still prepared): say why."""
+    write_json(folder / HELD, {"reason": reason})
+
+
+def release(version: Version) -> None:
+    """Serve a version that was held."""
+    (version.path / HELD).unlink(missing_ok=True)
+    sync_folder(version.path)
+
+
+def _set_aside(path: Path) -> str:
+    """Why a version that is whole is not served; nothing for others."""
+    for name, words in ((RETIRED, "it is retired"), (HELD, "it is held")):
+        if (path / name).is_file():
+            return f"{words}: {read_json(path / name)['reason']}"
+    return ""
 
 
 def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "retire") -> None:

@@ -1,0 +1,82 @@
+"""Near-copies of training images, told by normalised correlation of 32 x 32 thumbnails.
+
+Thumbnails are bytes, and their inner products are whole numbers below 2^53: float64 adds them
+exactly, in any order, so that the answer for a picture is the same alone, in a batch and anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from library.atomic import write_bytes
+from library.errors import Unusable
+
+SIDE = 32
+_COUNT = SIDE * SIDE
+Levels = NDArray[np.uint8]
+
+
+def thumbnail(levels: Levels) -> Levels:
+    """(r, r) -> (32, 32): means of what each pixel covers."""
+    image = Image.fromarray(np.ascontiguousarray(levels))
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+class NearCopies:
+    """Training images' thumbnails (n, 32, 32) uint8, and the correlation above which a picture is
+    too near to one of them."""
+
+    def __init__(self, thumbnails: Levels, threshold: float) -> None:
+        rows = thumbnails.reshape(len(thumbnails), _COUNT).astype(np.float64)
+        self._rows, self.threshold = rows, threshold
+        self._sums = rows.sum(1)
+        self._lengths = _lengths((rows * rows).sum(1), self._sums)
+
+    def nearest(self, levels: Levels) -> float:
+        """The highest correlation of (r, r) uint8 with a training image; 0 for a flat picture."""
+        small = thumbnail(levels).reshape(_COUNT).astype(np.float64)
+        total = small.sum()
+        length = _lengths(np.array((small * small).sum()), np.array(total))
+        if not len(self._rows):
+            return 0.0
+        # Whole numbers until here; the rest is done for each alone.
+        products = _COUNT * (self._rows @ small) - self._sums * total
+        return float((products / (self._lengths * length)).max())
+
+    def flagged(self, levels: Levels) -> bool:
+        return self.nearest(levels) > self.threshold
+
+
+def _lengths(squares: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lengths of the rows without their means, times sqrt(1024); endless for flat ones."""
+    length = np.sqrt(_COUNT * squares - sums * sums)
+    found: NDArray[np.float64] = np.where(length > 0, length, np.inf)
+    return found
+
+
+def write(path: Path, thumbnails: Levels, threshold: float, resolution: int) -> None:
+    """The same bytes for the same content."""
+    out = io.BytesIO()
+    np.savez(
+        out,
+        thumbnails=thumbnails,
+        threshold=np.float64(threshold),
+        resolution=np.int64(resolution),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_bytes(path, out.getvalue())
+
+
+def read(path: Path) -> NearCopies:
+    """Raises Unusable for what is damaged; OSError where there is none."""
+    with open(path, "rb") as file:
+        try:
+            with np.load(file) as found:
+                return NearCopies(found["thumbnails"], float(found["threshold"]))
+        except (ValueError, KeyError, EOFError) as error:
+            raise Unusable(f"{path.name} cannot be read ({error}).", field="report") from None
