@@ -1,0 +1,158 @@
+"""Each planted fault raises its light, and the check that names it; no fault raises none.
+
+Chest-like pictures of 150 patients a class; docs/evaluation.md has the same of real X-rays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from evaluation import damage
+from evaluation.extractors import Extractor, efficientnet_lite0
+from evaluation.images import Images, Protocol, Subject
+from evaluation.lights import AMBER, GREEN, RED
+from evaluation.measuring import FeatureSets, Measurements, measure
+from tests.evaluation.pictures import real
+
+PROTOCOL = Protocol(draws=100, no_verdict=100)
+
+
+@cache
+def extractor() -> Extractor:
+    return efficientnet_lite0()
+
+
+@cache
+def sets() -> tuple[Images, Images, Images]:
+    """Training images, reference and stand-ins for fakes: real ones of other patients."""
+    return real(1, 250), real(2, 120, first=1000), real(3, 130, first=2000)
+
+
+@cache
+def features() -> FeatureSets:
+    train, reference, fakes = sets()
+    found = [extractor().features(images.levels) for images in (fakes, reference, train)]
+    return FeatureSets(found[0], found[1], found[2])
+
+
+def measured(
+    fakes: Images, *, changed: bool = True, reference: Images | None = None
+) -> Measurements:
+    train, held, _ = sets()
+    known = features()
+    made = Images.of(fakes.levels, fakes.classes)
+    if changed:
+        known = replace(known, fakes=extractor().features(made.levels))
+    subject = Subject(("HEALTHY", "SHADOW"), made, reference or held, train, True)
+    return measure(subject, known, "lite0", PROTOCOL, {})
+
+
+def named(found: Measurements, light: str) -> set[str]:
+    return {c.check for c in found.checks if c.light == light and c.verdict in (AMBER, RED)}
+
+
+def test_real_images_of_other_patients_raise_nothing() -> None:
+    found = measured(sets()[2], changed=False)
+    assert found.lights["fidelity"] == GREEN
+    assert found.lights["privacy"] == GREEN
+    assert found.privacy["sentence"] == (
+        "Similarity and membership tests did not find evidence of copying. They do not prove "
+        "anonymity."
+    )
+    texts = [c.text for c in found.checks if c.light == "fidelity" and "floor" in c.text]
+    assert texts
+    assert all("no difference detected at n = " in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("flip", "laterality"),
+        ("lower resolution", "kid_lite0"),
+        ("blur", "fd_lite0"),
+        ("noise", "kid_lite0"),
+        ("shuffle", "coverage"),
+        ("collapse", "duplicates"),
+    ],
+)
+def test_damage_is_named_by_fidelity(kind: str, check: str) -> None:
+    fakes, random = sets()[2], np.random.default_rng(0)
+    changed = {
+        "flip": lambda x: damage.flipped(x),
+        "lower resolution": lambda x: damage.lower_resolution(x),
+        "blur": lambda x: damage.blurred(x),
+        "noise": lambda x: damage.noisy(x, 8.0, random),
+        "shuffle": lambda x: damage.shuffled(x, random),
+    }
+    if kind == "collapse":
+        rows = np.concatenate([np.resize(fakes.rows(k)[:10], len(fakes.rows(k))) for k in (0, 1)])
+        made = fakes.taken(rows)
+    else:
+        made = replace(fakes, levels=changed[kind](fakes.levels))
+    found = measured(made)
+    assert check in named(found, "fidelity")
+    assert found.lights["fidelity"] in (AMBER, RED)
+    assert "near-copies" not in named(found, "privacy")
+
+
+def test_other_class_and_swapped_labels_are_named() -> None:
+    fakes, random = sets()[2], np.random.default_rng(0)
+    found = measured(replace(fakes, classes=1 - fakes.classes), changed=False)
+    assert found.lights["fidelity"] == RED
+    assert {"class KID", "label_agreement"} <= named(found, "fidelity")
+    fifth = random.random(len(fakes)) < 0.2
+    swapped = np.where(fifth, 1 - fakes.classes, fakes.classes)
+    found = measured(replace(fakes, classes=swapped), changed=False)
+    assert "label_agreement" in named(found, "fidelity")
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0])
+def test_copies_of_training_images_are_red(share: float) -> None:
+    train, _, fakes = sets()
+    random = np.random.default_rng(0)
+    levels = fakes.levels.copy()
+    for k in (0, 1):
+        rows = fakes.rows(k)
+        rows = rows[random.random(len(rows)) < share]
+        levels[rows] = train.levels[random.permutation(train.rows(k))[: len(rows)]]
+    found = measured(replace(fakes, levels=levels))
+    assert found.lights["privacy"] == RED
+    assert "near-copies" in named(found, "privacy")
+    assert found.privacy["sentence"].startswith(
+        "Similarity and membership tests found evidence of copying."
+    )
+
+
+@pytest.mark.parametrize("how", ["half the pixels", "rotated"])
+def test_changed_copies_are_found(how: str) -> None:
+    train, _, fakes = sets()
+    levels = np.concatenate([train.levels[train.rows(k)[: len(fakes.rows(k))]] for k in (0, 1)])
+    changed = damage.lower_resolution(levels) if how != "rotated" else damage.rotated(levels, 2.0)
+    found = measured(replace(fakes, levels=changed))
+    assert found.lights["privacy"] in (AMBER, RED)
+    assert named(found, "privacy") & {"near-copies", "nearest is train", "membership, black box"}
+
+
+def test_a_patient_in_both_splits_is_red_for_usefulness_and_privacy() -> None:
+    train, held, fakes = sets()
+    groups = held.groups.copy()
+    groups[:2] = train.groups[0]
+    found = measured(fakes, changed=False, reference=replace(held, groups=groups))
+    for light in ("usefulness", "privacy"):
+        assert found.lights[light] == RED
+        assert "patients" in named(found, light)
+
+
+def test_closest_pairs_are_the_copies() -> None:
+    train, _, fakes = sets()
+    levels = fakes.levels.copy()
+    mine, theirs = fakes.rows(1)[7], train.rows(1)[11]
+    levels[mine] = train.levels[theirs]
+    found = measured(replace(fakes, levels=levels))
+    first = max(found.copies["SHADOW"].pairs, key=lambda pair: pair["correlation"])
+    assert (first["fake"], first["train"]) == (7, 11)
+    assert first["correlation"] == pytest.approx(1.0, abs=1e-6)
