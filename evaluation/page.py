@@ -1,0 +1,361 @@
+"""The report as one HTML page that stands alone: lights, sentences, numbers with their floors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from evaluation.plots import metric
+from evaluation.style import STYLE
+
+Content = Mapping[str, Any]
+_ORDER = {"red": 0, "amber": 1, "not estimable": 2, "green": 3}
+_SHAPES = {"red": "■", "amber": "▲", "not estimable": "○", "green": "●"}
+_WORDS = {
+    "red": "large, or evidence was found",
+    "amber": "a difference or a sign was found",
+    "not estimable": "too few images, or a part is not known",
+    "green": "nothing was found at this n",
+}
+_MEANING = {
+    "fidelity": "Do the images look like the real ones, in all their variety and class?",
+    "usefulness": "Does a simple classifier gain from them? A look, not a verdict.",
+    "privacy": "Do they copy training images, and can members be told?",
+}
+
+
+def html(content: Content, figures: Mapping[str, bytes], grids: Mapping[str, bytes]) -> str:
+    """The page; figures are SVGs by name, grids PNGs by label."""
+    title = f"Evaluation of {_subject(content)}"
+    parts = [
+        "<!doctype html>",
+        f"<html lang=en><head><meta charset=utf-8><title>{escape(title)}</title>",
+        "<meta name=viewport content='width=device-width'>",
+        f"<style>{STYLE}</style></head><body><main>",
+        f"<header><h1>{escape(title)}</h1>",
+        f"<p class=quiet>Report {escape(content['id'])}, {escape(content['created_at'][:10])}. "
+        "Synthetic images; not for diagnosis.</p></header>",
+        _warnings(content),
+        _lights(content),
+        _section("Fidelity and diversity", _fidelity(content, content["fidelity"])),
+        _figure(figures, "coverage.svg", "Numbers of each class beside their floors"),
+        _delivery(content),
+        _ruler(content, figures),
+        _conditioning(content, figures),
+        _usefulness(content, figures),
+        _privacy(content, figures),
+        _grids(content, grids),
+        _figure(figures, "scatter.svg", "Real and generated images by two components"),
+        _section("Data", _data(content)),
+        _section("Protocol", _protocol(content)),
+        _section("Limits", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in content["limits"])
+                 + "</ul>"),
+        "</main></body></html>\n",
+    ]  # fmt: skip
+    return "\n".join(part for part in parts if part)
+
+
+def _subject(content: Content) -> str:
+    model = content["model"]
+    if model:
+        return str(model["reference"])
+    return str(content["data"].get("fakes") or "images")
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def _warnings(content: Content) -> str:
+    data, found = content["data"], []
+    if data.get("patients_in_both"):
+        found.append(f"{data['patients_in_both']} patients are in training and in the reference.")
+    if not data["patients_known"]:
+        found.append("Patients are not known: leakage between training and reference cannot be "
+                     "excluded.")  # fmt: skip
+    if data.get("training_known") is False:
+        found.append("The training images are not known: that the generated ones are compared with "
+                     "what they were made from cannot be excluded.")  # fmt: skip
+    elif data.get("training_verified") is False:
+        found.append("That these are the images it was trained on is said by the operator, and was "
+                     "not verified.")  # fmt: skip
+    return "".join(f"<p class=danger>{escape(text)}</p>" for text in found)
+
+
+def _lights(content: Content) -> str:
+    cards = []
+    lights = sorted(content["lights"].items(), key=lambda item: _ORDER[item[1]])
+    for light, verdict in lights:
+        checks = [c for c in content["checks"] if c["light"] == light]
+        checks.sort(key=lambda c: _ORDER[c["verdict"]])
+        items = "".join(
+            f"<li class={_class(c['verdict'])}><span class=mark aria-hidden=true>"
+            f"{_SHAPES[c['verdict']]}</span> <span><b>{escape(c['verdict'])}</b> "
+            f"{escape(c['text'])}</span></li>"
+            for c in checks
+        )
+        cards.append(
+            f"<article class='light {_class(verdict)}'><h2><span class=mark aria-hidden=true>"
+            f"{_SHAPES[verdict]}</span> {light.capitalize()}: {escape(verdict)}</h2>"
+            f"<p class=quiet>{_MEANING[light]} {verdict.capitalize()}: {_WORDS[verdict]}.</p>"
+            f"<details open><summary>{len(checks)} checks, the worst first</summary>"
+            f"<ul class=checks>{items}</ul></details></article>"
+        )
+    return "<div class=lights>" + "".join(cards) + "</div>"
+
+
+def _class(verdict: str) -> str:
+    return "grey" if verdict == "not estimable" else verdict
+
+
+def _fidelity(content: Content, found: Mapping[str, Any]) -> str:
+    """One table a class, a row a number, the floor beside it."""
+    kid, fd = metric(content, "kid"), metric(content, "fd")
+    names = (kid, fd, "precision", "density", "coverage", "duplicates", "laterality")
+    tables = []
+    for label, each in found.items():
+        rows: list[Sequence[Any]] = []
+        for name in names:
+            if each.get(name) is None:
+                continue
+            low, high = each[f"{name}_interval"]
+            rows.append(
+                (name, _n(each[name]), f"{_n(low)} to {_n(high)}", _n(each[f"{name}_floor"]),
+                 _n(each[f"{name}_sd"]), _n(each.get(f"{name}_ratio")), _n(each[f"{name}_z"]))
+            )  # fmt: skip
+        rows.append(
+            ("MS-SSIM of pairs", _n(each["msssim_fake"]),
+             " to ".join(_n(x) for x in each["msssim_interval"]), _n(each["msssim_floor"]),
+             _n(each["msssim_sd"]), "–", _n(each["msssim_z"]))
+        )  # fmt: skip
+        caption = (
+            f"{label}: {each['n_real']:,} unseen real and {each['n_fake']:,} generated images, "
+            f"compared at n = {each['n']:,}"
+        )
+        header = ("number", "generated", "95% interval", "floor", "sd", "ratio", "z")
+        tables.append(_table(caption, header, rows))
+        if each.get("warning"):
+            tables.append(f"<p class=warn>{escape(each['warning'])}</p>")
+    note = (
+        "<p class=quiet>The floor is what real images of other patients score, at the same n; sd is "
+        "its deviation, z counts deviations towards worse.</p>"
+    )
+    return "".join(tables) + note
+
+
+def _delivery(content: Content) -> str:
+    found = content["fidelity_delivery"]
+    if not found:
+        return ""
+    side = content["protocol"]["delivery_resolution"]
+    return _section(
+        f"At {side} pixels",
+        "<p>The same against real images at the size at which classifiers take them: what the "
+        f"generator's {content['protocol']['native_resolution']} pixels lack is seen here.</p>"
+        + _fidelity(content, found),
+    )
+
+
+def _ruler(content: Content, figures: Mapping[str, bytes]) -> str:
+    if not content["ruler"]:
+        return ""
+    kid, fd = metric(content, "kid"), metric(content, "fd")
+    tables = [
+        _table(
+            f"{label}: real images, damaged",
+            ("damage", kid, fd, "precision", "coverage"),
+            [(r["damage"], _n(r[kid]), _n(r[fd]), _n(r["precision"]), _n(r["coverage"]))
+             for r in rows],
+        )
+        for label, rows in content["ruler"].items()
+    ]  # fmt: skip
+    words = (
+        "<p>Real images of training patients, damaged in known ways and measured by the same code. "
+        "What memorising would score is the row “clean”: to the generator those are copies of "
+        "its training images, which fidelity cannot tell and privacy must.</p>"
+    )
+    picture = _figure(figures, "ruler.svg", "The generated images on the ruler")
+    return _section("What these numbers mean", words + picture + _details("The table", tables))
+
+
+def _conditioning(content: Content, figures: Mapping[str, bytes]) -> str:
+    found = content["conditioning"]
+    if not found:
+        return ""
+    body = _figure(figures, "confusion.svg", "KID of each class's images to each real class")
+    if found["labels"]:
+        labels = content["data"]["labels"]
+        rows = [
+            (label, _n(f["agreement"]), _n(f["agreement_floor"]), _n(f["agreement_sd"]),
+             *(f"{f['predicted'][other]:.1%}" for other in labels))
+            for label, f in found["labels"].items()
+        ]  # fmt: skip
+        header = ("asked for", "agreement", "floor", "sd", *(f"seen as {n}" for n in labels))
+        body += _table("What a judge, trained on real images, sees", header, rows)
+        body += (
+            "<p class=quiet>A judge puts images that are like no class into one of them: read the "
+            "agreement with the shares beside it.</p>"
+        )
+    return _section("Classes", body)
+
+
+def _usefulness(content: Content, figures: Mapping[str, bytes]) -> str:
+    probe = content["usefulness"]["probe"]
+    if not probe:
+        return _section(
+            "Usefulness: a look", f"<p>{escape(content['usefulness']['why_not'] or '')}</p>"
+        )
+    rows = [
+        (name.replace("_", " "), _n(arm["auroc"]), " to ".join(map(_n, arm["auroc_interval"])),
+         _n(arm["balanced_accuracy"]))
+        for name, arm in probe["arms"].items()
+    ]  # fmt: skip
+    low, high = probe["gain_interval"]
+    words = (
+        f"<p>A linear probe, tested on {probe['n_test']:,} images of patients that it has not seen. "
+        f"Added images: {escape(', '.join(f'{n:,} {k}' for k, n in probe['added'].items()))}. "
+        f"Real and synthetic against real and as many duplicates: AUROC "
+        f"<b>{probe['gain_over_duplicates']:+.4f}</b> ({low:+.4f} to {high:+.4f}). "
+        "This is a look, not a verdict: the classifier that will be used may differ.</p>"
+    )
+    header = ("trained on", "AUROC", "95% interval, by patients", "balanced accuracy")
+    return _section(
+        "Usefulness: a look",
+        words + _figure(figures, "usefulness.svg", "AUROC of each arm")
+        + _table("Arms", header, rows),
+    )  # fmt: skip
+
+
+def _privacy(content: Content, figures: Mapping[str, bytes]) -> str:
+    found, parts = content["privacy"], []
+    if not found["near_copies"]:
+        return _section(
+            "Copies and membership",
+            "<p>The training images were not given: copies and membership were not looked for.</p>",
+        )
+    parts.append(f"<p><strong>{escape(found['sentence'])}</strong></p>")
+    rows = []
+    for label, each in found["near_copies"].items():
+        low, high = each["flagged_interval"]
+        tests = each["nearest_is_train"]
+        rows.append(
+            (label, f"{each['flagged']:,} of {each['n_fake']:,}", f"{each['flagged_share']:.1%}",
+             f"{low:.1%} to {high:.1%}", f"{each['flagged_expected']:.1%}", f"{each['copies']:,}",
+             _n(each["correlation"]["p"]), _n(each["distance"]["p"]),
+             _n(min(t["p"] for t in tests.values())))
+        )  # fmt: skip
+    header = (
+        "class", "flagged", "share", "95% interval", "expected", "copies", "p, correlation",
+        "p, distance", "p, nearest is train",
+    )  # fmt: skip
+    parts.append(
+        _table("Images nearer to a training image than unseen real ones are", header, rows)
+    )
+    attacks = [
+        (name, _n(a["auc"]), _n(a["p"]), f"{a['tpr_at_1_percent_fpr']:.2%}",
+         " to ".join(f"{x:.2%}" for x in a["tpr_interval"]), f"{a['members']:,}")
+        for name, a in found["membership"].items() if a
+    ]  # fmt: skip
+    header = ("attack", "AUC", "p", "TPR at 1% FPR", "95% interval", "members")
+    parts.append(_table("Membership inference", header, attacks))
+    patients = found["patients"]
+    parts.append(
+        f"<p>Patients in training: {'not known' if patients is None else f'{patients:,}'}. "
+        f"Differential privacy: {escape(str(found['differential_privacy']))}.</p>"
+    )
+    picture = _figure(figures, "nearest.svg", "How near the nearest training image lies")
+    return _section("Copies and membership", "".join(parts) + picture)
+
+
+def _grids(content: Content, grids: Mapping[str, bytes]) -> str:
+    seeds = content["protocol"].get("seeds")
+    parts = []
+    for label, png in grids.items():
+        shown = f", seeds from {seeds[0]} on" if seeds else ""
+        caption = f"{escape(label)}: the first images{shown}, none picked"
+        parts.append(
+            f"<figure><img class=grid alt='{caption}' src='data:image/png;base64,"
+            f"{base64.b64encode(png).decode()}'><figcaption>{caption}</figcaption></figure>"
+        )
+    return _section("Uncurated images", "".join(parts))
+
+
+def _data(content: Content) -> str:
+    data = content["data"]
+    rows = []
+    for name in ("train", "reference"):
+        found = data[name]
+        if found:
+            labels = ", ".join(f"{label} {n:,}" for label, n in found["labels"].items())
+            patients = "not known" if found["patients"] is None else f"{found['patients']:,}"
+            rows.append((name, f"{found['images']:,}", patients, labels))
+    rows.append(("generated", f"{data['generated']:,}", "–", ", ".join(data["labels"])))
+    facts = {
+        key: data[key]
+        for key in ("name", "fingerprint", "split_by", "patients_by", "reference_splits",
+                    "duplicates_removed", "patients_in_both", "reference_sha256", "attribution")
+        if data.get(key) is not None
+    }  # fmt: skip
+    return _table("Images", ("set", "images", "patients", "by class"), rows) + _facts(facts)
+
+
+def _protocol(content: Content) -> str:
+    protocol = content["protocol"]
+    facts = {k: v for k, v in protocol.items() if k not in ("settings", "packages")}
+    more = {**protocol["settings"], **protocol["packages"]}
+    return _facts(facts) + _details("Settings and packages", [_facts(more)])
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><th scope=row>{escape(key.replace('_', ' '))}</th><td>{escape(_plain(value))}</td></tr>"
+        for key, value in facts.items()
+    )
+    return f"<div class=wide><table class=facts>{rows}</table></div>"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _details(summary: str, parts: Iterable[str]) -> str:
+    return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
+
+
+def _table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in header)
+    body = "".join(
+        f"<tr><th scope=row>{escape(str(row[0]))}</th>"
+        + "".join(f"<td>{escape(str(cell))}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f"<div class=wide><table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _figure(figures: Mapping[str, bytes], name: str, alt: str) -> str:
+    if name not in figures:
+        return ""
+    # An identifier may stand in two figures: as images of their own they do not meet.
+    svg = re.sub(rb"^.*?<svg", b"<svg", figures[name], count=1, flags=re.DOTALL)
+    encoded = base64.b64encode(svg).decode()
+    return (
+        f"<figure><img class=plot alt='{escape(alt)}' src='data:image/svg+xml;base64,{encoded}'>"
+        f"<figcaption>{escape(alt)}</figcaption></figure>"
+    )
+
+
+def _n(value: Any) -> str:
+    """Four digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}"
