@@ -11,6 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+
+# Matrices here are small: threads that wait for one another cost more than they give, and tenfold
+# beside a training job.  Said before numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import secrets
 import signal
 import sys

@@ -85,7 +85,7 @@ def agreement(
         measured.append(
             Measured(
                 "label_agreement", label, value, None, np.array(floors), n / len(pool),
-                WORSE_LOW, 1.0 / n,
+                WORSE_LOW, 1.0 / n, True,
             )
         )  # fmt: skip
         shares = np.bincount(judged_fake[made], minlength=count) / len(made)

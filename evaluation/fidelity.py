@@ -151,7 +151,7 @@ class Comparison:
             name: Measured(
                 name, label, value, spread[name], floors[name], share,
                 WORSE_LOW if name in _LOW else WORSE_HIGH,
-                1.0 / self.n if name in _SHARES else 1e-9,
+                1.0 / self.n if name in _SHARES else 1e-9, name in _SHARES,
             )
             for name, value in values.items()
         }  # fmt: skip

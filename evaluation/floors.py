@@ -33,6 +33,8 @@ class Measured:
     worse: int
     smallest: float = 1e-9  # of a step of the number, so that a spread of 0 divides nothing
 
+    is_share: bool = False  # from 0 to 1
+
     @property
     def floor(self) -> float:
         return float(self.floors.mean())
@@ -57,7 +59,8 @@ class Measured:
 
     @property
     def interval(self) -> list[float]:
-        return [self.value - 1.96 * self.deviation, self.value + 1.96 * self.deviation]
+        low, high = self.value - 1.96 * self.deviation, self.value + 1.96 * self.deviation
+        return [max(low, 0.0), min(high, 1.0)] if self.is_share else [low, high]
 
 
 def bar(measured: list[Measured], level: float) -> float:

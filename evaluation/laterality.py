@@ -47,7 +47,16 @@ def laterality(
         value = float(made[fakes].mean())
         found.append(
             Measured(
-                "laterality", label, value, None, np.array(floors), n / len(own), WORSE_LOW, 1.0 / n
+                "laterality",
+                label,
+                value,
+                None,
+                np.array(floors),
+                n / len(own),
+                WORSE_LOW,
+                1.0 / n,
+                True,
+                True,
             )
         )
     return found

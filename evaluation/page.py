@@ -141,8 +141,8 @@ def _fidelity(content: Content, found: Mapping[str, Any]) -> str:
         if each.get("warning"):
             tables.append(f"<p class=warn>{escape(each['warning'])}</p>")
     note = (
-        "<p class=quiet>The floor is what real images of other patients score, at the same n; sd is "
-        "its deviation, z counts deviations towards worse.</p>"
+        "<p class=quiet>The floor is what real images of other patients score, at the same n; sd "
+        "is its deviation, z counts deviations towards worse.</p>"
     )
     return "".join(tables) + note
 
@@ -215,9 +215,10 @@ def _usefulness(content: Content, figures: Mapping[str, bytes]) -> str:
         for name, arm in probe["arms"].items()
     ]  # fmt: skip
     low, high = probe["gain_interval"]
+    added = ", ".join(f"{n:,} {label}" for label, n in probe["added"].items())
     words = (
-        f"<p>A linear probe, tested on {probe['n_test']:,} images of patients that it has not seen. "
-        f"Added images: {escape(', '.join(f'{n:,} {k}' for k, n in probe['added'].items()))}. "
+        f"<p>A linear probe, tested on {probe['n_test']:,} images of patients that it has not "
+        f"seen. Added images: {escape(added)}. "
         f"Real and synthetic against real and as many duplicates: AUROC "
         f"<b>{probe['gain_over_duplicates']:+.4f}</b> ({low:+.4f} to {high:+.4f}). "
         "This is a look, not a verdict: the classifier that will be used may differ.</p>"
@@ -260,8 +261,8 @@ def _privacy(content: Content, figures: Mapping[str, bytes]) -> str:
          " to ".join(f"{x:.2%}" for x in a["tpr_interval"]), f"{a['members']:,}")
         for name, a in found["membership"].items() if a
     ]  # fmt: skip
-    header = ("attack", "AUC", "p", "TPR at 1% FPR", "95% interval", "members")
-    parts.append(_table("Membership inference", header, attacks))
+    columns = ("attack", "AUC", "p", "TPR at 1% FPR", "95% interval", "members")
+    parts.append(_table("Membership inference", columns, attacks))
     patients = found["patients"]
     parts.append(
         f"<p>Patients in training: {'not known' if patients is None else f'{patients:,}'}. "
@@ -312,7 +313,8 @@ def _protocol(content: Content) -> str:
 
 def _facts(facts: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th scope=row>{escape(key.replace('_', ' '))}</th><td>{escape(_plain(value))}</td></tr>"
+        f"<tr><th scope=row>{escape(key.replace('_', ' '))}</th>"
+        f"<td>{escape(_plain(value))}</td></tr>"
         for key, value in facts.items()
     )
     return f"<div class=wide><table class=facts>{rows}</table></div>"

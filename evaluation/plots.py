@@ -107,11 +107,11 @@ def _coverage(content: Content) -> Figure:
         axis.bar(places - 0.2, [each[f"{n}_floor"] for n in shown], 0.38, color=REAL,
                  yerr=[each[f"{n}_sd"] for n in shown], label="real, other patients")  # fmt: skip
         axis.bar(places + 0.2, [each[n] for n in shown], 0.38, color=MADE, label="generated")
-        names_shown = [n.replace("_", "\n") for n in shown]
-        axis.set_xticks(places, names_shown, rotation=0, fontsize=7.5)
+        labelsshown = [n.replace("_", "\n") for n in shown]
+        axis.set_xticks(places, labelsshown, rotation=0, fontsize=7.5)
         axis.set_title(f"{label}, n = {each['n']}", loc="left")
-    handles, names_ = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names_, frameon=False, fontsize=7.5, loc="outside lower center", ncols=2)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=7.5, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -170,8 +170,8 @@ def _rulers(
     for label, name in enumerate(subject.labels):
         real = reference.taken(reference.rows(label))
         others = reference.taken(reference.rows((label + 1) % count)) if count > 1 else None
-        n = equal_n(len(real), 500, len(train.rows(label)), protocol)
-        n = n if others is None else min(n, len(others))
+        made = len(subject.fakes.rows(label))
+        n = equal_n(len(real), made, min(len(train.rows(label)), protocol.pool), protocol)
 
         def told(done: int, total: int, label: int = label) -> None:
             watch("Damage ruler", (label + done / total) / count)

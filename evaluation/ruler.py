@@ -36,9 +36,9 @@ def ruler(
         "collapse": damage.collapsed(clean),
     }
     if others is not None:
-        kinds["other class"] = others.levels[
-            drawn(random, np.arange(len(others)), others.groups, n)
-        ]
+        few = min(n, len(others))  # KID does not depend on it; FD and coverage do
+        rows = drawn(random, np.arange(len(others)), others.groups, few)
+        kinds["other class"] = others.levels[rows]
     real = cache.features(reference.levels)[half]
     name, found = cache.extractor.name, []
     for done, (kind, levels) in enumerate(kinds.items(), 1):

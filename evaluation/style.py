@@ -11,7 +11,8 @@ STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   margin: 0 }
 main { max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 4rem }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 }
+h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem }
 .quiet { color: var(--quiet); margin: .3rem 0 }
 .lights { display: grid; gap: 1rem; margin: 1.5rem 0 }
 .light { border: 1px solid var(--line); border-left: 6px solid var(--grey); border-radius: 6px;
@@ -40,7 +41,7 @@ th { font-weight: 600 } tr > :first-child { text-align: left }
 .facts th { font-weight: 400; color: var(--quiet) } .facts td { text-align: left;
   white-space: normal; overflow-wrap: anywhere }
 figure { margin: 1.2rem 0 } figcaption { color: var(--quiet); font-size: .88rem }
-img.plot { width: 100%; max-width: 44rem; background: #fff; border-radius: 6px; padding: .6rem }
+img.plot { max-width: 100%; background: #fff; border-radius: 6px; padding: .6rem }
 img.grid { width: 100%; image-rendering: auto; border-radius: 4px }
 details { margin: .5rem 0 } summary { cursor: pointer; color: var(--quiet) }
 @media print { main { max-width: none; padding: 0 } .light, figure, table { break-inside: avoid } }
