@@ -48,15 +48,16 @@ def folders_subject(folders: Folders, work: Path, tell: Tell) -> Subject:
     with ExitStack() as stack:
 
         def opened(path: Path, patient: str) -> Opened:
-            kind = recognise(entry.path for entry in FolderSource(path).entries()).kind
-            split = "given" if kind == "splits" else "none"
-            chosen = {"split": split, "patient": patient}
-            begin(work, path, resolve(chosen))
-            return stack.enter_context(
-                open_dataset(
-                    work, path, lambda words, d, t: tell(f"{words} {path.name}", 0.02 * d / t)
-                )
-            )
+            def told(words: str, done: int, total: int) -> None:
+                tell(f"{words} {path.name}", 0.02 * done / max(total, 1))
+
+            for split in _splits(path):
+                begin(work, path, resolve({"split": split, "patient": patient}))
+                found = open_dataset(work, path, told)
+                if split != "auto" or found.record["split_by"] == "given":
+                    return stack.enter_context(found)
+                found.__exit__()
+            raise AssertionError("the last split is taken")
 
         real, fake = opened(folders.real, folders.patient), opened(folders.fake, "none")
         train = None if folders.train is None else opened(folders.train, folders.patient)
@@ -92,6 +93,15 @@ def folders_subject(folders: Folders, work: Path, tell: Tell) -> Subject:
     )
     subject.check()
     return subject
+
+
+def _splits(path: Path) -> tuple[str, ...]:
+    """How to read a folder: as its folders say, as its table does, or as one whole."""
+    paths = [entry.path for entry in FolderSource(path).entries()]
+    tables = [name for name in paths if name.lower().endswith(".csv")]
+    if recognise(set(paths) - set(tables)).kind == "splits":
+        return ("given",)
+    return ("auto", "none") if tables else ("none",)
 
 
 def _refuse_same(folders: Folders) -> None:

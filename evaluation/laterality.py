@@ -56,7 +56,6 @@ def laterality(
                 WORSE_LOW,
                 1.0 / n,
                 True,
-                True,
             )
         )
     return found

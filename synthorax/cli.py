@@ -67,6 +67,30 @@ def generate(
 
 
 @app.command()
+def evaluate(
+    real: Annotated[Path, typer.Argument(help="held-out images, or train and test of them")],
+    fake: Annotated[Path, typer.Argument(help="generated images, in folders of the same classes")],
+    train: Annotated[
+        Path | None, typer.Option(help="what the generator was trained on, if not in REAL")
+    ] = None,
+    resolution: Annotated[int | None, typer.Option(help="pixels; the fakes' own")] = None,
+    fit: Annotated[str | None, typer.Option(help="crop, pad or stretch, to a square")] = None,
+    patient: Annotated[str, typer.Option(help="how file names tell patients")] = "auto",
+    extractor: Annotated[Path | None, typer.Option(help="an ONNX file of your own")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder")] = Path("report"),
+) -> None:
+    """Report on anybody's images: fidelity, usefulness, privacy. Made here, without a service."""
+    from synthorax.local.evaluate import evaluate as run
+
+    given = {
+        "--train": train, "--resolution": resolution, "--fit": fit, "--patient": patient,
+        "--extractor": extractor, "--output": output,
+    }  # fmt: skip
+    options = [text for k, v in given.items() if v is not None for text in (k, str(v))]
+    raise typer.Exit(run([str(real), str(fake), *options], out, console))
+
+
+@app.command()
 def repair(
     look: Annotated[bool, typer.Option("--look", help="say what is missing, change nothing")] = (
         False

@@ -1,0 +1,69 @@
+"""`synthorax evaluate`: a report on anybody's images, made here, without a service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from synthorax.progress import progress_bar
+
+_COLOURS = {"green": "green", "amber": "yellow", "red": "red", "not estimable": "dim"}
+_ORDER = ("red", "amber", "not estimable", "green")
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def evaluate(arguments: Sequence[str], out: Console, errors: Console) -> int:
+    """Run `python -m evaluation folders` with these arguments; its exit status."""
+    command = [sys.executable, "-m", "evaluation", "folders", *arguments]
+    last: dict[str, Any] = {}
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        ) as process,
+        progress_bar(errors) as bar,
+    ):  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        task = bar.add_task("Reading", total=1.0)
+        for line in process.stdout:
+            last = json.loads(line)
+            if last["type"] == "progress":
+                bar.update(task, description=last["phase"], completed=last["fraction"])
+        words = process.stderr.read()
+    if process.returncode or last.get("type") != "report":
+        detail = last["error"]["detail"] if last.get("type") == "failed" else words.strip()[-2000:]
+        errors.print(f"[red]error:[/red] {detail}", highlight=False)
+        return process.returncode or 1
+    folder = Path(last["path"])
+    show(json.loads((folder / "report.json").read_text(encoding="utf-8")), out)
+    out.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    if (folder / "operator").is_dir():
+        out.print(
+            "Closest pairs, which show patients: "
+            f"{folder / 'operator' / 'pairs.html'}", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    return 0
+
+
+def show(content: Mapping[str, Any], out: Console) -> None:
+    """Lights, and why they are not green; then the numbers of each class with their floors."""
+    for light, verdict in content["lights"].items():
+        out.print(f"[{_COLOURS[verdict]}]{light}: {verdict}[/]", highlight=False)
+        checks = [c for c in content["checks"] if c["light"] == light and c["verdict"] != "green"]
+        for check in sorted(checks, key=lambda c: _ORDER.index(c["verdict"])):
+            out.print(f"  {check['verdict']}: {check['text']}", highlight=False, markup=False)
+    table = Table("class", "number", "generated", "floor", "sd", "z")
+    for label, found in content["fidelity"].items():
+        for name in (*content["protocol"]["metrics"], "precision", "density", "coverage"):
+            numbers = (found[name], found[f"{name}_floor"], found[f"{name}_sd"], found[f"{name}_z"])
+            table.add_row(label, name, *(f"{n:.4g}" for n in numbers))
+    out.print(table)
