@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,12 @@ def version_subject(
         cache, side = data_dir / "decoded", version.resolution
 
         def read(splits: Sequence[str], resolution: int) -> Images:
-            parts = [
-                split_images(opened, split, labels, resolution, fit, cache) for split in splits
-            ]
-            return _joined(parts)
+            # Without labels: all the classes that it was trained on, as one.
+            taken = labels or sorted(version.card["dataset"].get("labels") or [])
+            found = _joined(
+                [split_images(opened, split, taken, resolution, fit, cache) for split in splits]
+            )
+            return found if labels else replace(found, classes=np.zeros(len(found), np.int64))
 
         splits = _reference_splits(opened, labels)
         train, reference = read(["train"], side), read(splits, side)
@@ -91,13 +94,14 @@ def _named(data_dir: Path, identity: str) -> str:
 
 
 def _labels(version: Version, dataset: Opened) -> list[str]:
-    missing = [label for label in version.labels if label not in dataset.record["labels"]]
+    wanted = version.labels or sorted(version.card["dataset"].get("labels") or [])
+    missing = [label for label in wanted if label not in dataset.record["labels"]]
     if missing:
         raise InvalidValue(
             f"The dataset {dataset.identity} has no images of {', '.join(map(repr, missing))}.",
             field="dataset",
             value=dataset.identity,
-            remedy=f"Name one with the labels {', '.join(version.labels)}.",
+            remedy=f"Name one with the labels {', '.join(wanted)}.",
         )
     return list(version.labels)
 

@@ -61,7 +61,7 @@ def at_module_level(path: Path) -> set[str]:
 
 
 def test_the_floors_are_where_this_test_looks() -> None:
-    for floor in ("library", "training", "worker", "app", "synthorax"):
+    for floor in ("library", "training", "evaluation", "worker", "app", "synthorax"):
         assert sources(floor), floor
     assert "torch" in anywhere(TORCH_OF_THE_APP)
 
@@ -89,6 +89,14 @@ def test_the_torch_engine_imports_the_networks_and_nothing_above() -> None:
     tree = ast.parse(TORCH_OF_THE_APP.read_bytes())
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {m for m in modules if m and m.startswith("training")} == {"training.networks"}
+
+
+def test_evaluation_brings_torch_only_where_a_classifier_is_at_work() -> None:
+    with_torch = {path.stem for path in sources("evaluation") if "torch" in anywhere(path)}
+    # The probe trains one, Lite0's weights are read with it, a discriminator is asked.
+    assert with_torch == {"probe", "lite0", "discriminator"}
+    first = {path.stem for path in sources("evaluation") if "torch" in at_module_level(path)}
+    assert first == {"discriminator"}
 
 
 def test_the_client_imports_no_floor_at_module_level() -> None:
