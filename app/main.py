@@ -20,6 +20,7 @@ from app.dependencies import State
 from app.engine.backend import LoadBackend
 from app.engine.pool import EnginePool
 from app.generate.endpoint import PATH, GenerateEndpoint
+from app.generate.near_copies import NearCopyFilters
 from app.generate.routes import router as generate
 from app.guard import Guard
 from app.health.routes import router as health
@@ -135,5 +136,7 @@ def create_app(
         return FileResponse(WEB / "index.html")
 
     app.add_middleware(Guard, settings=settings)
-    app.lean = GenerateEndpoint(pool, metrics, Guard(app, settings))
+    filters = NearCopyFilters(settings.data_dir)
+    metrics.collect(filters.families)
+    app.lean = GenerateEndpoint(pool, metrics, Guard(app, settings), filters)
     return app

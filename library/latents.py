@@ -13,6 +13,7 @@ SCHEME = "philox-1"
 SEED_MAX = 2**53 - 1  # the largest integer that JavaScript keeps exactly
 _LATENT_STREAM = 0
 _LABEL_STREAM = 1
+_REPLACEMENT_STREAM = 2
 
 
 def latents(
@@ -50,3 +51,14 @@ def drawn_labels(
     edges = np.cumsum(np.asarray(frequencies, np.float64))
     index = np.searchsorted(edges / edges[-1], random / 2.0**32, side="right")
     return np.minimum(index, len(edges) - 1).astype(np.int64)
+
+
+def replacement_seed(seed: int, attempt: int) -> int:
+    """The seed that stands in for a rejected one: attempt 0 is itself, 1, 2, … are drawn from it.
+
+    Block `attempt` of a stream of its own: 21 bits of its first word above 32 of its second.
+    """
+    if attempt == 0:
+        return seed
+    high, low = word_pairs(np.asarray([seed], np.uint64), _REPLACEMENT_STREAM, attempt + 1)
+    return (int(high[0, 0, attempt]) & (2**21 - 1)) << 32 | int(low[0, 0, attempt])

@@ -37,18 +37,20 @@ class NearCopies:
         self._sums = rows.sum(1)
         self._lengths = _lengths((rows * rows).sum(1), self._sums)
 
-    def nearest(self, levels: Levels) -> float:
-        """The highest correlation of (r, r) uint8 with a training image; 0 for a flat picture."""
-        small = thumbnail(levels).reshape(_COUNT).astype(np.float64)
-        total = small.sum()
-        length = _lengths(np.array((small * small).sum()), np.array(total))
-        if not len(self._rows):
-            return 0.0
+    def nearest(self, levels: Levels) -> NDArray[np.float64]:
+        """The highest correlation of each (n, r, r) uint8 with a training image, (n,)."""
+        small = np.stack([thumbnail(each).reshape(_COUNT) for each in levels]).astype(np.float64)
+        sums = small.sum(1)
+        lengths = _lengths((small * small).sum(1), sums)
         # Whole numbers until here; the rest is done for each alone.
-        products = _COUNT * (self._rows @ small) - self._sums * total
-        return float((products / (self._lengths * length)).max())
+        products = _COUNT * (small @ self._rows.T) - sums[:, None] * self._sums
+        found: NDArray[np.float64] = (products / (lengths[:, None] * self._lengths)).max(
+            1, initial=-1.0
+        )
+        return found
 
-    def flagged(self, levels: Levels) -> bool:
+    def flagged(self, levels: Levels) -> NDArray[np.bool_]:
+        """Which of (n, r, r) lie too near to a training image."""
         return self.nearest(levels) > self.threshold
 
 

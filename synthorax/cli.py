@@ -49,10 +49,13 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="of the first; drawn if left out")] = None,
     model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION")] = None,
     truncation: Annotated[float, typer.Option(help="psi in (0, 1]")] = 1.0,
+    reject: Annotated[
+        bool, typer.Option("--reject-near-copies", help="replace what nearly copies training")
+    ] = False,
     output: Annotated[Path, typer.Option("-o", "--output", help="folder")] = Path("generated"),
 ) -> None:
     """Write samples as PNG files, with a manifest that makes each one again."""
-    batch = Client().generate(label, count, seed, model, truncation)
+    batch = Client().generate(label, count, seed, model, truncation, reject)
     output.mkdir(parents=True, exist_ok=True)
     rows = []
     for sample in batch.samples:
@@ -64,6 +67,8 @@ def generate(
         writer.writerow(["file", "model", "label", "seed", "truncation", "sha256_of_pixels"])
         writer.writerows(rows)
     out.print(f"{len(rows)} samples of {batch.model} in {output}/, listed in manifest.csv")
+    if reject:
+        out.print(f"{batch.rejected} near-copies were rejected; the others are not private by that")
 
 
 @app.command()

@@ -41,6 +41,7 @@ class Batch:
     digest: str
     engine: str
     samples: list[Sample]
+    rejected: int = 0  # near-copies, with reject_near_copies
 
 
 class Client:
@@ -60,14 +61,19 @@ class Client:
         seed: int | None = None,
         model: str | None = None,
         truncation: float = 1.0,
+        reject_near_copies: bool = False,
     ) -> Batch:
-        """`count` samples of a model, from `seed` on."""
+        """`count` samples of a model, from `seed` on.
+
+        reject_near_copies: those too near to a training image are replaced (and have other seeds).
+        """
         body = {
             "model": model,
             "label": label,
             "count": count,
             "seed": seed,
             "truncation": truncation,
+            "reject_near_copies": reject_near_copies,
         }
         answer = self.request("POST", "/generate", json=body)
         found = answer["model"]
@@ -76,7 +82,8 @@ class Client:
             for i in answer["images"]
         ]
         reference = f"{found['name']}@{found['version']}"
-        return Batch(reference, found["digest"], answer["engine"]["digest"], samples)
+        rejected = (answer.get("near_copies") or {}).get("rejected", 0)
+        return Batch(reference, found["digest"], answer["engine"]["digest"], samples, rejected)
 
     def train(
         self,

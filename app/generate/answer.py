@@ -23,12 +23,16 @@ _OF_ONE_FILE = ("image/", "application/dicom")
 def headers_of(kind: FormKind, asked: Asked, form: AnswerForm) -> Headers:
     """What precedes an answer of POST /generate.  Of one file: once it is made."""
     private = asked.loaded.version.private
+    more: Headers = []
+    if asked.accepted is not None:
+        told = f"rejected={asked.accepted.total}; report={asked.accepted.report}"
+        more = [(b"synthorax-near-copies", told.encode())]
     if not isinstance(form, FileForm):
-        return list(_shared(kind.media_type, asked.origin, private))
+        return [*_shared(kind.media_type, asked.origin, private), *more]
     identity = form.identity
     assert identity is not None
     headers = file_headers(identity, _SUFFIXES[kind.media_type])
-    headers += _shared(kind.media_type, asked.origin, private)
+    headers += [*_shared(kind.media_type, asked.origin, private), *more]
     if kind.media_type == "image/png":
         headers.append((b"content-location", address(identity).encode()))
     return headers

@@ -13,10 +13,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app import errors
 from app.engine.pool import EnginePool
-from app.engine.ticket import Disconnected
+from app.engine.ticket import Disconnected, Samples
 from app.engine.turn import Turn
 from app.generate.answer import Headers, headers_of
-from app.generate.forms import KINDS, AnswerForm, Asked, FormKind, check_count
+from app.generate.forms import KINDS, AnswerForm, Asked, FormKind, check_count, check_filtered
+from app.generate.near_copies import NearCopyFilters
 from app.generate.samples import samples_of
 from app.generate.schemas import GenerateRequest
 from app.guard import BODY_MAX, Guard, too_large
@@ -38,8 +39,11 @@ class _Cut(Exception):
 class GenerateEndpoint:
     """ASGI: answers POST /generate, behind the same guard as all else."""
 
-    def __init__(self, pool: EnginePool, metrics: Metrics, guard: Guard) -> None:
+    def __init__(
+        self, pool: EnginePool, metrics: Metrics, guard: Guard, filters: NearCopyFilters
+    ) -> None:
         self._pool = pool
+        self._filters = filters
         self._metrics = metrics
         self._guard = guard
 
@@ -79,12 +83,19 @@ class GenerateEndpoint:
             )
         pool = self._pool
         version = pool.find(request.model)
-        samples = samples_of(request, version)
+        samples: Samples = samples_of(request, version)
+        accepted = None
+        if request.reject_near_copies:
+            check_filtered(kind, count)
+            loaded = pool.now(version) or await pool.ensure(version)
+            truncation = request.truncation
+            accepted = await self._filters.accepted(pool, loaded, samples, truncation)
+            samples = accepted.samples
         with pool.turn(version, count, kind.streamed) as turn:
             loaded = pool.now(version) or await pool.ensure(version)
             origin = loaded.origin(request.truncation)
-            repeats = request.items is not None
-            asked = Asked(loaded, origin, count, repeats, request.format or "png")
+            repeats = request.items is not None or accepted is not None
+            asked = Asked(loaded, origin, count, repeats, request.format or "png", accepted)
             form = kind.build(asked)
             head = form.head()  # before anything is made: forms count their bytes
             turn.begin(loaded, samples, request.truncation, form, receive)

@@ -14,6 +14,7 @@ from app.engine.loaded import Loaded
 from app.formats.archive import ZipForm
 from app.formats.encoding import FILE_FORMATS, Encoded, FileFormat, Form
 from app.formats.npy import NpyForm, NpzForm
+from app.generate.near_copies import Accepted
 from library.errors import InvalidValue
 from library.identity import Identity, Origin
 
@@ -35,6 +36,7 @@ class Asked(NamedTuple):
     images: int
     repeats: bool  # a sample may be asked for twice
     file_format: str  # of the files in an archive
+    accepted: Accepted | None = None  # with reject_near_copies
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class JsonForm:
 
     def head(self) -> bytes:
         version, origin = self._asked.loaded.version, self._asked.origin
-        about = {
+        about: dict[str, object] = {
             "model": {"name": version.name, "version": version.version, "digest": version.digest},
             "engine": {
                 "backend": origin.backend,
@@ -67,6 +69,9 @@ class JsonForm:
             },
             "synthetic": True,
         }
+        accepted = self._asked.accepted
+        if accepted is not None:
+            about["near_copies"] = {"rejected": accepted.total, "report": accepted.report}
         return json.dumps(about).encode()[:-1] + b', "images": ['
 
     def chunk(self, part: Encoded) -> bytes:
@@ -79,9 +84,16 @@ class JsonForm:
                 f'"label": {_quoted(identity.label)}, "width": {width}, "height": {height}, '
                 f'"sha256": "{sha256}", "png": "'
             )
-            entries.append(about.encode() + b64encode(file) + b'"}')
+            entries.append(about.encode() + b64encode(file) + b'"' + self._instead(part.start + i))
         joined = b", ".join(entries)
         return b", " + joined if part.start else joined
+
+    def _instead(self, index: int) -> bytes:
+        accepted = self._asked.accepted
+        if accepted is None:
+            return b"}"
+        requested, rejected = accepted.requested[index], accepted.rejected[index]
+        return b', "requested_seed": %d, "rejected": %d}' % (requested, rejected)
 
     def tail(self) -> Iterator[bytes]:
         yield b"]}"
@@ -166,6 +178,24 @@ def check_count(kind: FormKind, count: int, field: str) -> None:
         value=count,
         remedy=f"Ask for fewer, or accept {' or '.join(able)}.",
     )
+
+
+def check_filtered(kind: FormKind, count: int) -> None:
+    """Raises InvalidValue for what reject_near_copies cannot answer."""
+    if kind.media_type == "application/x-npy":  # it could not say which seeds made them
+        raise InvalidValue(
+            "application/x-npy holds no seeds, and reject_near_copies changes them.",
+            field="reject_near_copies",
+            value=True,
+            remedy="Accept application/x-npz, application/zip or application/json.",
+        )
+    if count > ARRAY_COUNT_MAX:
+        raise InvalidValue(
+            f"{count:,} images are asked for with reject_near_copies.",
+            field="count",
+            value=count,
+            remedy=f"Ask for at most {ARRAY_COUNT_MAX:,} at once.",
+        )
 
 
 def _images(count: int) -> str:

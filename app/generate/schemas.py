@@ -41,6 +41,11 @@ class GenerateRequest(Request):
     truncation: Truncation = 1.0
     items: list[Item] | None = Field(None, min_length=1, max_length=ITEMS_MAX)
 
+    reject_near_copies: bool = Field(
+        False,
+        description="replace samples that lie too near to a training image, by others that their "
+        "seeds name; needs a report made on this server; at most 4,096 images",
+    )
     format: FileFormat | None = Field(None, description="of the files in a ZIP; null: png")
 
     @model_validator(mode="after")
@@ -85,6 +90,13 @@ class Image(BaseModel):
     height: int
     sha256: str = Field(description="of the pixels, row by row, one byte each")
     png: str = Field(description="base64")
+    requested_seed: int | None = Field(None, description="with reject_near_copies")
+    rejected: int | None = Field(None, description="samples rejected before this one")
+
+
+class NearCopiesRejected(BaseModel):
+    rejected: int
+    report: str
 
 
 class Generated(BaseModel):
@@ -94,3 +106,4 @@ class Generated(BaseModel):
     engine: EngineIdentity
     synthetic: bool = True
     images: list[Image]
+    near_copies: NearCopiesRejected | None = Field(None, description="with reject_near_copies")

@@ -116,8 +116,8 @@ def test_ms_ssim_is_near_torchmetrics_where_all_scales_fit() -> None:
     levels = chests(1, 4, 1, side=128)[0]
     noisy = np.clip(levels + np.random.default_rng(1).normal(0, 20, levels.shape), 0, 255)
     one, other = (torch.from_numpy(x.astype(np.float32))[:, None] for x in (levels, noisy))
-    weights = (0.0448, 0.2856, 0.3001, 0.2363)
-    weights = tuple(w / sum(weights) for w in weights)
+    known = (0.0448, 0.2856, 0.3001, 0.2363)
+    weights = tuple(w / sum(known) for w in known)
     theirs = multiscale_structural_similarity_index_measure(
         one, other, data_range=255.0, betas=weights, reduction="none", kernel_size=11,
         normalize="relu",
