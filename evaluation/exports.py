@@ -155,8 +155,8 @@ def methods(content: Content) -> str:
         "of 32 x 32 thumbnails), laterality, and the agreement of a linear judge trained on real "
         f"images. Each number has a floor: its mean over {settings['draws']} sets of real images "
         f"of the same n from {floors}. A difference was called detected when the largest of all "
-        f"z exceeded the {1 - settings['level']:.0%} quantile of the largest z of those sets, so "
-        f"that the family of numbers has one level of {settings['level']:.0%}. Below "
+        f"z exceeded 1.3 times the {1 - settings['level']:.0%} quantile of the largest z of those "
+        f"sets, so that the family of numbers has one level of {settings['level']:.0%}. Below "
         f"{settings['no_verdict']} images of a class no verdict was given. No feature space is "
         "neutral (Stein et al., 2023).",
         "Usefulness was looked at with a linear probe (real; synthetic; real and synthetic; real "

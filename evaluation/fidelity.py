@@ -112,14 +112,15 @@ class Comparison:
     def floors(self, pool: ClassSet, tick: Tick) -> dict[str, NDArray[np.float64]]:
         """Numbers of sets drawn from the training images, protocol.draws of each."""
         gram = Gram(np.concatenate([self.reference.features, pool.features]))
-        likeness = pair_likeness(pool.images, _PAIR_POOL, self.random)
+        likeness = _pool_likeness(pool.images, self.random)
         found: dict[str, list[float]] = {}
         everything = np.arange(len(pool.images))
+        pairs = max(1, min(self.protocol.pairs, self.n // 2))
         for _ in range(self.protocol.draws):
             rows = drawn(self.random, everything, pool.images.groups, self.n)
             set_ = ClassSet(pool.images, pool.features, pool.small[rows])
             numbers = self._numbers(gram, self.n + rows, set_, pool.images.groups[rows])
-            numbers["msssim"] = float(self.random.choice(likeness, self.protocol.pairs).mean())
+            numbers["msssim"] = float(self.random.choice(likeness, pairs).mean())
             for name, value in numbers.items():
                 found.setdefault(name, []).append(value)
             tick()
@@ -183,9 +184,18 @@ def _nearest(rows: NDArray[np.float32], groups: Rows | None) -> NDArray[np.float
     return nearest
 
 
+def _pool_likeness(images: Images, random: np.random.Generator) -> NDArray[np.float64]:
+    """MS-SSIM of many pairs of real images; an image is in several."""
+    passes = -(-_PAIR_POOL // max(1, len(images) // 2))
+    found = [pair_likeness(images, _PAIR_POOL, random) for _ in range(passes)]
+    return np.concatenate(found)[:_PAIR_POOL]
+
+
 def pair_likeness(images: Images, count: int, random: np.random.Generator) -> NDArray[np.float64]:
     """MS-SSIM of random pairs of two groups each; a single 1 where there is no such pair."""
-    one, other = random.integers(0, len(images), (2, count))
+    # No image is in two pairs, so that their mean varies as the floors' does.
+    order = random.permutation(len(images))[: 2 * min(count, len(images) // 2)]
+    one, other = order[::2], order[1::2]
     differ = images.groups[one] != images.groups[other]
     if not differ.any():
         return np.ones(1)

@@ -15,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORSE_HIGH, WORSE_LOW = 1, -1
+# Draws come from one pool, and a patient with unusual images is in it or is not: new patients
+# vary more than its draws show.  Measured (benchmarks.lights): without it 10 to 13 % false alarms
+# where 5 % are meant.
+MARGIN = 1.3
 
 
 @dataclass(frozen=True)
@@ -70,4 +74,4 @@ def bar(measured: list[Measured], level: float) -> float:
     however they hang together, all of them raise one false alarm in 1 / level reports.
     """
     largest = np.max([each.null_z() for each in measured], axis=0)
-    return float(np.quantile(largest, 1 - level))
+    return MARGIN * float(np.quantile(largest, 1 - level))

@@ -16,7 +16,7 @@ from evaluation.probe import fitted
 from evaluation.thumbnails import thumbnails, unit
 
 FOLDS = 5
-MOST = 1000  # images a class that the probe learns from
+MOST = 500  # images a class that the probe learns from
 Small = NDArray[np.uint8]
 
 

@@ -40,7 +40,9 @@ def test_one_bar_for_many_numbers_keeps_the_level() -> None:
     for _ in range(trials):
         numbers = [number(random.normal(), random.normal(size=200)) for _ in range(15)]
         alarms += max(m.z for m in numbers) > bar(numbers, 0.05)
-    assert 0.02 < alarms / trials < 0.10
+    assert alarms / trials < 0.05
+    # It is no more careful than that: what is plain is seen.
+    assert number(6.0, random.normal(size=200)).z > bar(numbers, 0.05)
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.data())
