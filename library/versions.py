@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from library.latents import SCHEME
 
 SCHEMA = 1
 RETIRED = "retired.json"  # in a version's folder: it is not served any more
+HELD = "held.json"  # in a version's folder: it is not served yet, until `release`
+WAITS = "it waits for its report"  # why a version is held that has just been published
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -87,11 +89,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Broken:
-    """A version that cannot be used, and why."""
+    """A version that cannot be used, and why; `held`: one that is whole, but waits for a report."""
 
     name: str
     version: int
     reason: str
+    held: Version | None = None
 
 
 class ModelLibrary:
@@ -112,12 +115,21 @@ class ModelLibrary:
 
         Raises NotFound, or Unusable with the reason.
         """
-        if reference is None:
-            reference = self.active()
+        return self._find(self.active() if reference is None else reference, self.versions())
+
+    def find_held(self, reference: str) -> Version:
+        """As `find`, and a version that is held counts as any other: for its evaluation alone.
+
+        Raises NotFound, or Unusable with the reason.
+        """
+        versions = [v.held or v if isinstance(v, Broken) else v for v in self.versions()]
+        return self._find(reference, versions)
+
+    def _find(self, reference: str, versions: Sequence[Version | Broken]) -> Version:
         match = REFERENCE.fullmatch(reference)
         name, number = (match["name"], match["version"]) if match else (reference, None)
         broken: Broken | None = None
-        for version in self.versions():
+        for version in versions:
             if version.name != name or (number and version.version != int(number)):
                 continue
             if isinstance(version, Version):
@@ -130,7 +142,7 @@ class ModelLibrary:
                 value=reference,
                 remedy="Use another version: GET /models lists them.",
             )
-        names = sorted({v.name for v in self.versions()})
+        names = sorted({v.name for v in versions})
         raise NotFound(
             f"There is no model {reference!r}.",
             field="model",
@@ -163,17 +175,22 @@ class ModelLibrary:
         write_json(self.folder / "active.json", {"model": version.reference})
         return version
 
+    def whole(self) -> list[Version]:
+        """The versions that are usable, and those that are held."""
+        found = [v.held if isinstance(v, Broken) else v for v in self.versions()]
+        return [version for version in found if version is not None]
+
     def with_digest(self, name: str, digest: str) -> Version | None:
         """The version of this name that holds exactly these weights, if there is one."""
-        for version in self.versions():
-            if isinstance(version, Version) and (version.name, version.digest) == (name, digest):
+        for version in self.whole():
+            if (version.name, version.digest) == (name, digest):
                 return version
         return None
 
     def with_job(self, name: str, job: str, steps: int) -> Version | None:
         """The version that a train job has published at this step, if it has."""
-        for version in self.versions():
-            if isinstance(version, Version) and version.name == name:
+        for version in self.whole():
+            if version.name == name:
                 made = version.card.get("training", {}).get("steps")
                 if (version.card.get("job"), made) == (job, steps):
                     return version
@@ -219,7 +236,10 @@ class ModelLibrary:
             reason = "model.json is missing"
         except (OSError, ValueError, RecursionError) as error:
             reason = f"model.json cannot be read ({error})"
-        return Broken(name, number, reason) if reason else Version(name, number, path, card)
+        if reason:
+            return Broken(name, number, reason)
+        version, held = Version(name, number, path, card), _why_held(path)
+        return Broken(name, number, held, version) if held else version
 
 
 def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "retire") -> None:
@@ -232,6 +252,28 @@ def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "re
         for file in version.path.iterdir():
             if file.name not in (RETIRED, "model.json"):
                 file.unlink()
+
+
+def hold(version: Version, reason: str) -> None:
+    """Do not serve a version until it is released."""
+    write_json(version.path / HELD, {"reason": reason})
+
+
+def release(version: Version) -> None:
+    (version.path / HELD).unlink(missing_ok=True)
+
+
+def is_held(version: Version) -> bool:
+    return (version.path / HELD).is_file()
+
+
+def _why_held(path: Path) -> str:
+    try:
+        return str(read_json(path / HELD)["reason"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return f"it is held, and {HELD} does not say why"
 
 
 def _problem(card: Any, path: Path) -> str:
