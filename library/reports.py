@@ -1,6 +1,7 @@
 """Reports on versions, as they lie on the disk: a record each, and the folder of a finished one.
 
 {root}/{version digest}/{id}.json   the record: status, progress, lights, error, what was asked for
+{root}/{version digest}/{id}.log    what its evaluation had to say beside that
 {root}/{version digest}/{id}/       report.json, report.html, CARD.md, figures/, tables/, …;
                                     operator/ holds what shows patients and is never exported
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +28,7 @@ BUNDLED = Path(__file__).resolve().parent.parent / "docs" / "reports"
 IDENTITY = re.compile(r"rp-[0-9a-f]{12}")
 OPERATOR = "operator"  # the sub-folder that shows patients
 COPIES = "copies.npz"  # in it: what `reject_near_copies` compares with
+ENDED = frozenset({"complete", "failed"})
 _EMPTY: dict[str, Any] = {
     "status": "pending",  # running, complete, failed
     "progress": None,  # {"phase", "fraction"}
@@ -73,11 +76,38 @@ def change_report(data_dir: Path, digest: str, identity: str, fields: Mapping[st
     """Change some fields of a record that is there; False when it is not."""
     folder = reports_root(data_dir) / digest
     path = folder / f"{identity}.json"
-    if not path.is_file():
+    try:
+        with waiting(folder / ".lock"):
+            write_json(path, {**read_json(path), **fields})
+    except FileNotFoundError:  # deleted, or all reports on its version are
         return False
-    with waiting(folder / ".lock"):
-        write_json(path, {**read_json(path), **fields})
     return True
+
+
+def find_record(data_dir: Path, identity: str) -> dict[str, Any]:
+    """The record of a report in the data folder, whatever its version.  Raises NotFound."""
+    if IDENTITY.fullmatch(identity):
+        for record in _records(reports_root(data_dir), None, identity):
+            return record
+    raise NotFound(f"There is no report {identity!r}.", field="report", value=identity)
+
+
+def remove_report(data_dir: Path, digest: str, identity: str) -> bool:
+    """Really delete a report; False when it does not lie in the data folder."""
+    folder = reports_root(data_dir) / digest
+    path = folder / f"{identity}.json"
+    there = path.is_file() or (folder / identity).is_dir()
+    if there:
+        with waiting(folder / ".lock"):
+            path.unlink(missing_ok=True)
+        log_of(data_dir, digest, identity).unlink(missing_ok=True)
+        shutil.rmtree(folder / identity, ignore_errors=True)
+    return there
+
+
+def log_of(data_dir: Path, digest: str, identity: str) -> Path:
+    """Where the words of the evaluation go, for the operator."""
+    return reports_root(data_dir) / digest / f"{identity}.log"
 
 
 def list_reports(
@@ -129,8 +159,8 @@ def _roots(data_dir: Path, bundled: Path | None) -> list[Path]:
     return [reports_root(data_dir), *([] if bundled is None else [bundled])]
 
 
-def _records(root: Path, digest: str | None) -> Iterator[dict[str, Any]]:
-    for path in root.glob(f"{digest or '*'}/rp-*.json"):
+def _records(root: Path, digest: str | None, identity: str = "rp-*") -> Iterator[dict[str, Any]]:
+    for path in root.glob(f"{digest or '*'}/{identity}.json"):
         try:
             record = read_json(path)
         except (OSError, ValueError):

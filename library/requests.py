@@ -26,7 +26,9 @@ _KINDS: dict[str, tuple[type, str]] = {
     "job": (str, "an id"),
     "private": (bool, "true or false"),
     "metadata": (dict, "an object"),
+    "publish_if": (str, "any or not_red"),
 }
+PUBLISH_IF = ("any", "not_red")  # not_red: held until a report on it has no red light
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class RunRequest:
     private: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
+    publish_if: str = "any"
 
     @property
     def dataset_named(self) -> str | Path:
@@ -72,6 +75,7 @@ class RunRequest:
             "job": self.job,
             "private": self.private,
             "metadata": dict(self.metadata),
+            "publish_if": self.publish_if,
         }
         write_json(self.run.request, content)
 
@@ -135,6 +139,14 @@ def read_request(path: Path) -> RunRequest:
     else:
         run = run_folder(data_dir, job or path.stem)
     model = content.get("model")
+    publish_if = content.get("publish_if") or "any"
+    if publish_if not in PUBLISH_IF:
+        raise InvalidValue(
+            f"publish_if is {publish_if!r}.",
+            field="publish_if",
+            value=publish_if,
+            remedy=f"Give {_KINDS['publish_if'][1]}, or leave it out.",
+        )
     return RunRequest(
         run=run,
         dataset=Path(dataset["path"]).absolute() if dataset.get("path") else None,
@@ -147,4 +159,5 @@ def read_request(path: Path) -> RunRequest:
         job=job,
         private=content.get("private") is not False,
         metadata=content.get("metadata") or {},
+        publish_if=publish_if,
     )

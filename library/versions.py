@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from library.atomic import claim, read_json, sync_folder, write_json
+from library.atomic import claim, read_json, write_json
 from library.digest import digest_file
 from library.errors import InvalidValue, NotFound, Unusable
 from library.latents import SCHEME
 
 SCHEMA = 1
 RETIRED = "retired.json"  # in a version's folder: it is not served any more
-HELD = "held.json"  # in a version's folder: it is not served yet
+HELD = "held.json"  # in a version's folder: it is not served yet, until `release`
+WAITS = "it waits for its report"  # why a version is held that has just been published
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -88,11 +89,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Broken:
-    """A version that cannot be used, and why."""
+    """A version that cannot be used, and why; `held`: one that is whole, but waits for a report."""
 
     name: str
     version: int
     reason: str
+    held: Version | None = None
 
 
 class ModelLibrary:
@@ -113,12 +115,21 @@ class ModelLibrary:
 
         Raises NotFound, or Unusable with the reason.
         """
-        if reference is None:
-            reference = self.active()
+        return self._find(self.active() if reference is None else reference, self.versions())
+
+    def find_held(self, reference: str) -> Version:
+        """As `find`, and a version that is held counts as any other: for its evaluation alone.
+
+        Raises NotFound, or Unusable with the reason.
+        """
+        versions = [v.held or v if isinstance(v, Broken) else v for v in self.versions()]
+        return self._find(reference, versions)
+
+    def _find(self, reference: str, versions: Sequence[Version | Broken]) -> Version:
         match = REFERENCE.fullmatch(reference)
         name, number = (match["name"], match["version"]) if match else (reference, None)
         broken: Broken | None = None
-        for version in self.versions():
+        for version in versions:
             if version.name != name or (number and version.version != int(number)):
                 continue
             if isinstance(version, Version):
@@ -131,26 +142,13 @@ class ModelLibrary:
                 value=reference,
                 remedy="Use another version: GET /models lists them.",
             )
-        names = sorted({v.name for v in self.versions()})
+        names = sorted({v.name for v in versions})
         raise NotFound(
             f"There is no model {reference!r}.",
             field="model",
             value=reference,
             remedy=f"The models here are: {', '.join(names) or 'none yet; train one'}.",
         )
-
-    def find_held(self, reference: str) -> Version:
-        """`name@version` of a version that waits for its report.  Raises NotFound."""
-        for path in self._paths():
-            if f"{path.parent.name}@{path.name}" != reference or not (path / HELD).is_file():
-                continue
-            try:
-                card = read_json(path / "model.json")
-            except (OSError, ValueError, RecursionError):
-                continue
-            if not _problem(card, path):
-                return Version(path.parent.name, int(path.name), path, card)
-        raise NotFound(f"No version {reference!r} is held.", field="model", value=reference)
 
     def active(self) -> str:
         """The reference served by default: the operator's choice, the bundled one, or any.
@@ -177,17 +175,22 @@ class ModelLibrary:
         write_json(self.folder / "active.json", {"model": version.reference})
         return version
 
+    def whole(self) -> list[Version]:
+        """The versions that are usable, and those that are held."""
+        found = [v.held if isinstance(v, Broken) else v for v in self.versions()]
+        return [version for version in found if version is not None]
+
     def with_digest(self, name: str, digest: str) -> Version | None:
         """The version of this name that holds exactly these weights, if there is one."""
-        for version in self.versions():
-            if isinstance(version, Version) and (version.name, version.digest) == (name, digest):
+        for version in self.whole():
+            if (version.name, version.digest) == (name, digest):
                 return version
         return None
 
     def with_job(self, name: str, job: str, steps: int) -> Version | None:
         """The version that a train job has published at this step, if it has."""
-        for version in self.versions():
-            if isinstance(version, Version) and version.name == name:
+        for version in self.whole():
+            if version.name == name:
                 made = version.card.get("training", {}).get("steps")
                 if (version.card.get("job"), made) == (job, steps):
                     return version
@@ -223,31 +226,20 @@ class ModelLibrary:
         name, number = path.parent.name, int(path.name)
         try:
             card = read_json(path / "model.json")
-            reason = _set_aside(path) or _problem(card, path)
+            retired = path / RETIRED
+            reason = (
+                f"it is retired: {read_json(retired)['reason']}"
+                if retired.is_file()
+                else _problem(card, path)
+            )
         except FileNotFoundError:
             reason = "model.json is missing"
         except (OSError, ValueError, RecursionError) as error:
             reason = f"model.json cannot be read ({error})"
-        return Broken(name, number, reason) if reason else Version(name, number, path, card)
-
-
-def hold(folder: Path, reason: str) -> None:
-    """Do not serve a version (also of a folder that is still prepared): say why."""
-    write_json(folder / HELD, {"reason": reason})
-
-
-def release(version: Version) -> None:
-    """Serve a version that was held."""
-    (version.path / HELD).unlink(missing_ok=True)
-    sync_folder(version.path)
-
-
-def _set_aside(path: Path) -> str:
-    """Why a version that is whole is not served; nothing for others."""
-    for name, words in ((RETIRED, "it is retired"), (HELD, "it is held")):
-        if (path / name).is_file():
-            return f"{words}: {read_json(path / name)['reason']}"
-    return ""
+        if reason:
+            return Broken(name, number, reason)
+        version, held = Version(name, number, path, card), _why_held(path)
+        return Broken(name, number, held, version) if held else version
 
 
 def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "retire") -> None:
@@ -260,6 +252,28 @@ def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "re
         for file in version.path.iterdir():
             if file.name not in (RETIRED, "model.json"):
                 file.unlink()
+
+
+def hold(version: Version, reason: str) -> None:
+    """Do not serve a version until it is released."""
+    write_json(version.path / HELD, {"reason": reason})
+
+
+def release(version: Version) -> None:
+    (version.path / HELD).unlink(missing_ok=True)
+
+
+def is_held(version: Version) -> bool:
+    return (version.path / HELD).is_file()
+
+
+def _why_held(path: Path) -> str:
+    try:
+        return str(read_json(path / HELD)["reason"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return f"it is held, and {HELD} does not say why"
 
 
 def _problem(card: Any, path: Path) -> str:

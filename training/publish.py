@@ -18,7 +18,7 @@ from library.errors import Conflict
 from library.latents import SCHEME
 from library.requests import RunRequest
 from library.runs import RunFolder
-from library.versions import ModelLibrary, Version
+from library.versions import HELD, WAITS, ModelLibrary, Version
 from training.card import write_card
 from training.checkpoints import State, load_checkpoint
 from training.export import check, round_to_half, stored_tensors, to_onnx
@@ -121,6 +121,8 @@ def publish(
             "files": {n: _file(folder / n) for n in ("model.safetensors", "model.onnx")},
         }
         write_card(folder / "CARD.md", name, card)
+        if request.publish_if == "not_red":  # in place before the rename: never served unseen
+            write_json(folder / HELD, {"reason": WAITS})
         version = library.publish(name, folder, card)
     _remember(run, version)
     return version

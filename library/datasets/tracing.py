@@ -143,7 +143,7 @@ def _versions(data_dir: Path, ids: set[str], runs: Sequence[RunFolder]) -> list[
     jobs = {run.path.name for run in runs}
     known = {run.path.name for run in _runs(data_dir)}
     library = ModelLibrary(data_dir / "models", bundled=None)
-    usable = [version for version in library.versions() if isinstance(version, Version)]
+    usable = library.whole()
     published = {read_json(run.published)["digest"] for run in runs if run.published.is_file()}
     gone = published | {
         version.digest

@@ -60,7 +60,7 @@ def withdraw(
     progress("checkpoints")
     library = ModelLibrary(data_dir / "models")
     for reference in listed.versions:
-        version = library.find(reference)
+        version = library.find_held(reference)
         shutil.rmtree(data_dir / "reports" / version.digest, ignore_errors=True)
         retire(version, f"a patient of its training data withdrew on {now[:10]}", versions)
     progress("versions")
