@@ -27,6 +27,7 @@ from app.health.routes import router as health
 from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.models.routes import router as models
+from app.reports.routes import router as reports
 from app.train_jobs.events import Readers
 from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import checked as checked_train_jobs
@@ -45,6 +46,7 @@ ROUTERS = (
     generate,
     verify,
     models,
+    reports,
     datasets,
     pictures,
     withdrawals,

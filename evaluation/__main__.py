@@ -106,10 +106,7 @@ class _Progress:
 def _version(arguments: argparse.Namespace) -> int:
     data_dir: Path = arguments.data_dir.absolute()
     library = ModelLibrary(data_dir / "models")
-    try:
-        version = library.find(arguments.version)
-    except SynthoraxError:
-        version = library.find_held(arguments.version)
+    version = library.find_held(arguments.version)  # also what waits for this report
     identity = arguments.report or f"rp-{secrets.token_hex(6)}"
     final = reports_root(data_dir) / version.digest / identity
     if not (final / "report.json").is_file():

@@ -11,6 +11,7 @@ is renamed into place when it is whole and then never changes; a rerun is anothe
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shutil
@@ -95,13 +96,12 @@ def find_record(data_dir: Path, identity: str) -> dict[str, Any]:
 def remove_report(data_dir: Path, digest: str, identity: str) -> bool:
     """Really delete a report; False when it does not lie in the data folder."""
     folder = reports_root(data_dir) / digest
-    path = folder / f"{identity}.json"
-    there = path.is_file() or (folder / identity).is_dir()
-    if there:
-        with waiting(folder / ".lock"):
-            path.unlink(missing_ok=True)
-        log_of(data_dir, digest, identity).unlink(missing_ok=True)
-        shutil.rmtree(folder / identity, ignore_errors=True)
+    path, content = folder / f"{identity}.json", folder / identity
+    there = path.is_file() or content.is_dir()
+    with contextlib.suppress(FileNotFoundError), waiting(folder / ".lock"):
+        path.unlink(missing_ok=True)
+    log_of(data_dir, digest, identity).unlink(missing_ok=True)
+    shutil.rmtree(content, ignore_errors=True)
     return there
 
 

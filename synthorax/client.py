@@ -108,6 +108,26 @@ class Client:
         }
         return self.request("POST", "/train-jobs", json=body, headers=_key(key))
 
+    def evaluate(
+        self, model: str, dataset: str | None = None, count: int = 1000, seed: int = 0
+    ) -> dict[str, Any]:
+        """Queue a report on NAME@VERSION; its record.  dataset: the version's own, if left out."""
+        body = {"dataset": dataset, "count": count, "seed": seed}
+        return self.request("POST", f"/models/{model}/reports", json=body)
+
+    def reports(self, model: str) -> list[dict[str, Any]]:
+        """Records of the reports on NAME@VERSION, newest first."""
+        found: list[dict[str, Any]] = self.request("GET", f"/models/{model}/reports")["data"]
+        return found
+
+    def report(self, model: str, report: str = "latest") -> dict[str, Any]:
+        """report.json of a complete report."""
+        return self.request("GET", f"/models/{model}/reports/{report}")
+
+    def compare(self, one: str, other: str) -> dict[str, Any]:
+        """The newest reports of two versions, number by number."""
+        return self.request("GET", "/models/compare", params={"one": one, "other": other})
+
     def job(self, job: str) -> dict[str, Any]:
         return self.request("GET", f"/train-jobs/{job}")
 

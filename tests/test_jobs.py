@@ -366,6 +366,8 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     Lease(store.redis, keys.gpu("GPU-1"), "w@here", 60).take()
     Lease(store.redis, keys.dataset_lease("ds-1"), "w@here", 60).take()
     store.redis.set(keys.dataset_attempts("ds-1"), 1, ex=keys.DATASET_ATTEMPTS_SECONDS)
+    Lease(store.redis, keys.report_lease("rp-1"), "w@here", 60).take()
+    store.redis.set(keys.report_attempts("rp-1"), 1, ex=keys.REPORT_ATTEMPTS_SECONDS)
     store.redis.set(keys.SWEEP, "now", px=1000)
     remember_rate(store.redis, CONFIG, 6.0)
 

@@ -18,7 +18,9 @@ from worker.connection import client
 from worker.heartbeat import Heartbeat, beat_seconds
 from worker.jobs import JobStore
 from worker.light import DatasetSweeper, register
-from worker.queue import LIGHT, RUN, celery_app, enqueue, enqueue_validation
+from worker.queue import LIGHT, RUN, celery_app, enqueue, enqueue_report, enqueue_validation
+from worker.reports import ReportSweeper
+from worker.reports import register as register_reports
 from worker.supervisor import Requeue, supervise
 from worker.sweeper import Sweeper
 from worker.webhooks import deliver_forever
@@ -29,22 +31,27 @@ settings = from_environment()
 app = celery_app(settings)
 # Set in the main process, seen by the forked pool process: works without Redis.
 _drain = multiprocessing.get_context("fork").Event()
-
+_drained: Any = _drain  # the same two methods as threading's
 
 register(app, settings)
+register_reports(app, settings, _drained)
 
 
 def send(record: Mapping[str, Any]) -> None:
     enqueue(app, record)
 
 
+def send_report(report: str) -> None:
+    enqueue_report(app, report)
+
+
 @app.task(name=RUN, bind=True)
 def run(self: Task[Any, Any], job: str) -> None:
     """Run a train job to its end; give it back when this worker is stopped."""
     store = JobStore(client(settings.redis_url))
-    drain: Any = _drain  # the same two methods as threading's
+    worker = str(self.request.hostname)
     try:
-        supervise(job, store, settings, str(self.request.hostname), drain, send)
+        supervise(job, store, settings, worker, _drained, send, send_report)
     except Requeue:
         raise Reject("the worker is being stopped", requeue=True) from None
 
@@ -82,6 +89,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     """
     sweeper = Sweeper(JobStore(beat.connection), settings, send)
     datasets = DatasetSweeper(beat.connection, settings, lambda d: enqueue_validation(app, d))
+    reports = ReportSweeper(beat.connection, settings, send_report)
     pause = beat_seconds(settings)
     while True:
         try:
@@ -90,6 +98,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
                 sweeper.sweep(pause)
                 if beat.queue == LIGHT:
                     datasets.sweep()
+                    reports.sweep()
         except RedisError as error:
             logger.warning("Redis is away (%s)", error)
         except Exception:

@@ -1,4 +1,4 @@
-"""The trainer as a child process: lines of JSON out, stdin as its lifeline and its wishes."""
+"""Trainer and evaluation as children: lines of JSON out, stdin as their lifeline, and wishes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,22 +22,17 @@ RESUMABLE = 75  # exit status: a checkpoint is written, run again to go on
 FOLDER_BUSY = 76  # exit status: another trainer is still at work in the run folder
 
 
-class TrainerProcess:
-    """`python -m training run REQUEST --lifeline`, its events, and its end.
+class ChildProcess:
+    """A program that tells events on stdout, a line of JSON each; its events, and its end.
 
-    It leads a process group of its own.  Closing its stdin (or dying) asks it to write a
-    checkpoint and exit with RESUMABLE.
+    It leads a process group of its own.  Closing its stdin (or dying) asks it to end with
+    RESUMABLE.
     """
 
-    def __init__(
-        self, request: Path, log: Path, environment: Mapping[str, str], processes: int = 1
-    ) -> None:
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         _cut(log)
-        command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
-        if processes > 1:
-            command += ["--processes", str(processes)]
         with open(log, "ab") as stderr:
             self._process = subprocess.Popen(
                 command,
@@ -54,7 +49,6 @@ class TrainerProcess:
         )
         self._reader.start()
         self._stopping_since: float | None = None
-        self._told_to_finish = False
 
     @property
     def pid(self) -> int:
@@ -78,18 +72,8 @@ class TrainerProcess:
             return None
         return self._process.returncode
 
-    def finish(self) -> None:
-        """Ask for an end after this epoch, and for a version of what there is then."""
-        if self._told_to_finish:
-            return
-        self._told_to_finish = True
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has just ended
-            self._process.stdin.write(b"finish\n")
-            self._process.stdin.flush()
-
     def stop(self, grace: float) -> None:
-        """Ask for a checkpoint and an end; after `grace` seconds of asking, kill."""
+        """Ask for an end; after `grace` seconds of asking, kill."""
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             with contextlib.suppress(ProcessLookupError):
@@ -124,6 +108,29 @@ class TrainerProcess:
                     event = json.loads(line)
                     if isinstance(event, dict) and "type" in event:
                         self._events.put(event)
+
+
+class TrainerProcess(ChildProcess):
+    """`python -m training run REQUEST --lifeline`: an end comes after a checkpoint."""
+
+    def __init__(
+        self, request: Path, log: Path, environment: Mapping[str, str], processes: int = 1
+    ) -> None:
+        command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
+        if processes > 1:
+            command += ["--processes", str(processes)]
+        super().__init__(command, log, environment)
+        self._told_to_finish = False
+
+    def finish(self) -> None:
+        """Ask for an end after this epoch, and for a version of what there is then."""
+        if self._told_to_finish:
+            return
+        self._told_to_finish = True
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has just ended
+            self._process.stdin.write(b"finish\n")
+            self._process.stdin.flush()
 
 
 def _cut(log: Path) -> None:

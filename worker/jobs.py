@@ -251,6 +251,11 @@ class JobStore:
         if outcome == "missing":
             self.get(job)
 
+    def tell_later(self, happened: Mapping[str, Any]) -> bool:
+        """An event about a job that may have ended; False when its stream is gone."""
+        stream, fields = keys.events(happened["job"]), {"event": json.dumps(happened)}
+        return bool(self.redis.xadd(stream, fields, maxlen=keys.EVENTS_KEPT, nomkstream=True))
+
     def ran(self, job: str, more: float) -> float:
         """Add to the time that a job has run; returns it (s)."""
         return float(self.redis.hincrbyfloat(keys.record(job), "ran_seconds", round(more, 3)))

@@ -17,6 +17,8 @@ gpu:{uuid}              string  name of the worker that has this card           
 sweep                   string  held by the worker that sweeps                   a sweep's pause
 dataset:{id}:lease      string  token of the worker that validates it            the lease, renewed
 dataset:{id}:attempts   string  validations begun and not ended                  a day
+report:{id}:lease       string  token of the worker that makes it                the lease, renewed
+report:{id}:attempts    string  evaluations begun and not ended                  a day
 celery:*                        kombu's own: queues, what is not acknowledged    until acknowledged
 """
 
@@ -36,6 +38,7 @@ EVENTS_KEPT = 10_000  # about, a job; metrics.jsonl in the run folder keeps all
 EVENTS_SECONDS = 30 * 86_400  # an ended job's events are kept this long
 IDEMPOTENCY_SECONDS = 86_400
 DATASET_ATTEMPTS_SECONDS = 86_400
+REPORT_ATTEMPTS_SECONDS = 86_400
 
 
 def record(job: str) -> str:
@@ -56,6 +59,14 @@ def dataset_lease(dataset: str) -> str:
 
 def dataset_attempts(dataset: str) -> str:
     return f"{PREFIX}dataset:{dataset}:attempts"
+
+
+def report_lease(report: str) -> str:
+    return f"{PREFIX}report:{report}:lease"
+
+
+def report_attempts(report: str) -> str:
+    return f"{PREFIX}report:{report}:attempts"
 
 
 def idempotency(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""The light queue: datasets are validated here, never behind a training job.
+"""The light queue: datasets are validated here, never behind a training job (reports: reports.py).
 
 A validation holds a lease, is taken up again when its worker dies, and fails when it has ended its
 worker too often.  Its record is a small file in the data folder (library.datasets).
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -26,7 +24,7 @@ from library.errors import NotFound, SynthoraxError
 from library.settings import Settings
 from worker import keys
 from worker.connection import client
-from worker.leases import Lease
+from worker.leases import Lease, Lost, renewed
 from worker.queue import LIGHT, VALIDATE, messages
 
 logger = logging.getLogger("synthorax.worker")
@@ -36,10 +34,6 @@ TELL_SECONDS = 1.0  # between two notes of how far a validation is
 
 class PoisonDataset(SynthoraxError):
     slug, title, status = "poison", "The validation ends whoever runs it", 500
-
-
-class _Lost(Exception):
-    """The validation is another worker's."""
 
 
 def register(app: Celery, settings: Settings) -> None:
@@ -72,10 +66,10 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
         if attempts > settings.attempts_max:
             commit(settings.data_dir, dataset, failed(_poison(attempts - 1)))
         else:
-            with _renewed(lease, settings.lease_seconds) as check:
+            with renewed(lease, settings.lease_seconds) as check:
                 _validate_and_commit(dataset, settings, check)
         typed.delete(began)
-    except _Lost:
+    except Lost:
         logger.warning("%s is another worker's now", dataset)
     finally:
         try:
@@ -105,7 +99,7 @@ def _found(record: dict[str, Any], settings: Settings, check: Callable[[], None]
             told = time.monotonic()
             how_far = {"phase": phase, "done": done, "total": total}
             if not change_record(settings.data_dir, record["id"], {"progress": how_far}):
-                raise _Lost  # it was deleted
+                raise Lost  # it was deleted
 
     try:
         return validated(settings.data_dir, record, progress)
@@ -124,33 +118,6 @@ def _poison(attempts: int) -> PoisonDataset:
         remedy="A file in the folder may be too large to decode: take it out, then POST /datasets "
         "again.",
     )
-
-
-@contextmanager
-def _renewed(lease: Lease, seconds: float) -> Iterator[Callable[[], None]]:
-    """Keep a lease for the block; the function given raises _Lost once it is another's."""
-    ended, lost = threading.Event(), threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(seconds / 4):
-            try:
-                if not lease.renew() and not lease.take():
-                    lost.set()
-                    return
-            except RedisError:  # its record is on the disk; whoever takes it up does the same
-                continue
-
-    def check() -> None:
-        if lost.is_set():
-            raise _Lost
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield check
-    finally:
-        ended.set()
-        thread.join()
 
 
 class DatasetSweeper:

@@ -21,6 +21,7 @@ from worker.records import PRIORITY_STEPS, priority
 
 RUN = "training.run"
 VALIDATE = "light.validate"
+REPORT = "light.report"
 TRAINING, LIGHT = "training", "light"
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
@@ -82,6 +83,11 @@ def enqueue_validation(app: Celery, dataset: str) -> None:
     _send(app, VALIDATE, dataset, LIGHT, 0)
 
 
+def enqueue_report(app: Celery, report: str) -> None:
+    """Send a report to the light queue, behind the datasets there.  Twice is harmless, too."""
+    _send(app, REPORT, report, LIGHT, PRIORITY_STEPS[-1])
+
+
 def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> None:
     message = f"{identity}.{secrets.token_hex(4)}"
     try:
@@ -93,7 +99,7 @@ def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> N
 
 
 def messages(connection: redis.Redis, queue: str) -> Counter[str]:
-    """Jobs (or datasets) that have a message in a queue, and how many each.
+    """Jobs (or datasets, reports) that have a message in a queue, and how many each.
 
     What a worker has taken and not acknowledged is not there.
     """

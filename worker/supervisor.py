@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from library.settings import Settings
 from worker.child import FOLDER_BUSY, TrainerProcess, batch_that_fits
 from worker.endings import reason, time_limit
 from worker.estimates import remember_rate
+from worker.gate import begin_first_report
 from worker.jobs import Fenced, JobStore
 from worker.link import Link
 from worker.records import TERMINAL, now
@@ -34,6 +36,8 @@ logger = logging.getLogger("synthorax.worker")
 GRACE_SECONDS = 45.0  # for a last checkpoint; Celery's soft shutdown waits longer
 TICK_SECONDS = 0.5
 PAUSE_SECONDS_MAX = 30.0  # between two attempts that get no step further
+
+SendReport = Callable[[str], None]  # the id of a report that is pending
 
 
 class Requeue(Exception):
@@ -47,10 +51,12 @@ def supervise(
     worker: str,
     drain: threading.Event,
     send: Send,
+    send_report: SendReport,
 ) -> None:
     """Run a job to its end, or until `drain` is set.
 
-    `send(record)` queues it again where Celery cannot.  Does nothing for a job that has
+    `send(record)` queues it again where Celery cannot; `send_report(id)` queues the report on its
+    version.  Does nothing for a job that has
     ended or that another worker holds.  Raises Requeue after a drain; redis errors at the start.
     """
     link = Link(store, settings, job, f"{worker}:{secrets.token_hex(8)}")
@@ -58,7 +64,7 @@ def supervise(
         if not link.take():
             logger.info("%s is held by another worker", job)
             return
-        _Supervision(link, store, settings, worker, drain, send).run()
+        _Supervision(link, store, settings, worker, drain, send, send_report).run()
     except NotFound:
         logger.warning("%s has no record: its message is dropped", job)
     except Fenced:
@@ -76,9 +82,11 @@ class _Supervision:
         worker: str,
         drain: threading.Event,
         send: Send,
+        send_report: SendReport,
     ) -> None:
         self.link, self.store, self.settings = link, store, settings
-        self.worker, self.drain, self.send = worker, drain, send
+        self.worker, self.drain = worker, drain
+        self.send, self.send_report = send, send_report
         self.parent = os.getppid()
         self.folder = run_folder(settings.data_dir, link.job)
         self.environment = {"SYNTHORAX_TRAIN_DEVICE": settings.train_device}
@@ -112,7 +120,10 @@ class _Supervision:
             ):
                 link.move(("cancelling",), "cancelled")  # cancelled in between
                 return
-            end = partial(self._end, *self._attempt())
+            code, words = self._attempt()
+            if code == 0 and not link.lost and self.reported.get("model"):
+                self._begin_report(self.reported["model"])
+            end = partial(self._end, code, words)
             if link.lost or link.insist(end, self._stopping):
                 return
             if link.lost or self._stopping():
@@ -133,6 +144,7 @@ class _Supervision:
             data_dir=self.settings.data_dir,
             job=self.link.job,
             metadata=request["metadata"],
+            publish_if=request.get("publish_if", "any"),
         ).write()
 
     def _attempt(self) -> tuple[int, str]:
@@ -159,6 +171,24 @@ class _Supervision:
         if code == -9 and kills_by_kernel() > kills:
             self.over_memory = True
         return code, child.last_words()
+
+    def _begin_report(self, model: str) -> None:
+        """Told before the job's success; nothing about it keeps the job from that."""
+        link = self.link
+        try:
+            report, told = begin_first_report(
+                self.settings, link.job, link.record["request"], model
+            )
+        except OSError as error:
+            link.log(f"No report is made: {error.strerror}.")
+            return
+        if told is not None:
+            link.tell(told)
+        if report is not None:
+            try:
+                self.send_report(report)
+            except RedisError:  # the sweep sends it
+                logger.warning("%s: the message of %s could not be sent", link.job, report)
 
     def _take(self, told: dict[str, Any]) -> None:
         if told["type"] == "status" and told["status"] != "running":

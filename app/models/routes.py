@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse, PlainTextResponse
 
-from app.dependencies import Library, Pool
+from app.dependencies import AppState, Library, Pool
 from library.errors import NotFound
+from library.reports import list_reports
 from library.versions import Broken, Version
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -17,14 +18,25 @@ VersionNumber = Annotated[int, Path(ge=1)]
 
 
 @router.get("")
-def list_models(library: Library) -> dict[str, Any]:
-    """Every version, also those that cannot be used, with the reason."""
+def list_models(library: Library, state: AppState) -> dict[str, Any]:
+    """Every version, also those that cannot be used, with the reason; its newest report."""
     library.refresh()
     try:
         active = library.find(None).reference
     except NotFound:
         active = None
-    return {"data": [_summary(version, active) for version in library.versions()]}
+    newest: dict[str, dict[str, Any]] = {}
+    for record in list_reports(state.settings.data_dir):
+        if record["status"] == "complete":
+            newest.setdefault(
+                str(record["digest"]), {"id": record["id"], "lights": record["lights"]}
+            )
+    return {
+        "data": [
+            {**_summary(version, active), "report": newest.get(getattr(version, "digest", ""))}
+            for version in library.versions()
+        ]
+    }
 
 
 @router.get("/{name}@{version}")
@@ -91,4 +103,9 @@ def _summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
 
 def _links(version: Version) -> dict[str, str]:
     base = f"/models/{version.reference}"
-    return {"self": base, "card": f"{base}/card", "samples": f"{base}/samples.png"}
+    return {
+        "self": base,
+        "card": f"{base}/card",
+        "samples": f"{base}/samples.png",
+        "reports": f"{base}/reports",
+    }

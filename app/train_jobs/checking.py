@@ -32,7 +32,8 @@ class Dataset:
     """What a job is to train on, as far as it is known before it runs.
 
     labels: images of each class (None: a table beside the images says); path: of a folder in
-    place; identity and fingerprint: of a dataset that was named by its id; fit: chosen for it.
+    place; identity and fingerprint: of a dataset that was named by its id; fit: chosen for it;
+    held_out: images that a report can be made with.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     identity: str | None = None
     fingerprint: str | None = None
     fit: str | None = None
+    held_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def problems(
         tried(check_model_name, body["model"])
     if isinstance(body.get("webhook"), str):
         tried(check_webhook, body["webhook"], settings.webhook_hosts, settings.webhook_secret)
+    if dataset is not None and body.get("publish_if") == "not_red":
+        wrong += _gate(dataset, body.get("report", True))
     if dataset is not None:
         given = {**PRESETS.get(preset, {}), **overrides} if _plain(preset, overrides) else {}
         wrong += _against(dataset, given, settings.train_processes)
@@ -152,7 +156,24 @@ def _of_id(identity: str, settings: Settings) -> Dataset:
         identity,
         record["fingerprint"],
         record["choices"]["fit"],
+        record["splits"].get("held_out", {}).get("images", 0),
     )
+
+
+def _gate(dataset: Dataset, report: Any) -> list[InvalidValue]:
+    """What a version that waits for its report needs."""
+    if dataset.held_out and report is True:
+        return []
+    why = "report is false" if dataset.held_out else f"{dataset.name!r} has no held-out images"
+    return [
+        InvalidValue(
+            f"publish_if is 'not_red', and {why}: no report would ever release the version.",
+            field="publish_if",
+            value="not_red",
+            remedy="Train on a dataset with a split, by its id, with report true; or leave "
+            "publish_if out.",
+        )
+    ]
 
 
 def _plain(preset: Any, overrides: Any) -> bool:

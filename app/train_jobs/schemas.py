@@ -31,6 +31,11 @@ Url = Annotated[
 ]
 
 
+PublishIf = Literal["any", "not_red"]
+_REPORT = "report on the published version, where the dataset has held-out images"
+_PUBLISH_IF = "not_red: hold the version back until its report has no red light"
+
+
 class DatasetPath(Request):
     path: str = Field(min_length=1, max_length=4096, description="under a configured root")
 
@@ -62,6 +67,8 @@ class TrainJobRequest(Request):
     priority: Priority = "normal"
     max_seconds: Seconds | None = None
     webhook: Url | None = None
+    report: bool = Field(True, description=_REPORT)
+    publish_if: PublishIf = Field("any", description=_PUBLISH_IF)
 
 
 class CloneRequest(Request):
@@ -78,6 +85,8 @@ class CloneRequest(Request):
     priority: Priority | None = None
     max_seconds: Seconds | None = None
     webhook: Url | None = None
+    report: bool | None = None
+    publish_if: PublishIf | None = None
 
 
 class ResumeRequest(Request):
@@ -147,6 +156,8 @@ class TrainJob(BaseModel):
     labels: list[str]
     priority: Priority
     max_seconds: int | None
+    report: bool
+    publish_if: PublishIf
     cloned_from: str | None
     finishing: bool = Field(description="asked to end after its epoch and publish")
     queue_position: int | None = Field(description="0: next")

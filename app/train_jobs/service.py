@@ -73,6 +73,8 @@ class TrainJobService:
             "labels": request.labels,
             "priority": request.priority,
             "max_seconds": request.max_seconds,
+            "report": request.report,
+            "publish_if": request.publish_if,
             "images": dataset.images,
             "cloned_from": cloned_from,
         }
@@ -188,7 +190,10 @@ def _changed(origin: dict[str, Any], changes: CloneRequest) -> TrainJobRequest:
     if isinstance(config["augmentation"], dict):
         config["augmentation"] = {**origin["config"]["augmentation"], **config["augmentation"]}
     # A webhook is not cloned: whoever clones says who is told.
-    kept = ("model", "preset", "metadata", "labels", "priority", "max_seconds")
+    kept: tuple[str, ...] = (
+        "model", "preset", "metadata", "labels", "priority", "max_seconds"
+    )  # fmt: skip
+    kept += tuple(name for name in ("report", "publish_if") if name in origin)
     values = {name: origin[name] for name in kept} | {
         name: value for name, value in given.items() if value is not None
     }

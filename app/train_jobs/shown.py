@@ -30,6 +30,8 @@ def shown(record: dict[str, Any], wait: Wait | None) -> dict[str, Any]:
         "labels": request["labels"],
         "priority": request["priority"],
         "max_seconds": request["max_seconds"],
+        "report": request.get("report", True),
+        "publish_if": request.get("publish_if", "any"),
         "cloned_from": request["cloned_from"],
         "finishing": record["finish"],
         "queue_position": wait.position if wait else None,

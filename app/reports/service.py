@@ -1,0 +1,178 @@
+"""Making, showing and removing reports."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from app.reports.schemas import ReportRequest
+from library.atomic import read_json
+from library.datasets.records import read_record
+from library.errors import Conflict, InvalidValue, NotFound
+from library.report_comparison import compare_reports
+from library.reports import (
+    OPERATOR,
+    begin_report,
+    find_report,
+    list_reports,
+    remove_report,
+)
+from library.settings import Settings
+from library.versions import ModelLibrary, Version
+from worker.jobs import JobStore, reaching_redis
+from worker.queue import enqueue_report
+
+_MOMENT = (1980, 1, 1, 0, 0, 0)  # the same bytes each time
+
+
+class ReportService:
+    """Methods raise NotFound for what does not exist, Unusable for a damaged version."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        library: ModelLibrary,
+        jobs: JobStore | None,
+        celery: Celery | None,
+    ) -> None:
+        self._library, self._jobs, self._celery = library, jobs, celery
+        self._data_dir = settings.data_dir
+
+    def version(self, reference: str) -> Version:
+        """Also one that waits for its report."""
+        return self._library.find_held(reference)
+
+    def make(self, reference: str, request: ReportRequest) -> dict[str, Any]:
+        """Record a report and queue it.  Raises Conflict without a dataset, Unavailable."""
+        version = self.version(reference)
+        dataset = request.dataset or version.card["dataset"].get("id")
+        self._check(version, None if dataset is None else str(dataset), request)
+        assert self._jobs is not None
+        assert self._celery is not None
+        asked = {"dataset": dataset, "count": request.count, "seed": request.seed}
+        with reaching_redis():
+            self._jobs.ping()  # nothing is recorded that nobody would make
+            record = begin_report(self._data_dir, version, asked)
+            enqueue_report(self._celery, record["id"])
+        return shown(record)
+
+    def _check(self, version: Version, dataset: str | None, request: ReportRequest) -> None:
+        named = request.dataset is not None
+        try:
+            if dataset is None:
+                raise NotFound("none")
+            record = read_record(self._data_dir, dataset)
+        except NotFound:
+            if named:
+                raise InvalidValue(
+                    f"There is no dataset {dataset!r}.",
+                    field="dataset",
+                    value=dataset,
+                    remedy="GET /datasets lists them.",
+                ) from None
+            raise Conflict(
+                f"The dataset that {version.reference} was trained on is not on this server.",
+                field="dataset",
+                value=None,
+                remedy="Name one that holds its training images and images held out from them: "
+                'POST {"dataset": "ds-…"}.',
+            ) from None
+        if record["status"] != "ready":
+            raise Conflict(
+                f"The dataset {dataset!r} is {record['status']}.",
+                field="dataset",
+                value=dataset,
+                remedy="Wait until it is ready.",
+            )
+        if not record["splits"].get("held_out", {}).get("images"):
+            raise InvalidValue(
+                f"The dataset {dataset!r} has no held-out images: measured against the images that "
+                "it was trained on, a generator that copies them looks best.",
+                field="dataset",
+                value=dataset,
+                remedy="Name a dataset with a split.",
+            )
+
+    def all(self, reference: str) -> list[dict[str, Any]]:
+        digest = self.version(reference).digest
+        return [shown(record) for record in list_reports(self._data_dir, digest)]
+
+    def folder(self, reference: str, identity: str) -> Path:
+        """Of a complete report.  Raises Conflict for one that is not."""
+        return find_report(self._data_dir, self.version(reference).digest, identity)[1]
+
+    def content(self, reference: str, identity: str) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(self.folder(reference, identity) / "report.json")
+        return found
+
+    def export(self, reference: str, identity: str) -> Iterator[bytes]:
+        """A ZIP of all but what shows patients, streamed file by file, the same bytes each time."""
+        folder = self.folder(reference, identity)
+        buffer = _Pipe()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.rglob("*")):
+                inside = path.relative_to(folder)
+                if path.is_file() and inside.parts[0] != OPERATOR:
+                    entry = zipfile.ZipInfo(inside.as_posix(), _MOMENT)
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, path.read_bytes())
+                    yield buffer.taken()
+        yield buffer.taken()
+
+    def compare(self, one: str, other: str) -> dict[str, Any]:
+        first, second = self.content(one, "latest"), self.content(other, "latest")
+        return {
+            "one": _named(one, first),
+            "other": _named(other, second),
+            "differences": compare_reports(first, second),
+        }
+
+    def delete(self, reference: str, identity: str) -> None:
+        if not remove_report(self._data_dir, self.version(reference).digest, identity):
+            raise NotFound(f"There is no report {identity!r} of {reference} in the data folder.")
+
+
+class _Pipe(io.RawIOBase):
+    """What a ZipFile has written since it was last asked."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        self._parts.append(bytes(part))
+        self._at += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._at
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def _named(reference: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {"model": reference, "report": content["id"], "lights": content["lights"]}
+
+
+def shown(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as the API shows it."""
+    base = f"/models/{record['model']}/reports/{record['id']}"
+    links = {"self": base}
+    if record["status"] == "complete":
+        links |= {name: f"{base}/{name}" for name in ("report.html", "card", "exports.zip")}
+    names = ("id", "created_at", "status", "model", "gate", "job", "progress", "lights", "error")
+    return {
+        **{name: record[name] for name in names},
+        "dataset": record.get("request", {}).get("dataset"),
+        "links": links,
+    }

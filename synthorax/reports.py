@@ -1,0 +1,107 @@
+"""The commands about reports on versions."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from synthorax.client import Client
+from synthorax.lights import COLOURS, show
+from synthorax.progress import progress_bar
+
+commands = typer.Typer(no_args_is_help=True, help="Evaluation reports on published versions.")
+console = Console(stderr=True)
+out = Console()
+
+Model = Annotated[str, typer.Argument(help="NAME@VERSION")]
+_POLL_SECONDS = 0.5
+
+
+@commands.command()
+def make(
+    model: Model,
+    dataset: Annotated[str | None, typer.Option(help="id; the version's own, if left out")] = None,
+    count: Annotated[int, typer.Option(help="samples of each label, 200 to 10,000")] = 1000,
+    seed: Annotated[int, typer.Option(help="of the first sample of each label")] = 0,
+    wait: Annotated[bool, typer.Option(help="follow it to its end")] = True,
+) -> None:
+    """Evaluate a version; Ctrl-C leaves it running."""
+    client = Client()
+    record = client.evaluate(model, dataset, count, seed)
+    if not wait:
+        out.print(f"{record['id']} is {record['status']}")
+        return
+    try:
+        ended = _followed(client, model, record["id"])
+    except KeyboardInterrupt:
+        console.print(f"{record['id']} goes on. See it: synthorax reports list {model}")
+        raise typer.Exit(0) from None
+    if ended["status"] != "complete":
+        console.print(f"[red]error:[/red] {ended['error']['detail']}", highlight=False)
+        raise typer.Exit(1)
+    show(client.report(model, record["id"]), out)
+    page = f"{client.url}{record['links']['self']}/report.html"
+    out.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def _followed(client: Client, model: str, report: str) -> dict[str, Any]:
+    with progress_bar(console) as bar:
+        task = bar.add_task("queued", total=1.0)
+        while True:
+            found = next((r for r in client.reports(model) if r["id"] == report), None)
+            if found is None:
+                return {"status": "failed", "error": {"detail": f"{report} was deleted."}}
+            if found["status"] in ("complete", "failed"):
+                return found
+            if found["progress"]:
+                progress = found["progress"]
+                bar.update(task, description=progress["phase"], completed=progress["fraction"])
+            time.sleep(_POLL_SECONDS)
+
+
+@commands.command(name="list")
+def list_all(model: Model) -> None:
+    """Reports on a version, newest first."""
+    table = Table("report", "status", "fidelity", "usefulness", "privacy")
+    for record in Client().reports(model):
+        lights = [record["lights"].get(n, "–") for n in ("fidelity", "usefulness", "privacy")]
+        cells = [f"[{COLOURS.get(light, 'dim')}]{light}[/]" for light in lights]
+        table.add_row(record["id"], record["status"], *cells)
+    out.print(table)
+
+
+@commands.command(name="show")
+def show_one(
+    model: Model, report: Annotated[str, typer.Argument(help="id; the newest")] = "latest"
+) -> None:
+    """Lights, why they are not green, and numbers with their floors."""
+    show(Client().report(model, report), out)
+
+
+@commands.command()
+def export(
+    model: Model,
+    report: Annotated[str, typer.Argument(help="id; the newest")] = "latest",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="a ZIP")] = None,
+) -> None:
+    """Tables, figures, methods, checklist and images as a ZIP; nothing that shows patients."""
+    path = output or Path(f"{model.replace('@', '-')}-report.zip")
+    Client().export_report(model, report, path)
+    out.print(f"{path}", highlight=False)
+
+
+@commands.command()
+def compare(one: Model, other: Model) -> None:
+    """Two versions by their newest reports, where those measured the same."""
+    found = Client().compare(one, other)
+    table = Table("class", "number", one, other, "floor", "better")
+    for row in found["differences"]:
+        numbers = (f"{row[k]:.4g}" for k in ("one", "other", "floor"))
+        better = {"one": one, "other": other, "none": "within noise"}[row["better"]]
+        table.add_row(row["label"], row["metric"], *numbers, better)
+    out.print(table)
