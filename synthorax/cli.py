@@ -12,6 +12,7 @@ from rich.console import Console
 
 from synthorax.client import Client, SynthoraxError
 from synthorax.datasets import commands as datasets
+from synthorax.reports import commands as reports
 from synthorax.train_jobs import commands as train_jobs
 
 app = typer.Typer(
@@ -109,6 +110,7 @@ def repair(
 
 app.add_typer(train_jobs)
 app.add_typer(datasets, name="datasets")
+app.add_typer(reports, name="reports")
 
 
 def main() -> None:

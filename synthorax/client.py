@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -123,6 +124,25 @@ class Client:
     def report(self, model: str, report: str = "latest") -> dict[str, Any]:
         """report.json of a complete report."""
         return self.request("GET", f"/models/{model}/reports/{report}")
+
+    def export_report(self, model: str, report: str, path: Path) -> None:
+        """A report's tables, figures, words and images as a ZIP; there whole, or not at all."""
+        address = f"/models/{model}/reports/{report}/exports.zip"
+        partial = path.with_name(f".{path.name}.part")
+        try:
+            with self._http.stream("GET", address) as response, open(partial, "wb") as file:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                for part in response.iter_bytes():
+                    file.write(part)
+            partial.replace(path)
+        except httpx.TransportError as error:
+            raise SynthoraxError(
+                f"The export broke off ({type(error).__name__}). Try again."
+            ) from None
+        finally:
+            partial.unlink(missing_ok=True)
 
     def compare(self, one: str, other: str) -> dict[str, Any]:
         """The newest reports of two versions, number by number."""

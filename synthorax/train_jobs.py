@@ -36,6 +36,12 @@ def train(
     conditional: Annotated[
         bool | None, typer.Option("--conditional/--unconditional", help="draw each class")
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="evaluate the version afterwards")
+    ] = True,
+    not_red: Annotated[
+        bool, typer.Option("--publish-if-not-red", help="hold it back until no light is red")
+    ] = False,
     follow: Follow = False,
 ) -> None:
     """Train a generator on a dataset, or on a folder of images in place: nothing is uploaded."""
@@ -50,7 +56,8 @@ def train(
     folder = Path(dataset).resolve()
     named = str(folder) if folder.is_dir() or not dataset.startswith("ds-") else dataset
     name = model or "".join(c if c.isalnum() else "-" for c in folder.name.lower())
-    job = client.train(named, name, preset, config)
+    publish_if = "not_red" if not_red else "any"
+    job = client.train(named, name, preset, config, report=report, publish_if=publish_if)
     _queued(client, job["id"], f"is {job['status']}", follow)
 
 

@@ -1,0 +1,200 @@
+"""Reports by the real service: after a train job, on request, compared, exported, and as a gate."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.evaluation.pictures import real
+from tests.service.conftest import TINY, Service, wait_until
+
+LABELS = ("HEALTHY", "SHADOW")
+
+
+def chests(folder: Path) -> Path:
+    for split, seed, patients in (("train", 1, 45), ("test", 2, 25)):
+        images = real(seed, patients, first=1000 * seed, side=64)
+        for i, (levels, label) in enumerate(zip(images.levels, images.classes, strict=True)):
+            path = folder / split / LABELS[label] / f"p{images.groups[i]}_{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(levels).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    base = tmp_path_factory.mktemp("reported")
+    chests(base / "roots" / "chests")
+    service = Service(base / "data", base / "roots")
+    service.data_dir.mkdir()
+    service.start()
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def dataset(reported: Service) -> str:
+    folder = reported.data_dir.parent / "roots" / "chests"
+    answer = reported.http.post(
+        "/datasets", json={"path": str(folder), "choices": {"patient": r"(?:^|/)p(\d+)_"}}
+    )
+    assert answer.status_code == 202, answer.text
+    address = answer.headers["Location"]
+    wait_until(lambda: reported.http.get(address).json()["status"] == "ready")
+    return str(answer.json()["id"])
+
+
+def trained(service: Service, dataset: str, **more: Any) -> dict[str, Any]:
+    config = {**TINY, "epochs": 1, "conditional": True}
+    body = {"dataset": dataset, "model": "reported", "config": config, **more}
+    answer = service.http.post("/train-jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    job = service.ended(answer.json()["id"])
+    assert job["status"] == "succeeded", job
+    return job
+
+
+def reports(service: Service, model: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = service.http.get(f"/models/{model}/reports").json()["data"]
+    return found
+
+
+def ended(service: Service, model: str) -> dict[str, Any]:
+    """The newest report, once it has ended."""
+    done = ("complete", "failed")
+    wait_until(lambda: bool(r := reports(service, model)) and r[0]["status"] in done)
+    return reports(service, model)[0]
+
+
+def test_a_train_job_is_followed_by_its_report(reported: Service, dataset: str) -> None:
+    job = trained(reported, dataset)
+    model = job["model"]
+    report = ended(reported, model)
+    assert report["status"] == "complete", report
+    assert (report["job"], report["dataset"]) == (job["id"], dataset)
+    http, base = reported.http, report["links"]["self"]
+    content = http.get(base).json()
+    assert content["lights"] == report["lights"]
+    assert content["data"]["patients_in_both"] == 0
+    assert content["data"]["training_verified"] is True
+    assert content["privacy"]["membership"]["discriminator"]["members"] > 80
+    assert http.get(f"/models/{model}/reports/latest").json() == content
+    assert "Synthetic" in http.get(f"{base}/report.html").text
+    assert http.get(f"{base}/card").text.startswith("# reported@1: evaluation")
+    assert http.get(f"{base}/figures/ruler.svg").headers["content-type"] == "image/svg+xml"
+    pairs = http.get(f"{base}/operator/pairs.html")
+    assert pairs.headers["cache-control"] == "private, no-store"
+    listed = {m["reference"]: m for m in http.get("/models").json()["data"]}[model]
+    assert listed["report"] == {"id": report["id"], "lights": report["lights"]}
+    # The job's events tell it; the schema has it.
+    events = http.get(f"/train-jobs/{job['id']}/events", params={"limit": 1000}).json()["data"]
+    told = [event for event in events if event["type"] == "evaluation"]
+    assert told[0]["report"] == report["id"]
+    wait_until(
+        lambda: any(
+            event["type"] == "evaluation" and event["lights"] == report["lights"]
+            for event in http.get(f"/train-jobs/{job['id']}/events", params={"limit": 1000}).json()[
+                "data"
+            ]
+        )
+    )
+
+
+def test_exports_hold_everything_but_patients(reported: Service, dataset: str) -> None:
+    assert dataset
+    base = ended(reported, "reported@1")["links"]["self"]
+    one, other = (reported.http.get(f"{base}/exports.zip").content for _ in range(2))
+    assert one == other
+    with zipfile.ZipFile(io.BytesIO(one)) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+    wanted = {"report.json", "methods.md", "claim.md", "tables/fidelity.tex", "figures/ruler.svg"}
+    assert wanted <= names
+    assert not [name for name in names if name.startswith("operator")]
+
+
+def test_a_gate_holds_what_is_red_back(reported: Service, dataset: str) -> None:
+    job = trained(reported, dataset, publish_if="not_red", config={**TINY, "seed": 8, "epochs": 1})
+    model = job["model"]
+    assert job["publish_if"] == "not_red"
+    report = ended(reported, model)
+    assert report["status"] == "complete", report
+    assert report["gate"] is True
+    held = {m["reference"]: m for m in reported.http.get("/models").json()["data"]}[model]
+    # Fifty held-out images: an untrained generator is seen, or there is no light at all.
+    if "red" in report["lights"].values():
+        assert held["usable"] is False
+        assert "has a red light" in held["reason"] or "has red lights" in held["reason"]
+        assert reported.http.post("/generate", json={"model": model}).status_code == 409
+    else:
+        assert held["usable"] is True
+    again = reported.http.post(f"/models/{model}/reports", json={"count": 200})
+    assert again.status_code == 202  # also of a held one
+    ended(reported, model)
+
+
+def test_what_a_gate_needs_is_said(reported: Service) -> None:
+    body = {"dataset": {"path": str(reported.data_dir.parent / "roots" / "chests" / "train")},
+            "model": "x", "publish_if": "not_red"}  # fmt: skip
+    answer = reported.http.post("/train-jobs", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "publish_if"
+
+
+def test_reports_are_refused_with_reasons(reported: Service, dataset: str) -> None:
+    http = reported.http
+    assert http.post("/models/no@1/reports", json={}).status_code == 404
+    bundled = http.post("/models/chest-xray-dcgan@1/reports", json={})
+    assert bundled.status_code == 409
+    assert "Name one that holds its training images" in bundled.json()["detail"]
+    for body, field in (
+        ({"dataset": "ds-000000000000"}, "dataset"),
+        ({"count": 5}, "count"),
+        ({"cnt": 200}, "cnt"),
+    ):
+        answer = http.post("/models/reported@1/reports", json=body)
+        assert answer.status_code == 422, answer.text
+        assert field in json.dumps(answer.json()["errors"])
+    assert http.get("/models/reported@1/reports/rp-000000000000").status_code == 404
+    # The classes of another model are not here.
+    answer = http.post("/models/chest-xray-dcgan@2/reports", json={"dataset": dataset})
+    assert answer.status_code == 202
+    failed = ended(reported, "chest-xray-dcgan@2")
+    if failed["status"] != "failed":  # the bundled report is newer
+        failed = next(r for r in reports(reported, "chest-xray-dcgan@2") if r["status"] == "failed")
+    assert "has no images of 'NORMAL'" in failed["error"]["detail"]
+
+
+def test_two_versions_are_compared_where_they_measured_the_same(
+    reported: Service, dataset: str
+) -> None:
+    made = trained(reported, dataset, report=False, config={**TINY, "conditional": True, "seed": 9})
+    assert reports(reported, made["model"]) == []
+    answer = reported.http.post(f"/models/{made['model']}/reports", json={})
+    assert answer.status_code == 202
+    assert ended(reported, made["model"])["status"] == "complete"
+    query = {"one": "reported@1", "other": made["model"]}
+    found = reported.http.get("/models/compare", params=query).json()
+    assert {row["label"] for row in found["differences"]} == set(LABELS)
+    assert {"kid_lite0", "coverage", "msssim"} <= {row["metric"] for row in found["differences"]}
+    same = reported.http.get("/models/compare", params={"one": "reported@1", "other": "reported@1"})
+    assert {row["better"] for row in same.json()["differences"]} == {"none"}
+    code = reported.command("reports", "compare", "reported@1", made["model"])
+    text, errors = code.communicate(timeout=60)
+    assert code.returncode == 0, errors
+    assert "kid_lite0" in text
+
+
+def test_a_report_is_deleted(reported: Service, dataset: str) -> None:
+    assert dataset
+    report = ended(reported, "reported@1")
+    assert reported.http.delete(report["links"]["self"]).status_code == 204
+    assert report["id"] not in {r["id"] for r in reports(reported, "reported@1")}
+    assert reported.http.get(report["links"]["self"]).status_code == 404
