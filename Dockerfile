@@ -23,10 +23,12 @@ WORKDIR /srv/synthorax
 COPY --from=build /opt/venv /opt/venv
 COPY library library
 COPY training training
+COPY evaluation evaluation
 COPY worker worker
 COPY app app
 COPY synthorax synthorax
 COPY models models
+COPY docs/reports docs/reports
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/srv/synthorax \
     PYTHONUNBUFFERED=1 \
