@@ -74,9 +74,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     arguments = parser.parse_args()
     ours, plain = rates(arguments.version)
-    print(
-        f"features: {ours:.0f} images/s; torch, one at a time: {plain:.0f}; ratio {ours / plain:.1f}"
-    )
+    told = f"torch, one at a time: {plain:.0f}; ratio {ours / plain:.1f}"
+    print(f"features: {ours:.0f} images/s; {told}")
     with tempfile.TemporaryDirectory() as temporary:
         data_dir, real = Path(temporary), arguments.real.absolute()
         begin(data_dir, real, resolve({}))

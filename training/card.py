@@ -95,9 +95,9 @@ Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_versi
 
 ## Limits
 
-- No fidelity, privacy or usefulness report is part of this card; a version without a report has
-  not been shown to be any of the three.
-- Images can repeat features of training images; similarity to patients was not tested here.
+- Fidelity, usefulness and privacy are judged in the version's reports, not here; without one a
+  version has not been shown to be any of the three.
+- Images can repeat features of training images; its reports say how far that was tested.
 - What the training images lack (ages, devices, diseases, views), the samples lack too.
 """
 
