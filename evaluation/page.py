@@ -21,6 +21,11 @@ _WORDS = {
     "not estimable": "too few images, or a part is not known",
     "green": "nothing was found at this n",
 }
+_OF_USEFULNESS = {
+    "red": "the probe got worse",
+    "amber": "no benefit was shown, or leakage cannot be excluded",
+    "green": "the probe gained",
+}
 _MEANING = {
     "fidelity": "Do the images look like the real ones, in all their variety and class?",
     "usefulness": "Does a simple classifier gain from them? A look, not a verdict.",
@@ -101,11 +106,16 @@ def _lights(content: Content) -> str:
         cards.append(
             f"<article class='light {_class(verdict)}'><h2><span class=mark aria-hidden=true>"
             f"{_SHAPES[verdict]}</span> {light.capitalize()}: {escape(verdict)}</h2>"
-            f"<p class=quiet>{_MEANING[light]} {verdict.capitalize()}: {_WORDS[verdict]}.</p>"
+            f"<p class=quiet>{_MEANING[light]} {verdict.capitalize()}: {_words(light, verdict)}.</p>"
             f"<details open><summary>{len(checks)} checks, the worst first</summary>"
             f"<ul class=checks>{items}</ul></details></article>"
         )
     return "<div class=lights>" + "".join(cards) + "</div>"
+
+
+def _words(light: str, verdict: str) -> str:
+    own = _OF_USEFULNESS if light == "usefulness" else {}
+    return own.get(verdict, _WORDS[verdict])
 
 
 def _class(verdict: str) -> str:
