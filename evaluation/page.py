@@ -106,7 +106,8 @@ def _lights(content: Content) -> str:
         cards.append(
             f"<article class='light {_class(verdict)}'><h2><span class=mark aria-hidden=true>"
             f"{_SHAPES[verdict]}</span> {light.capitalize()}: {escape(verdict)}</h2>"
-            f"<p class=quiet>{_MEANING[light]} {verdict.capitalize()}: {_words(light, verdict)}.</p>"
+            f"<p class=quiet>{_MEANING[light]} {verdict.capitalize()}: "
+            f"{_words(light, verdict)}.</p>"
             f"<details open><summary>{len(checks)} checks, the worst first</summary>"
             f"<ul class=checks>{items}</ul></details></article>"
         )
