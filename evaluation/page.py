@@ -186,8 +186,7 @@ def _ruler(content: Content, figures: Mapping[str, bytes]) -> str:
     ]  # fmt: skip
     words = (
         "<p>Real images of training patients, damaged in known ways and measured by the same code. "
-        "What memorising would score is the row “clean”: to the generator those are copies of "
-        "its training images, which fidelity cannot tell and privacy must.</p>"
+        "Fidelity cannot tell “copies of training” from clean images: privacy must.</p>"
     )
     picture = _figure(figures, "ruler.svg", "The generated images on the ruler")
     return _section("What these numbers mean", words + picture + _details("The table", tables))

@@ -24,9 +24,12 @@ def ruler(
     random = np.random.default_rng([protocol.seed, 7, label])
     rows = drawn(random, pool.rows(label), pool.groups, n)
     clean = pool.levels[rows]
+    again = drawn(random, pool.rows(label), pool.groups, n)
     half = drawn(random, np.arange(len(reference)), reference.groups, n)
     kinds = {
         "clean": clean,
+        # What memorising would score: fidelity cannot tell it from new images.
+        "copies of training": pool.levels[again],
         "flip": damage.flipped(clean),
         "lower resolution": damage.lower_resolution(clean),
         "blur": damage.blurred(clean),

@@ -16,6 +16,7 @@ from library.errors import InvalidValue
 from library.runs import RunFolder
 from library.versions import ModelLibrary, Version
 
+FEATURES = "features"  # of all images, by a digest of many: it goes whole
 _OF_FILES = "WHERE sha256 IN (SELECT value FROM json_each(?))"
 _NEAR = """
 SELECT other.sha256 AS sha256 FROM files AS one
@@ -114,20 +115,30 @@ def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
     ids = {each.record["id"] for each in found}
     runs = [run for run in _runs(data_dir) if _trained_on(run, digests)]
     versions = _versions(data_dir, ids, runs)
-    reports = [
-        f"{version.digest}/{path.name}"
-        for version in versions
-        for path in sorted((data_dir / "reports" / version.digest).glob("*"))
-    ]
     return Affected(
         {each.record["id"]: len(each.rows) for each in found},
         {each.record["id"]: len(each.rows) for each in found if each.record["path"] is not None},
         tuple(run.path.name for run in runs),
         sum(len(list(run.checkpoints.glob("*.safetensors"))) for run in runs),
         tuple(version.reference for version in versions),
-        tuple(reports),
-        tuple(path.stem for path in caches(data_dir, digests)),
+        _reports(data_dir, versions, ids),
+        (
+            *(path.stem for path in caches(data_dir, digests)),
+            *([FEATURES] if found and (data_dir / FEATURES).is_dir() else []),
+        ),
     )
+
+
+def _reports(data_dir: Path, versions: Sequence[Version], ids: set[str]) -> tuple[str, ...]:
+    """All on these versions, and those on any version that were made with these datasets: they
+    hold pairs and thumbnails of real images."""
+    root = data_dir / "reports"
+    found = [path for version in versions for path in (root / version.digest).glob("*")]
+    for record in root.glob("*/rp-*.json"):
+        if read_json(record).get("request", {}).get("dataset") in ids:
+            found += [record, *record.parent.glob(f"{record.stem}*")]
+    names = {f"{path.parent.name}/{path.name}" for path in found if path.name != ".lock"}
+    return tuple(sorted(names))
 
 
 def _runs(data_dir: Path) -> list[RunFolder]:

@@ -20,7 +20,7 @@ from library.datasets.index import LEFT_OUT, NAME, Index
 from library.datasets.reading import WITHDRAWN
 from library.datasets.records import change_record, folder_of
 from library.datasets.sheets import View, before_after, chosen
-from library.datasets.tracing import Found, affected, caches
+from library.datasets.tracing import FEATURES, Found, affected, caches
 from library.datasets.validation import SHEET, SHEET_RESOLUTION, SHOWN
 from library.decoding.pool import Decoders
 from library.digest import digest_json
@@ -52,7 +52,15 @@ def withdraw(
     for cache in caches(data_dir, digests):
         cache.unlink(missing_ok=True)
         cache.with_suffix(".npy").unlink(missing_ok=True)
+    shutil.rmtree(data_dir / FEATURES, ignore_errors=True)
     progress("caches")
+    for name in listed.reports:
+        path = data_dir / "reports" / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    progress("reports")
     for name in listed.runs:
         run = RunFolder(data_dir / "runs" / name)
         for folder in (run.checkpoints, run.path / "samples", run.figures):
@@ -61,7 +69,6 @@ def withdraw(
     library = ModelLibrary(data_dir / "models")
     for reference in listed.versions:
         version = library.find_held(reference)
-        shutil.rmtree(data_dir / "reports" / version.digest, ignore_errors=True)
         retire(version, f"a patient of its training data withdrew on {now[:10]}", versions)
     progress("versions")
     fingerprints = {}

@@ -92,16 +92,26 @@ def test_runs_and_versions_made_of_them_go_too(tmp_path: Path) -> None:
     report = tmp_path / "reports" / version.digest / "r-1"
     report.mkdir(parents=True)
     (report / "report.json").write_text("{}")
+    # Another version's report, made with the same dataset, holds its thumbnails too.
+    dataset = version.card["dataset"]["id"]
+    other = tmp_path / "reports" / "other"
+    (other / "rp-1").mkdir(parents=True)
+    (other / "rp-1.json").write_text(json.dumps({"request": {"dataset": dataset}}))
+    (other / "rp-2.json").write_text(json.dumps({"request": {"dataset": "ds-else"}}))
+    (tmp_path / "features").mkdir()
     path = next(REAL.rglob("*.jpeg")).relative_to(REAL).as_posix()
-    found = by_file(tmp_path, version.card["dataset"]["id"], path)
+    found = by_file(tmp_path, dataset, path)
     listed = affected(tmp_path, found)
     assert listed.runs == ("tiny",)
     assert listed.checkpoints >= 1
     assert listed.versions == ("mine@1",)
-    assert listed.reports == (f"{version.digest}/r-1",)
+    assert set(listed.reports) == {f"{version.digest}/r-1", "other/rp-1", "other/rp-1.json"}
+    assert "features" in listed.caches
     withdraw(tmp_path, found)
     assert not run.checkpoints.exists()
     assert not report.exists()
+    assert [path.name for path in other.iterdir()] == ["rp-2.json"]
+    assert not (tmp_path / "features").exists()
     (broken,) = [v for v in library.versions() if v.name == "mine"]
     assert isinstance(broken, Broken)
     assert "retired" in broken.reason
