@@ -25,7 +25,8 @@ from library.settings import Settings
 from worker import keys
 from worker.connection import client
 from worker.leases import Lease, Lost, renewed
-from worker.queue import LIGHT, VALIDATE, messages
+from worker.left_behind import LeftBehind
+from worker.queue import VALIDATE
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -126,23 +127,13 @@ class DatasetSweeper:
     def __init__(
         self, connection: redis.Redis, settings: Settings, send: Callable[[str], None]
     ) -> None:
-        self._connection, self._settings, self._send = connection, settings, send
-        self._idle: set[str] = set()  # at the last look
+        self._settings = settings
+        self._left = LeftBehind(connection, keys.dataset_lease, send)
 
     def sweep(self) -> None:
-        """One look; between a message and its lease there is a moment, so two must agree."""
         waiting = [
-            record["id"]
+            str(record["id"])
             for record in list_records(self._settings.data_dir)
             if record["status"] == "validating"
         ]
-        there = messages(self._connection, LIGHT) if waiting else {}
-        idle = {
-            dataset
-            for dataset in waiting
-            if dataset not in there and not self._connection.exists(keys.dataset_lease(dataset))
-        }
-        for dataset in sorted(idle & self._idle):
-            logger.warning("%s was left behind and is validated again", dataset)
-            self._send(dataset)
-        self._idle = idle - self._idle
+        self._left.look(waiting)

@@ -35,7 +35,8 @@ from worker.connection import client
 from worker.gate import pass_gate
 from worker.jobs import JobStore
 from worker.leases import Lease, Lost, renewed
-from worker.queue import LIGHT, REPORT, messages
+from worker.left_behind import LeftBehind
+from worker.queue import REPORT
 from worker.records import event
 
 logger = logging.getLogger("synthorax.worker")
@@ -241,23 +242,13 @@ class ReportSweeper:
     def __init__(
         self, connection: redis.Redis, settings: Settings, send: Callable[[str], None]
     ) -> None:
-        self._connection, self._settings, self._send = connection, settings, send
-        self._idle: set[str] = set()  # at the last look
+        self._settings = settings
+        self._left = LeftBehind(connection, keys.report_lease, send)
 
     def sweep(self) -> None:
-        """One look; between a message and its lease there is a moment, so two must agree."""
         waiting = [
             str(record["id"])
             for record in list_reports(self._settings.data_dir, bundled=None)
             if record["status"] not in ENDED
         ]
-        there = messages(self._connection, LIGHT) if waiting else {}
-        idle = {
-            report
-            for report in waiting
-            if report not in there and not self._connection.exists(keys.report_lease(report))
-        }
-        for report in sorted(idle & self._idle):
-            logger.warning("%s was left behind and is made again", report)
-            self._send(report)
-        self._idle = idle - self._idle
+        self._left.look(waiting)

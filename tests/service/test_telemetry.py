@@ -77,7 +77,7 @@ def test_the_document_shows_what_is_validated(api: Api) -> None:
     reference = generate["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     schema = document["components"]["schemas"][reference.rpartition("/")[2]]
     assert set(schema["properties"]) == {
-        "model", "label", "count", "seed", "truncation", "items", "format"
+        "model", "label", "count", "seed", "truncation", "items", "format", "reject_near_copies"
     }  # fmt: skip
     most = schema["properties"]["count"]["maximum"]
     answer = api.post(count=int(most) + 1)
@@ -87,6 +87,10 @@ def test_the_document_shows_what_is_validated(api: Api) -> None:
         "allowed": f"Input should be less than or equal to {int(most)}",
     }
     assert "application/zip" in generate["responses"]["200"]["content"]
+    report = document["components"]["schemas"]["Report"]["properties"]
+    assert {"schema", "lights", "fidelity", "privacy", "usefulness", "data", "protocol"} <= set(
+        report
+    )
     assert "/verify" in document["paths"]
     assert "/metrics" in document["paths"]
 
