@@ -1,6 +1,6 @@
 """Each planted fault raises its light, and the check that names it; no fault raises none.
 
-Chest-like pictures of 150 patients a class; docs/evaluation.md has the same of real X-rays.
+Chest-like pictures of 90 patients a class; docs/evaluation.md has the same of real X-rays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evaluation.lights import AMBER, GREEN, RED
 from evaluation.measuring import FeatureSets, Measurements, measure
 from tests.evaluation.pictures import real
 
-PROTOCOL = Protocol(draws=100, no_verdict=100)
+PROTOCOL = Protocol(draws=60, no_verdict=100)
 
 
 @cache
@@ -29,7 +29,7 @@ def extractor() -> Extractor:
 @cache
 def sets() -> tuple[Images, Images, Images]:
     """Training images, reference and stand-ins for fakes: real ones of other patients."""
-    return real(1, 250), real(2, 120, first=1000), real(3, 130, first=2000)
+    return real(1, 270), real(2, 90, first=1000), real(3, 95, first=2000)
 
 
 @cache

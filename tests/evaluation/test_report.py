@@ -14,7 +14,7 @@ from evaluation.report import SCHEMA, evaluate
 from library.errors import InvalidValue
 from tests.evaluation.pictures import real
 
-PROTOCOL = Protocol(draws=40, no_verdict=30)
+PROTOCOL = Protocol(draws=20, no_verdict=30)
 
 
 @pytest.fixture(scope="module")
