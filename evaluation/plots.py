@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 _STYLE = {
     "svg.hashsalt": "synthorax",
+    "text.parse_math": False,  # a label may hold dollar signs
     "svg.fonttype": "path",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -42,7 +44,8 @@ def figures(content: Content) -> dict[str, bytes]:
         "confusion.svg": _confusion,
     }
     found = {}
-    with plt.rc_context(_STYLE):  # type: ignore[arg-type]
+    with plt.rc_context(_STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", "Glyph")  # a label that the font cannot draw
         for name, draw in drawn.items():
             figure = draw(content)
             if figure is not None:

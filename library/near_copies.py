@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,5 +81,5 @@ def read(path: Path) -> NearCopies:
         try:
             with np.load(file) as found:
                 return NearCopies(found["thumbnails"], float(found["threshold"]))
-        except (ValueError, KeyError, EOFError) as error:
+        except (ValueError, KeyError, EOFError, BadZipFile) as error:
             raise Unusable(f"{path.name} cannot be read ({error}).", field="report") from None

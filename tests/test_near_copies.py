@@ -67,9 +67,11 @@ def test_a_file_is_the_same_bytes_each_time_and_a_damaged_one_is_told(tmp_path: 
     found = read(tmp_path / "one.npz")
     assert found.threshold == 0.9
     assert found.nearest(pictures(5, 3)) == pytest.approx([1.0] * 3)
-    (tmp_path / "one.npz").write_bytes(b"PK nothing")
-    with pytest.raises(Unusable, match="cannot be read"):
-        read(tmp_path / "one.npz")
+    whole = (tmp_path / "one.npz").read_bytes()
+    for damaged in (b"PK nothing", b"", whole[: len(whole) // 2]):
+        (tmp_path / "one.npz").write_bytes(damaged)
+        with pytest.raises(Unusable, match="cannot be read"):
+            read(tmp_path / "one.npz")
 
 
 def test_replacement_seeds_are_those_of_the_document() -> None:

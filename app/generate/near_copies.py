@@ -8,6 +8,7 @@ Passing it makes a sample neither private nor anonymous.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,15 +65,25 @@ class NearCopyFilters:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._kept: OrderedDict[str, NearCopies] = OrderedDict()
+        self._paths: dict[str, Path] = {}
+        self._lock = threading.Lock()  # requests look in threads of their own
         self.rejected: dict[str, int] = {}  # images, by version
 
     def find(self, version: Version) -> tuple[str, NearCopies]:
         """The newest report's filter.  Raises Conflict where there is none."""
+        with self._lock:
+            return self._find(version)
+
+    def _find(self, version: Version) -> tuple[str, NearCopies]:
+        for known in list(self._kept):  # a report that is deleted takes its thumbnails with it
+            if not self._paths[known].is_file():
+                del self._kept[known], self._paths[known]
         try:
             record, folder = find_report(self._data_dir, version.digest, "latest")
             report = str(record["id"])
             if report not in self._kept:
-                self._kept[report] = read(folder / OPERATOR / COPIES)
+                path = folder / OPERATOR / COPIES
+                self._kept[report], self._paths[report] = read(path), path
         except (NotFound, FileNotFoundError):
             raise Conflict(
                 f"{version.reference} has no report on this server that its training images were "
@@ -83,7 +94,7 @@ class NearCopyFilters:
             ) from None
         self._kept.move_to_end(report)
         while len(self._kept) > FILTERS_KEPT:
-            self._kept.popitem(last=False)
+            del self._paths[self._kept.popitem(last=False)[0]]
         return report, self._kept[report]
 
     async def accepted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -22,6 +23,7 @@ from evaluation.report import evaluate
 from tests.evaluation.pictures import real
 
 LABELS = ('<b>&"_%', "=SUM(1)")
+AWKWARD = r"a$_{$b $\frac$ 肺炎"
 VOID = {"meta", "img", "br", "link"}
 
 
@@ -133,6 +135,13 @@ def test_figures_are_svg_and_only_of_what_there_is(contents: dict[str, dict[str,
         for picture in found.values():
             assert ElementTree.fromstring(picture).tag.endswith("svg")  # noqa: S314  our own
             assert b"<dc:date>" not in picture
+
+
+def test_any_label_can_be_drawn(contents: dict[str, dict[str, Any]]) -> None:
+    old, new = (json.dumps(label)[1:-1] for label in (LABELS[0], AWKWARD))
+    renamed = json.loads(json.dumps(contents["one class"]).replace(old, new))
+    assert set(renamed["fidelity"]) == {AWKWARD}
+    assert "nearest.svg" in figures(renamed)
 
 
 @pytest.mark.parametrize("kind", ["whole", "one class", "no training"])
