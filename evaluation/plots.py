@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,6 @@ from matplotlib.figure import Figure
 
 _STYLE = {
     "svg.hashsalt": "synthorax",
-    "text.parse_math": False,  # a label may hold dollar signs
     "svg.fonttype": "path",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -43,6 +43,8 @@ def figures(content: Content) -> dict[str, bytes]:
         "scatter.svg": _scatter,
         "confusion.svg": _confusion,
     }
+    # A label may hold dollar signs, which matplotlib would take for formulas.
+    content = json.loads(json.dumps(content).replace("$", r"\\$"))
     found = {}
     with plt.rc_context(_STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", "Glyph")  # a label that the font cannot draw
