@@ -24,9 +24,10 @@ _LOOKED_AT = frozenset(
     (b"host", b"origin", b"content-length", b"transfer-encoding", b"content-type")
 )
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_SECURITY_HEADERS = [
+_POLICY = b"content-security-policy"
+_SECURITY_HEADERS = [  # the policy first
     (
-        b"content-security-policy",
+        _POLICY,
         b"default-src 'self'; img-src 'self' blob: data:; "
         b"object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
     ),
@@ -85,7 +86,10 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
+                given = message["headers"]
+                # A page's own policy stands alone: browsers would enforce both.
+                own = any(name == _POLICY for name, _ in given)
+                message["headers"] = [*given, *_SECURITY_HEADERS[own:]]
             await send(message)
 
         await self.app(scope, bounded, with_headers)

@@ -23,7 +23,7 @@ from library.reports import (
     remove_report,
 )
 from library.settings import Settings
-from library.versions import ModelLibrary, Version
+from library.versions import ModelLibrary, Version, is_held
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_report
 
@@ -57,7 +57,8 @@ class ReportService:
         asked = {"dataset": dataset, "count": request.count, "seed": request.seed}
         with reaching_redis():
             self._jobs.ping()  # nothing is recorded that nobody would make
-            record = begin_report(self._data_dir, version, asked)
+            # A held version waits for whichever report is the newest.
+            record = begin_report(self._data_dir, version, asked, gate=is_held(version))
             enqueue_report(self._celery, record["id"])
         return shown(record)
 

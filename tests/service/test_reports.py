@@ -86,7 +86,10 @@ def test_a_train_job_is_followed_by_its_report(reported: Service, dataset: str) 
     assert content["data"]["training_verified"] is True
     assert content["privacy"]["membership"]["discriminator"]["members"] > 80
     assert http.get(f"/models/{model}/reports/latest").json() == content
-    assert "Synthetic" in http.get(f"{base}/report.html").text
+    page = http.get(f"{base}/report.html")
+    assert "Synthetic" in page.text
+    (policy,) = page.headers.get_list("content-security-policy")
+    assert "style-src 'unsafe-inline'" in policy
     assert http.get(f"{base}/card").text.startswith("# reported@1: evaluation")
     assert http.get(f"{base}/figures/ruler.svg").headers["content-type"] == "image/svg+xml"
     pairs = http.get(f"{base}/operator/pairs.html")
