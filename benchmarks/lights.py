@@ -27,11 +27,12 @@ import numpy as np
 
 from evaluation import damage
 from evaluation.extractors import FeatureCache, efficientnet_lite0
-from evaluation.fidelity import ClassSet, Comparison, equal_n
+from evaluation.fidelity import Comparison, equal_n
 from evaluation.floors import bar
 from evaluation.images import Images, Protocol, Rows, Subject
 from evaluation.measuring import FeatureSets, Measurements, measure
 from evaluation.reading import split_images
+from evaluation.views import Views
 from library.datasets.choices import resolve
 from library.datasets.opened import open_dataset
 from library.datasets.records import begin
@@ -119,7 +120,7 @@ def power(task: tuple[int, int]) -> dict[str, bool]:
     random = np.random.default_rng([seed, n, 1])
     protocol, label = Protocol(), len(_labels) - 1
     rows = [r[_real[0].classes[r] == label] for r in dealt(random, n, len(_labels))]
-    pool, reference = (ClassSet.of(*taken(_real, r)) for r in rows[:2])
+    pool, reference = (Views.of(*taken(_real, r)) for r in rows[:2])
     pool = pool.taken(np.arange(min(len(pool.images), protocol.pool)))
     size = equal_n(len(reference.images), n, len(pool.images), protocol)
     comparison = Comparison(reference, size, "lite0", protocol, random)
@@ -133,7 +134,7 @@ def power(task: tuple[int, int]) -> dict[str, bool]:
     kinds["50 images repeated"] = taken(_real, rows[2][np.arange(n) % 50])
     found = {}
     for name, part in kinds.items():
-        made = ClassSet.of(Images.of(part[0].levels, part[0].classes), part[1])
+        made = Views.of(Images.of(part[0].levels, part[0].classes), part[1])
         numbers = comparison.measured(_labels[label], made, floors, size / len(pool.images))
         each = list(numbers.values())
         found[name] = max(m.z for m in each) > bar(each, protocol.level)

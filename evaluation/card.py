@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.markup import number as _n
 from evaluation.plots import metric
 
 Content = Mapping[str, Any]
@@ -153,7 +154,3 @@ def _scorecard(content: Content) -> str:
             f"; synthetic to real AUROC gap {probe['gap_synthetic_to_real']:+.3f}"
         )
     return "\n".join(f"- **{name}**: {text}." for name, text in items.items())
-
-
-def _n(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}"

@@ -19,29 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.images import Images, Protocol, Rows, drawn
-from evaluation.thumbnails import thumbnails, unit
+from evaluation.views import Views
 
 Features = NDArray[np.float32]
 SHARE = 0.01  # of the reference, beyond the bar of a detector
 PERMUTATIONS = 1999
 PAIRS = 20
 _TOGETHER = 512  # rows of a product at once
-
-
-@dataclass(frozen=True)
-class Views:
-    """A set of images as both detectors see it."""
-
-    images: Images
-    features: Features
-    small: NDArray[np.float32]  # thumbnails, unit
-
-    @classmethod
-    def of(cls, images: Images, features: Features) -> Views:
-        return cls(images, features, unit(thumbnails(images.levels)))
-
-    def taken(self, rows: Rows) -> Views:
-        return Views(self.images.taken(rows), self.features[rows], self.small[rows])
 
 
 @dataclass(frozen=True)

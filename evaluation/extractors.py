@@ -12,6 +12,7 @@ mean and std are in grey levels, 0…255; the output is (n, d).  Metrics carry t
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -19,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation import lite0
-from library import cpus
+from evaluation.sessions import session
 from library.atomic import write_bytes
 from library.digest import digest_file, digest_json
 from library.errors import InvalidValue
@@ -51,12 +51,7 @@ class Extractor:
 
     def features(self, levels: NDArray[np.uint8], progress: Progress | None = None) -> Features:
         if self._session is None:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = cpus.available()
-            options.log_severity_level = 3
-            self._session = onnxruntime.InferenceSession(
-                self._load(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = session(self._load())
         name, found = self._session.get_inputs()[0].name, []
         for start in range(0, len(levels), _BATCH):
             batch = np.stack([self._sized(image) for image in levels[start : start + _BATCH]])
@@ -157,8 +152,6 @@ class FeatureCache:
 
 
 def _npy(array: Features) -> bytes:
-    import io
-
     out = io.BytesIO()
     np.save(out, array)
     return out.getvalue()

@@ -13,7 +13,7 @@ from evaluation.distances import Gram
 from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured
 from evaluation.images import FEW, Images, Protocol, Rows, drawn
 from evaluation.msssim import ms_ssim
-from evaluation.thumbnails import thumbnails, unit
+from evaluation.views import Views
 
 SUBSETS = 8  # of the fakes, at most
 _PAIR_POOL = 2000  # pairs of real images whose MS-SSIM the floors draw from
@@ -21,22 +21,6 @@ _LOW = ("precision", "density", "coverage")  # worse when lower
 _SHARES = ("precision", "coverage", "duplicates")  # counted in steps of 1 / n
 Tick = Callable[[], None]
 Features = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class ClassSet:
-    """Images of one class with their features and thumbnails, row by row."""
-
-    images: Images
-    features: Features
-    small: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, images: Images, features: Features) -> ClassSet:
-        return cls(images, features, unit(thumbnails(images.levels)))
-
-    def taken(self, rows: Rows) -> ClassSet:
-        return ClassSet(self.images.taken(rows), self.features[rows], self.small[rows])
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ def equal_n(real: int, fake: int, pool: int, protocol: Protocol) -> int:
 class Comparison:
     """n reference images of a class, and what sets of n are measured against them."""
 
-    def __init__(self, reference: ClassSet, n: int, extractor: str, protocol: Protocol,
+    def __init__(self, reference: Views, n: int, extractor: str, protocol: Protocol,
                  random: np.random.Generator) -> None:  # fmt: skip
         rows = drawn(random, np.arange(len(reference.images)), reference.images.groups, n)
         self.reference, self.n = reference.taken(rows), len(rows)
@@ -93,13 +77,13 @@ class Comparison:
         self.alike = float(np.quantile(lonely, 0.99))
         self._real = np.arange(self.n)
 
-    def numbers(self, found: ClassSet) -> dict[str, float]:
+    def numbers(self, found: Views) -> dict[str, float]:
         """What a set of images is, against the reference; without MS-SSIM."""
         gram = Gram(np.concatenate([self.reference.features, found.features]))
         return self._numbers(gram, np.arange(self.n, self.n + len(found.images)), found)
 
     def _numbers(
-        self, gram: Gram, rows: Rows, found: ClassSet, groups: Rows | None = None
+        self, gram: Gram, rows: Rows, found: Views, groups: Rows | None = None
     ) -> dict[str, float]:
         near = _nearest(found.small, groups)
         return {
@@ -109,7 +93,7 @@ class Comparison:
             "duplicates": float((near > self.alike).mean()),
         }
 
-    def floors(self, pool: ClassSet, tick: Tick) -> dict[str, NDArray[np.float64]]:
+    def floors(self, pool: Views, tick: Tick) -> dict[str, NDArray[np.float64]]:
         """Numbers of sets drawn from the training images, protocol.draws of each."""
         gram = Gram(np.concatenate([self.reference.features, pool.features]))
         likeness = _pool_likeness(pool.images, self.random)
@@ -118,7 +102,7 @@ class Comparison:
         pairs = max(1, min(self.protocol.pairs, self.n // 2))
         for _ in range(self.protocol.draws):
             rows = drawn(self.random, everything, pool.images.groups, self.n)
-            set_ = ClassSet(pool.images, pool.features, pool.small[rows])
+            set_ = Views(pool.images, pool.features, pool.small[rows])
             numbers = self._numbers(gram, self.n + rows, set_, pool.images.groups[rows])
             numbers["msssim"] = float(self.random.choice(likeness, pairs).mean())
             for name, value in numbers.items():
@@ -126,7 +110,7 @@ class Comparison:
             tick()
         return {name: np.array(values) for name, values in found.items()}
 
-    def fakes(self, fakes: ClassSet) -> tuple[dict[str, float], dict[str, float | None]]:
+    def fakes(self, fakes: Views) -> tuple[dict[str, float], dict[str, float | None]]:
         """Means over subsets of n without an image in common, and their deviations."""
         subsets = max(1, min(SUBSETS, len(fakes.images) // self.n))
         order = self.random.permutation(len(fakes.images))
@@ -145,7 +129,7 @@ class Comparison:
         return {name: float(np.mean(each)) for name, each in values.items()}, spread
 
     def measured(
-        self, label: str, fakes: ClassSet, floors: Mapping[str, NDArray[np.float64]], share: float
+        self, label: str, fakes: Views, floors: Mapping[str, NDArray[np.float64]], share: float
     ) -> dict[str, Measured]:
         values, spread = self.fakes(fakes)
         return {
@@ -159,7 +143,7 @@ class Comparison:
 
 
 def class_fidelity(
-    label: str, pool: ClassSet, reference: ClassSet, fakes: ClassSet, extractor: str,
+    label: str, pool: Views, reference: Views, fakes: Views, extractor: str,
     protocol: Protocol, random: np.random.Generator, tick: Tick,
 ) -> ClassFidelity:  # fmt: skip
     """KID, FD, precision, density, coverage, MS-SSIM and duplicates of the fakes of a class."""

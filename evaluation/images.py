@@ -135,8 +135,8 @@ def drawn(random: np.random.Generator, rows: Rows, groups: Rows, count: int) -> 
     return rows[order[:count]]
 
 
-def halves(random: np.random.Generator, images: Images) -> tuple[Images, Images]:
-    """Two halves without a group in common, each class about evenly."""
+def halves(random: np.random.Generator, images: Images) -> tuple[Rows, Rows]:
+    """Rows of two halves without a group in common, each class about evenly."""
     order = drawn(random, np.arange(len(images)), images.groups, len(images))
     first = np.zeros(len(images), bool)
     for label in np.unique(images.classes):
@@ -147,4 +147,4 @@ def halves(random: np.random.Generator, images: Images) -> tuple[Images, Images]
     # A group with images of two classes goes to one side.
     both = np.intersect1d(images.groups[first], images.groups[~first])
     first[np.isin(images.groups, both)] = True
-    return images.taken(np.flatnonzero(first)), images.taken(np.flatnonzero(~first))
+    return np.flatnonzero(first), np.flatnonzero(~first)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.conditioning import agreement, kid_matrix
-from evaluation.copies import ClassCopies, Views, class_copies
-from evaluation.fidelity import ClassFidelity, ClassSet, as_fields, class_fidelity
+from evaluation.copies import ClassCopies, class_copies
+from evaluation.fidelity import ClassFidelity, as_fields, class_fidelity
 from evaluation.floors import Measured
-from evaluation.images import Images, Protocol, Subject, drawn, halves
+from evaluation.images import Protocol, Subject, drawn, halves
 from evaluation.laterality import laterality
 from evaluation.lights import (
     Check,
@@ -26,6 +26,7 @@ from evaluation.lights import (
 )
 from evaluation.membership import attack, black_box
 from evaluation.usefulness import usefulness
+from evaluation.views import Views
 
 Features = NDArray[np.float32]
 Tell = Callable[[str, float], None]  # words, and the fraction of this part
@@ -65,31 +66,25 @@ def floor_source(subject: Subject, features: FeatureSets, protocol: Protocol) ->
         assert features.train is not None
         return (subject.train, features.train), (subject.reference, features.reference)
     random = np.random.default_rng([protocol.seed, 1])
-    place = Images(
-        subject.reference.levels,
-        subject.reference.classes,
-        subject.reference.groups,
-        tuple(map(str, range(len(subject.reference)))),
+    one, other = (
+        (subject.reference.taken(rows), features.reference[rows])
+        for rows in halves(random, subject.reference)
     )
-    parts = []
-    for half in halves(random, place):
-        rows = np.array(half.sha256, np.int64)
-        parts.append((subject.reference.taken(rows), features.reference[rows]))
-    return parts[0], parts[1]
+    return one, other
 
 
 def class_sets(
     subject: Subject, features: FeatureSets, label: int, protocol: Protocol
-) -> tuple[ClassSet, ClassSet, ClassSet]:
+) -> tuple[Views, Views, Views]:
     """One class: pool (cut to its largest size by whole patients), reference, fakes."""
     (pool, pool_f), (reference, reference_f) = floor_source(subject, features, protocol)
     random = np.random.default_rng([protocol.seed, 2, label])
     own = drawn(random, pool.rows(label), pool.groups, protocol.pool)
     real, made = reference.rows(label), subject.fakes.rows(label)
     return (
-        ClassSet.of(pool.taken(own), pool_f[own]),
-        ClassSet.of(reference.taken(real), reference_f[real]),
-        ClassSet.of(subject.fakes.taken(made), features.fakes[made]),
+        Views.of(pool.taken(own), pool_f[own]),
+        Views.of(reference.taken(real), reference_f[real]),
+        Views.of(subject.fakes.taken(made), features.fakes[made]),
     )
 
 

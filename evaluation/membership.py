@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.copies import Views, nearest, wilson
+from evaluation.copies import nearest, wilson
 from evaluation.images import Rows
 from evaluation.probe import auroc
+from evaluation.views import Views
 
 Array = NDArray[np.float64]
 PERMUTATIONS = 1999

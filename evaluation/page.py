@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from evaluation.markup import details, fact_table, figure, section, table
+from evaluation.markup import number as _n
 from evaluation.plots import metric
 from evaluation.style import STYLE
 
@@ -46,18 +46,18 @@ def html(content: Content, figures: Mapping[str, bytes], grids: Mapping[str, byt
         "Synthetic images; not for diagnosis.</p></header>",
         _warnings(content),
         _lights(content),
-        _section("Fidelity and diversity", _fidelity(content, content["fidelity"])),
-        _figure(figures, "coverage.svg", "Numbers of each class beside their floors"),
+        section("Fidelity and diversity", _fidelity(content, content["fidelity"])),
+        figure(figures, "coverage.svg", "Numbers of each class beside their floors"),
         _delivery(content),
         _ruler(content, figures),
         _conditioning(content, figures),
         _usefulness(content, figures),
         _privacy(content, figures),
         _grids(content, grids),
-        _figure(figures, "scatter.svg", "Real and generated images by two components"),
-        _section("Data", _data(content)),
-        _section("Protocol", _protocol(content)),
-        _section("Limits", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in content["limits"])
+        figure(figures, "scatter.svg", "Real and generated images by two components"),
+        section("Data", _data(content)),
+        section("Protocol", _protocol(content)),
+        section("Limits", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in content["limits"])
                  + "</ul>"),
         "</main></body></html>\n",
     ]  # fmt: skip
@@ -69,10 +69,6 @@ def _subject(content: Content) -> str:
     if model:
         return str(model["reference"])
     return str(content["data"].get("fakes") or "images")
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
 
 
 def _warnings(content: Content) -> str:
@@ -148,7 +144,7 @@ def _fidelity(content: Content, found: Mapping[str, Any]) -> str:
             f"compared at n = {each['n']:,}"
         )
         header = ("number", "generated", "95% interval", "floor", "sd", "ratio", "z")
-        tables.append(_table(caption, header, rows))
+        tables.append(table(caption, header, rows))
         if each.get("warning"):
             tables.append(f"<p class=warn>{escape(each['warning'])}</p>")
     note = (
@@ -163,7 +159,7 @@ def _delivery(content: Content) -> str:
     if not found:
         return ""
     side = content["protocol"]["delivery_resolution"]
-    return _section(
+    return section(
         f"At {side} pixels",
         "<p>The same against real images at the size at which classifiers take them: what the "
         f"generator's {content['protocol']['native_resolution']} pixels lack is seen here.</p>"
@@ -176,7 +172,7 @@ def _ruler(content: Content, figures: Mapping[str, bytes]) -> str:
         return ""
     kid, fd = metric(content, "kid"), metric(content, "fd")
     tables = [
-        _table(
+        table(
             f"{label}: real images, damaged",
             ("damage", kid, fd, "precision", "coverage"),
             [(r["damage"], _n(r[kid]), _n(r[fd]), _n(r["precision"]), _n(r["coverage"]))
@@ -188,15 +184,15 @@ def _ruler(content: Content, figures: Mapping[str, bytes]) -> str:
         "<p>Real images of training patients, damaged in known ways and measured by the same code. "
         "Fidelity cannot tell “copies of training” from clean images: privacy must.</p>"
     )
-    picture = _figure(figures, "ruler.svg", "The generated images on the ruler")
-    return _section("What these numbers mean", words + picture + _details("The table", tables))
+    picture = figure(figures, "ruler.svg", "The generated images on the ruler")
+    return section("What these numbers mean", words + picture + details("The table", tables))
 
 
 def _conditioning(content: Content, figures: Mapping[str, bytes]) -> str:
     found = content["conditioning"]
     if not found:
         return ""
-    body = _figure(figures, "confusion.svg", "KID of each class's images to each real class")
+    body = figure(figures, "confusion.svg", "KID of each class's images to each real class")
     if found["labels"]:
         labels = content["data"]["labels"]
         rows = [
@@ -205,18 +201,18 @@ def _conditioning(content: Content, figures: Mapping[str, bytes]) -> str:
             for label, f in found["labels"].items()
         ]  # fmt: skip
         header = ("asked for", "agreement", "floor", "sd", *(f"seen as {n}" for n in labels))
-        body += _table("What a judge, trained on real images, sees", header, rows)
+        body += table("What a judge, trained on real images, sees", header, rows)
         body += (
             "<p class=quiet>A judge puts images that are like no class into one of them: read the "
             "agreement with the shares beside it.</p>"
         )
-    return _section("Classes", body)
+    return section("Classes", body)
 
 
 def _usefulness(content: Content, figures: Mapping[str, bytes]) -> str:
     probe = content["usefulness"]["probe"]
     if not probe:
-        return _section(
+        return section(
             "Usefulness: a look", f"<p>{escape(content['usefulness']['why_not'] or '')}</p>"
         )
     rows = [
@@ -234,17 +230,17 @@ def _usefulness(content: Content, figures: Mapping[str, bytes]) -> str:
         "This is a look, not a verdict: the classifier that will be used may differ.</p>"
     )
     header = ("trained on", "AUROC", "95% interval, by patients", "balanced accuracy")
-    return _section(
+    return section(
         "Usefulness: a look",
-        words + _figure(figures, "usefulness.svg", "AUROC of each arm")
-        + _table("Arms", header, rows),
+        words + figure(figures, "usefulness.svg", "AUROC of each arm")
+        + table("Arms", header, rows),
     )  # fmt: skip
 
 
 def _privacy(content: Content, figures: Mapping[str, bytes]) -> str:
     found, parts = content["privacy"], []
     if not found["near_copies"]:
-        return _section(
+        return section(
             "Copies and membership",
             "<p>The training images were not given: copies and membership were not looked for.</p>",
         )
@@ -263,23 +259,21 @@ def _privacy(content: Content, figures: Mapping[str, bytes]) -> str:
         "class", "flagged", "share", "95% interval", "expected", "copies", "p, correlation",
         "p, distance", "p, nearest is train",
     )  # fmt: skip
-    parts.append(
-        _table("Images nearer to a training image than unseen real ones are", header, rows)
-    )
+    parts.append(table("Images nearer to a training image than unseen real ones are", header, rows))
     attacks = [
         (name, _n(a["auc"]), _n(a["p"]), f"{a['tpr_at_1_percent_fpr']:.2%}",
          " to ".join(f"{x:.2%}" for x in a["tpr_interval"]), f"{a['members']:,}")
         for name, a in found["membership"].items() if a
     ]  # fmt: skip
     columns = ("attack", "AUC", "p", "TPR at 1% FPR", "95% interval", "members")
-    parts.append(_table("Membership inference", columns, attacks))
+    parts.append(table("Membership inference", columns, attacks))
     patients = found["patients"]
     parts.append(
         f"<p>Patients in training: {'not known' if patients is None else f'{patients:,}'}. "
         f"Differential privacy: {escape(str(found['differential_privacy']))}.</p>"
     )
-    picture = _figure(figures, "nearest.svg", "How near the nearest training image lies")
-    return _section("Copies and membership", "".join(parts) + picture)
+    picture = figure(figures, "nearest.svg", "How near the nearest training image lies")
+    return section("Copies and membership", "".join(parts) + picture)
 
 
 def _grids(content: Content, grids: Mapping[str, bytes]) -> str:
@@ -292,7 +286,7 @@ def _grids(content: Content, grids: Mapping[str, bytes]) -> str:
             f"<figure><img class=grid alt='{caption}' src='data:image/png;base64,"
             f"{base64.b64encode(png).decode()}'><figcaption>{caption}</figcaption></figure>"
         )
-    return _section("Uncurated images", "".join(parts))
+    return section("Uncurated images", "".join(parts))
 
 
 def _data(content: Content) -> str:
@@ -311,63 +305,11 @@ def _data(content: Content) -> str:
                     "duplicates_removed", "patients_in_both", "reference_sha256", "attribution")
         if data.get(key) is not None
     }  # fmt: skip
-    return _table("Images", ("set", "images", "patients", "by class"), rows) + _facts(facts)
+    return table("Images", ("set", "images", "patients", "by class"), rows) + fact_table(facts)
 
 
 def _protocol(content: Content) -> str:
     protocol = content["protocol"]
     facts = {k: v for k, v in protocol.items() if k not in ("settings", "packages")}
     more = {**protocol["settings"], **protocol["packages"]}
-    return _facts(facts) + _details("Settings and packages", [_facts(more)])
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th scope=row>{escape(key.replace('_', ' '))}</th>"
-        f"<td>{escape(_plain(value))}</td></tr>"
-        for key, value in facts.items()
-    )
-    return f"<div class=wide><table class=facts>{rows}</table></div>"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _details(summary: str, parts: Iterable[str]) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
-
-
-def _table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in header)
-    body = "".join(
-        f"<tr><th scope=row>{escape(str(row[0]))}</th>"
-        + "".join(f"<td>{escape(str(cell))}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<div class=wide><table><caption>{escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _figure(figures: Mapping[str, bytes], name: str, alt: str) -> str:
-    if name not in figures:
-        return ""
-    # An identifier may stand in two figures: as images of their own they do not meet.
-    svg = re.sub(rb"^.*?<svg", b"<svg", figures[name], count=1, flags=re.DOTALL)
-    encoded = base64.b64encode(svg).decode()
-    return (
-        f"<figure><img class=plot alt='{escape(alt)}' src='data:image/svg+xml;base64,{encoded}'>"
-        f"<figcaption>{escape(alt)}</figcaption></figure>"
-    )
-
-
-def _n(value: Any) -> str:
-    """Four digits; a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}"
+    return fact_table(facts) + details("Settings and packages", [fact_table(more)])

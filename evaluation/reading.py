@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from evaluation.images import Images
-from library import cpus
+from evaluation.sessions import session
 from library.datasets.index import ACCEPTED
 from library.datasets.opened import Opened
 from library.decoded import decode
@@ -63,13 +62,8 @@ def generated(
     The published ONNX file on the CPU, so any machine can make them again.
     """
     version.verify()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cpus.available()
-    options.log_severity_level = 3
-    session: Any = onnxruntime.InferenceSession(
-        version.path / "model.onnx", options, providers=["CPUExecutionProvider"]
-    )
-    inputs = {value.name for value in session.get_inputs()}
+    generator = session(version.path / "model.onnx")
+    inputs = {value.name for value in generator.get_inputs()}
     side, classes = version.resolution, max(1, len(version.labels))
     levels = np.empty((classes * count, side, side), np.uint8)
     for start in range(0, len(levels), _BATCH):
@@ -79,7 +73,7 @@ def generated(
             "label": places // count,
         }
         fed = {name: value for name, value in fed.items() if name in inputs}
-        levels[places] = to_uint8(session.run(None, fed)[0][:, 0])
+        levels[places] = to_uint8(generator.run(None, fed)[0][:, 0])
         progress(int(places[-1]) + 1, len(levels))
     return Images.of(levels, np.repeat(np.arange(classes), count))
 

@@ -39,7 +39,7 @@ def version_subject(
     def reading(words: str, done: int, total: int) -> None:
         tell(words, 0.02 * done / max(total, 1))
 
-    with open_dataset(data_dir, _named(data_dir, identity), reading) as opened:
+    with open_dataset(data_dir, identity, reading) as opened:
         labels = _labels(version, opened)
         fit: Fit = version.card["training"]["config"]["fit"]
         cache, side = data_dir / "decoded", version.resolution
@@ -87,10 +87,6 @@ def _own_dataset(version: Version, data_dir: Path) -> str:
         value=identity,
         remedy="Name one that holds its training images and images held out from them.",
     )
-
-
-def _named(data_dir: Path, identity: str) -> str:
-    return str(read_record(data_dir, identity)["id"])
 
 
 def _labels(version: Version, dataset: Opened) -> list[str]:

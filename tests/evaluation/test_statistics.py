@@ -142,7 +142,7 @@ def test_draws_take_whole_patients_but_for_the_last(seed: int, count: int) -> No
 
 def test_halves_share_no_patient_and_have_each_class() -> None:
     images = real(3, 40)
-    one, other = halves(np.random.default_rng(0), images)
+    one, other = map(images.taken, halves(np.random.default_rng(0), images))
     assert len(one) + len(other) == len(images)
     assert not set(one.groups) & set(other.groups)
     for half in (one, other):
