@@ -23,6 +23,7 @@ WORKDIR /srv/synthorax
 COPY --from=build /opt/venv /opt/venv
 COPY library library
 COPY training training
+COPY features features
 COPY evaluation evaluation
 COPY worker worker
 COPY app app

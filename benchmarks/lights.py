@@ -26,13 +26,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np
 
 from evaluation import damage
-from evaluation.extractors import FeatureCache, efficientnet_lite0
 from evaluation.fidelity import Comparison, equal_n
 from evaluation.floors import bar
 from evaluation.images import Images, Protocol, Rows, Subject
 from evaluation.measuring import FeatureSets, Measurements, measure
 from evaluation.reading import split_images
 from evaluation.views import Views
+from features.extractors import FeatureCache, efficientnet_lite0
 from library.datasets.choices import resolve
 from library.datasets.opened import open_dataset
 from library.datasets.records import begin

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.extractors import efficientnet_lite0
 from evaluation.reading import generated
+from features.extractors import efficientnet_lite0
 from library.datasets.choices import resolve
 from library.datasets.opened import open_dataset
 from library.datasets.records import begin, dataset_id

@@ -156,7 +156,7 @@ def _folders(arguments: argparse.Namespace) -> int:
 
 
 def _cache(arguments: argparse.Namespace, folder: Path) -> Any:
-    from evaluation.extractors import FeatureCache, efficientnet_lite0, from_file
+    from features.extractors import FeatureCache, efficientnet_lite0, from_file
 
     chosen = arguments.extractor
     return FeatureCache(efficientnet_lite0() if chosen is None else from_file(chosen), folder)

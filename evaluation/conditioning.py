@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.distances import Gram
 from evaluation.floors import WORSE_LOW, Measured
 from evaluation.images import Protocol, Subject, drawn
 from evaluation.probe import fitted, out_of_fold
+from features.distances import Gram
 
 Features = NDArray[np.float32]
 _REPEATS = 5

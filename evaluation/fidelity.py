@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.distances import Gram
 from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured
 from evaluation.images import FEW, Images, Protocol, Rows, drawn
 from evaluation.msssim import ms_ssim
 from evaluation.views import Views
+from features.distances import Gram
 
 SUBSETS = 8  # of the fakes, at most
 _PAIR_POOL = 2000  # pairs of real images whose MS-SSIM the floors draw from

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.images import Images
-from evaluation.sessions import session
+from features.sessions import session
 from library.datasets.index import ACCEPTED
 from library.datasets.opened import Opened
 from library.decoded import decode

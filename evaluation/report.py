@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.extractors import FeatureCache
 from evaluation.fidelity import equal_n
 from evaluation.images import Images, Protocol, Rows, Subject
 from evaluation.measuring import FeatureSets, Measurements, all_classes, measure
 from evaluation.ruler import ruler
+from features.extractors import FeatureCache
 from library import __version__
 from library.digest import digest_json
 

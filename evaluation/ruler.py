@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from evaluation import damage
-from evaluation.distances import Gram
-from evaluation.extractors import FeatureCache, Progress
 from evaluation.images import Images, Protocol, drawn
+from features.distances import Gram
+from features.extractors import FeatureCache, Progress
 
 
 def ruler(

@@ -12,15 +12,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FLOORS = ("library", "training", "evaluation", "worker", "app", "synthorax")
+FLOORS = ("library", "features", "training", "evaluation", "worker", "app", "synthorax")
 OWN = {*FLOORS, "tests", "benchmarks"}
 
 # What each floor must never import; "library" has the opposite list, of what it may.
 FORBIDDEN = {
+    "features": {
+        "redis",
+        "celery",
+        "fastapi",
+        "app",
+        "worker",
+        "synthorax",
+        "evaluation",
+        "training",
+    },
     "training": {"redis", "celery", "fastapi", "app", "worker", "synthorax", "evaluation"},
     "evaluation": {"redis", "celery", "fastapi", "app", "worker", "synthorax"},
-    "worker": {"torch", "training", "evaluation", "app", "synthorax"},
-    "app": {"torch", "training", "evaluation", "synthorax"},
+    "worker": {"torch", "features", "training", "evaluation", "app", "synthorax"},
+    "app": {"torch", "features", "training", "evaluation", "synthorax"},
 }
 ALLOWED_IN_LIBRARY = {"library", "numpy", "PIL", *sys.stdlib_module_names}
 READS_DICOM = ROOT / "library" / "dicom.py"
@@ -61,7 +71,7 @@ def at_module_level(path: Path) -> set[str]:
 
 
 def test_the_floors_are_where_this_test_looks() -> None:
-    for floor in ("library", "training", "evaluation", "worker", "app", "synthorax"):
+    for floor in FLOORS:
         assert sources(floor), floor
     assert "torch" in anywhere(TORCH_OF_THE_APP)
 
@@ -93,10 +103,16 @@ def test_the_torch_engine_imports_the_networks_and_nothing_above() -> None:
 
 def test_evaluation_brings_torch_only_where_a_classifier_is_at_work() -> None:
     with_torch = {path.stem for path in sources("evaluation") if "torch" in anywhere(path)}
-    # The probe trains one, Lite0's weights are read with it, a discriminator is asked.
-    assert with_torch == {"probe", "lite0", "discriminator"}
+    # The probe trains one, a discriminator is asked.
+    assert with_torch == {"probe", "discriminator"}
     first = {path.stem for path in sources("evaluation") if "torch" in at_module_level(path)}
     assert first == {"discriminator"}
+
+
+def test_features_are_computed_without_torch() -> None:
+    with_torch = {path.stem for path in sources("features") if "torch" in anywhere(path)}
+    assert with_torch == {"lite0"}  # its weights are read with it
+    assert not [path for path in sources("features") if "torch" in at_module_level(path)]
 
 
 def test_the_client_imports_no_floor_at_module_level() -> None:

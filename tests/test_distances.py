@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from evaluation.distances import Gram, prdc
+from features.distances import Gram, prdc
 
 
 def vectors(seed: int, n: int, d: int, shift: float = 0.0) -> np.ndarray:

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation import lite0
-from evaluation.sessions import session
+from features import lite0
+from features.sessions import session
 from library.atomic import write_bytes
 from library.digest import digest_file, digest_json
 from library.errors import InvalidValue

