@@ -22,6 +22,10 @@ def _choice(default: Any, *allowed: Any, help: str = "") -> Any:
     return field(default=default, metadata={"allowed": allowed, "help": help})
 
 
+def _text(help: str = "") -> Any:
+    return field(default="", metadata={"text": 200, "help": help})
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """The paper's traditional augmentation (its figure 2), applied to real images in training.
@@ -42,10 +46,35 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """A resolved configuration.  `resolve` makes one; nothing else should."""
+class DiffAugment:
+    """Augmentation of what the discriminator sees, real and generated alike (Zhao et al. 2020).
 
-    family: str = _choice("dcgan", "dcgan")
+    The generator does not learn to draw it.  What a radiograph cannot be is not offered: no flip
+    (the heart's side), no quarter turn, no inversion.
+    """
+
+    probability: float = _number(0.0, 0, 1, help="of each of the six, an image; 0: off")
+    target: float = _number(0.0, 0, 1, help="adapts probability to this overfitting; 0: fixed")
+    shift: float = _number(0.125, 0, 0.5, help="largest, as a fraction of the side")
+    scale: float = _number(0.1, 0, 0.5, help="0.1: sizes from 1/1.1 to 1.1")
+    rotation: float = _number(10.0, 0, 10.0, help="degrees either way")
+    brightness: float = _number(0.2, 0, 1, help="largest, of the range -1 to 1")
+    contrast: float = _number(0.25, 0, 0.9, help="0.25: factors from 0.75 to 1.25")
+    cutout: float = _number(0.25, 0, 0.75, help="side of a grey square, as a fraction")
+
+    @property
+    def active(self) -> bool:
+        return self.probability > 0 or self.target > 0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A resolved configuration.  `resolve` makes one; nothing else should.
+
+    A value with a `_final` goes to it along a half cosine over the planned number of images.
+    """
+
+    family: str = _choice("dcgan", "dcgan", "lite", "flagship", "turbo", help="of networks")
     resolution: int = _choice(64, 64, 128, 256, 512, help="pixels; each doubling adds a stage")
     latent_dim: int = _number(100, 1, 1024)
     generator_width: int = _number(64, 4, 512, help="channels before the last layer")
@@ -53,10 +82,22 @@ class RunConfig:
     conditional: bool = _choice(False, False, True, help="one model that draws each class")
     epochs: int = _number(500, 1, 100_000)
     batch_size: int = _number(50, 2, 8192)
+    loss: str = _choice("standard", "standard", "relativistic", "hinge")
     learning_rate: float = _number(2e-4, 0, 1, above=True)
+    learning_rate_final: float = _number(0.0, 0, 1, help="0: stays as it is")
     beta1: float = _number(0.5, 0, 0.9999)
     beta2: float = _number(0.999, 0, 0.99999)
+    beta2_final: float = _number(0.0, 0, 0.99999, help="0: stays as it is")
+    penalty: float = _number(0.0, 0, 1e6, help="gamma of R1 and R2; 0: neither")
+    penalty_final: float = _number(0.0, 0, 1e6, help="0: stays as it is")
+    penalty_every: int = _number(1, 1, 64, help="steps; computed lazily, weighted as often as it")
     ema_half_life_kimg: float = _number(0.0, 0, 1e6, help="0: no moving average")
+    ema_ramp: float = _number(0.0, 0, 1, help="half-life at most this share of the images so far")
+    sampling: str = _choice("natural", "natural", "balanced", help="how often a class is shown")
+    label_ramp: float = _number(0.0, 0, 1, help="share of the run in which labels gain weight")
+    fine_tune: str = _text(help="NAME@VERSION to begin with; empty: from nothing")
+    validate_every_kimg: float = _number(0.0, 0, 1e6, help="how often KID is measured; 0: never")
+    choose: str = _choice("best", "best", "last", help="published: best by KID, where measured")
     seed: int = _number(0, 0, SEED_MAX)
     fit: str = _choice("crop", "crop", "pad", "stretch", help="how a picture becomes square")
     precision: str = _choice("auto", "auto", "float32", "bfloat16", help="auto: what is faster")
@@ -68,6 +109,7 @@ class RunConfig:
         False, False, True, help="the same bits on each run of a CUDA card, at a cost; a CPU's are"
     )
     augmentation: Augmentation = field(default_factory=Augmentation)
+    diffaugment: DiffAugment = field(default_factory=DiffAugment)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,34 +138,46 @@ def resolve(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -
     if values.get("seed") is None:
         values["seed"] = secrets.randbelow(SEED_MAX + 1)
     wrong: list[InvalidValue] = []
-    augmentation = values.pop("augmentation", None)
-    if augmentation is None:
-        augmentation = {}
-    if not isinstance(augmentation, Mapping):
-        wrong.append(
-            InvalidValue(
-                f"config.augmentation is {augmentation!r}.",
-                field="config.augmentation",
-                value=augmentation,
-                remedy='Give an object, for example {"rotation": 30}.',
-            )
-        )
-        augmentation = {}
+    groups = {name: _group(name, values, preset, wrong) for name in GROUPS}
     chosen = _checked(RunConfig, values, "config", wrong)
-    augmented = _checked(Augmentation, augmentation, "config.augmentation", wrong)
+    inner = {name: _checked(kind, groups[name], f"config.{name}", wrong)
+             for name, kind in GROUPS.items()}  # fmt: skip
     if wrong:
         raise InvalidValue.of(wrong)
-    return RunConfig(**chosen, augmentation=Augmentation(**augmented))
+    return RunConfig(**chosen, **{name: GROUPS[name](**inner[name]) for name in GROUPS})
+
+
+GROUPS: dict[str, type[Any]] = {"augmentation": Augmentation, "diffaugment": DiffAugment}
+
+
+def _group(
+    name: str, values: dict[str, Any], preset: str, wrong: list[InvalidValue]
+) -> Mapping[str, Any]:
+    """The fields of a group, taken out of `values`: the preset's, then those given."""
+    given = values.pop(name, None)
+    if given is None:
+        given = {}
+    if not isinstance(given, Mapping):
+        wrong.append(
+            InvalidValue(
+                f"config.{name} is {given!r}.",
+                field=f"config.{name}",
+                value=given,
+                remedy=f'Give an object, for example {{"{fields(GROUPS[name])[0].name}": 0.5}}.',
+            )
+        )
+        return {}
+    return {**PRESETS[preset].get(name, {}), **given}
 
 
 def _checked(
     kind: type[Any], values: Mapping[str, Any], at: str, wrong: list[InvalidValue]
 ) -> dict[str, Any]:
     """Every field's value; what is not allowed is added to `wrong`."""
-    known = {f.name: f for f in fields(kind) if f.name != "augmentation"}
+    known = {f.name: f for f in fields(kind) if f.name not in GROUPS}
     for name, value in values.items():
         if name not in known:
-            names = [*known, "augmentation"] if kind is RunConfig else list(known)
+            names = [*known, *GROUPS] if kind is RunConfig else list(known)
             wrong.append(
                 InvalidValue(
                     f"{at} has no field {name!r}.",
@@ -151,6 +205,13 @@ def _value(name: str, value: Any, default: Any, rule: dict[str, Any]) -> Any:
         raise InvalidValue(
             f"{name} is {value!r}.", field=name, value=value, remedy=f"Use one of: {allowed}."
         )
+    if "text" in rule:
+        if isinstance(value, str) and len(value) <= rule["text"]:
+            return value
+        raise InvalidValue(
+            f"{name} is {value!r}.", field=name, value=value,
+            remedy=f"Give a text of at most {rule['text']} characters.",
+        )  # fmt: skip
     whole = isinstance(default, int)
     right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     low, high, above = rule["low"], rule["high"], rule["above"]

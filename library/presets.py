@@ -7,6 +7,20 @@ from typing import Any
 # The paper, its contradictions settled as in docs/paper.md: Adam 2e-4 and beta1 0.5, batch 50.
 _PAPER: dict[str, Any] = {"epochs": 500, "batch_size": 50}
 
+# What the families of later years share: classes, no momentum, EMA, augmentation of both kinds of
+# images, and the weights chosen by KID.
+_MODERN: dict[str, Any] = {
+    "conditional": True,
+    "batch_size": 64,
+    "latent_dim": 128,
+    "beta1": 0.0,
+    "beta2": 0.99,
+    "ema_half_life_kimg": 10.0,
+    "ema_ramp": 0.05,
+    "diffaugment": {"probability": 0.5},
+    "validate_every_kimg": 20.0,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": _PAPER,
     "paper-lr-0.002": {**_PAPER, "learning_rate": 0.002},
@@ -19,6 +33,43 @@ PRESETS: dict[str, dict[str, Any]] = {
         "discriminator_width": 32,
         "ema_half_life_kimg": 2.0,
     },
+    "lite": {
+        **_MODERN,
+        "family": "lite",
+        "epochs": 250,
+        "generator_width": 48,
+        "discriminator_width": 48,
+        "loss": "relativistic",
+        "penalty": 1.0,
+        "penalty_every": 8,
+    },
+    "turbo": {
+        **_MODERN,
+        "family": "turbo",
+        "epochs": 100,
+        "generator_width": 48,
+        "discriminator_width": 64,
+        "loss": "hinge",
+        "diffaugment": {"probability": 1.0},
+    },
+    "flagship": {
+        **_MODERN,
+        "family": "flagship",
+        "epochs": 200,
+        "latent_dim": 64,
+        "batch_size": 128,
+        "generator_width": 192,
+        "discriminator_width": 192,
+        "loss": "relativistic",
+        "penalty": 2.0,
+        "penalty_final": 0.2,
+        "learning_rate_final": 5e-5,
+        "beta2": 0.9,
+        "beta2_final": 0.99,
+        "ema_half_life_kimg": 50.0,
+        "label_ramp": 0.2,
+        "diffaugment": {"target": 0.6},
+    },
 }
 
 DESCRIPTIONS = {
@@ -26,4 +77,7 @@ DESCRIPTIONS = {
     "paper-lr-0.002": "The paper with the learning rate of its table 1, ten times larger.",
     "paper-beta-0.55": "The paper with the beta of its table 1.",
     "quick": "A first look: half the widths, 5 epochs, with EMA.",
+    "lite": "Conditional, of DCGAN's size, with modern losses; for a CPU.",
+    "turbo": "A light generator against frozen features; the fastest to good images.",
+    "flagship": "A modern residual GAN; for a GPU.",
 }

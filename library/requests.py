@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from library.ancestors import taken_over
 from library.atomic import read_json, write_json
 from library.config import RunConfig, resolve
 from library.errors import InvalidValue
+from library.presets import PRESETS
 from library.runs import RunFolder, run_folder
+from library.versions import ModelLibrary
 
 DATASET_ID = re.compile(r"ds-[0-9a-f]{12}")
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
@@ -147,14 +150,16 @@ def read_request(path: Path) -> RunRequest:
             value=publish_if,
             remedy=f"Give {_KINDS['publish_if'][1]}, or leave it out.",
         )
+    preset, given = content.get("preset") or "paper", content.get("config") or {}
+    library = ModelLibrary(data_dir / "models")
     return RunRequest(
         run=run,
         dataset=Path(dataset["path"]).absolute() if dataset.get("path") else None,
         dataset_id=dataset.get("id"),
         fingerprint=dataset.get("fingerprint"),
         model=None if model is None else check_model_name(model),
-        preset=content.get("preset") or "paper",
-        config=resolve(content.get("preset") or "paper", content.get("config")),
+        preset=preset,
+        config=resolve(preset, taken_over({**PRESETS.get(preset, {}), **given}, library)),
         data_dir=data_dir,
         job=job,
         private=content.get("private") is not False,

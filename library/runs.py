@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / "files.json"
 
     @property
+    def ancestor(self) -> Path:
+        """The version that the run began with, and what of it did not fit."""
+        return self.path / "ancestor.json"
+
+    @property
     def finish(self) -> Path:
         """The step at which the run ends early, once that is decided."""
         return self.path / "finish.json"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from library.config import Augmentation, RunConfig, resolve
+from library.config import GROUPS, Augmentation, RunConfig, resolve
 from library.errors import InvalidValue
 from library.latents import SEED_MAX
 from library.presets import DESCRIPTIONS, PRESETS
@@ -41,7 +41,10 @@ def test_the_paper_s_preset_is_the_paper_s_table() -> None:
 def test_every_preset_resolves_and_is_described(preset: str) -> None:
     config = resolve(preset)
     for name, value in PRESETS[preset].items():
-        assert getattr(config, name) == value
+        found = getattr(config, name)
+        if name in GROUPS:
+            found = {inner: getattr(found, inner) for inner in value}
+        assert found == value
     assert DESCRIPTIONS[preset]
 
 
@@ -175,9 +178,10 @@ def test_resolving_does_not_change_what_it_is_given() -> None:
 
 
 def test_every_field_has_its_rule() -> None:
-    for kind in (RunConfig, Augmentation):
+    kinds: list[type[Any]] = [RunConfig, *GROUPS.values()]
+    for kind in kinds:
         for field in fields(kind):
-            if field.name != "augmentation":
+            if field.name not in GROUPS:
                 assert field.metadata.keys() >= {"help"}
                 assert field.default is not MISSING
 
@@ -206,7 +210,7 @@ def test_any_overrides_resolve_or_are_refused(overrides: dict[str, Any]) -> None
         assert len(told) == len(set(told))
         return
     for name, value in overrides.items():
-        if name not in ("seed", "augmentation"):
+        if name != "seed" and name not in GROUPS:
             assert getattr(config, name) == value
 
 

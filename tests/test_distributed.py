@@ -66,7 +66,7 @@ def test_any_team_sees_the_samples_of_one(data: Decoded, size: int) -> None:
     for step in (0, 1, 2, 3, 7):
         one = alone.batch(step)
         parts = [batches.batch(step) for batches in team]
-        for name in ("real", "real_labels", "fake_labels", "z"):
+        for name in ("real", "labels", "z"):
             joined = torch.cat([getattr(part, name) for part in parts])
             assert torch.equal(joined, getattr(one, name)), (step, name)
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from library.config import resolve
 from library.errors import Unusable
-from training.networks import Discriminator, Generator, architecture_of, build_generator
-from training.networks.dcgan import stage_channels
+from training.networks import architecture_of, build_generator
+from training.networks.dcgan import Discriminator, Generator, stage_channels
 from training.seeds import seed_torch
 
 RESOLUTIONS = (64, 128, 256, 512)
@@ -151,6 +151,7 @@ def test_an_architecture_builds_the_generator_it_describes() -> None:
     config = resolve("paper", {"generator_width": 8, "latent_dim": 20, "conditional": True})
     architecture = architecture_of(config, 3)
     generator = build_generator(architecture)
+    assert isinstance(generator, Generator)
     assert (generator.latent_dim, generator.classes) == (20, 3)
     assert (
         stage_channels(8, 64)

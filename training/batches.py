@@ -11,21 +11,29 @@ from torch import Tensor
 from library.config import RunConfig
 from library.decoded import Decoded
 from library.errors import InvalidValue
+from training import diffaugment
 from training.augment import affine, augment
 from training.distributed import ALONE, Team
-from training.seeds import Stream, epoch_order, generator, step_noise
+from training.order import Balanced, Natural
+from training.seeds import step_noise
 
 RESIDENT_BYTES_MAX = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class Batch:
-    """real (n, 1, r, r) in [-1, 1]; real_labels, fake_labels (n,) int64; z (n, latent_dim)."""
+    """real (n, 1, r, r) in [-1, 1]; labels (n,) int64; z (n, latent_dim).
 
+    A generated image is asked for the label of a real one, so that pairs are of one class.
+    draws: (2, n, …), of the discriminator's augmentation; images: those shown before this batch.
+    """
+
+    step: int
+    images: int
     real: Tensor
-    real_labels: Tensor
-    fake_labels: Tensor
+    labels: Tensor
     z: Tensor
+    draws: Tensor | None
 
 
 class Batches:
@@ -51,22 +59,16 @@ class Batches:
                 remedy=f"Use a batch size of at most {self.count}.",
             )
         self.classes = torch.from_numpy(data.classes)
-        self._frequencies = np.bincount(data.classes) / self.count
         # On a CPU the page cache holds the map; on a GPU a copy on the device saves each transfer.
         resident = device.type == "cuda" and data.images.nbytes <= RESIDENT_BYTES_MAX
         self._resident = torch.from_numpy(np.array(data.images)).to(device) if resident else None
         self._mapped = data.images
-        self._order = np.zeros(0, np.int64)
-        self._epoch = -1
+        self._order = (Balanced if config.sampling == "balanced" else Natural)(data, config)
 
     def batch(self, step: int) -> Batch:
         """This process's rows of the batch of step k (from 0), on the device."""
         config, rows = self.config, self._rows
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._order, self._epoch = epoch_order(config.seed, epoch, self.count), epoch
-        start = position * config.batch_size
-        order = self._order[start : start + config.batch_size][rows]
+        order = self._order.of_step(step)[rows]
         index = torch.from_numpy(order)
         if self._resident is not None:
             levels = self._resident[index.to(self.device)]
@@ -76,18 +78,15 @@ class Batches:
         if config.augmentation.active:
             maps = affine(config.augmentation, config.seed, step, config.batch_size)
             real = augment(real, maps[rows].to(self.device))
+        draws = None
+        if config.diffaugment.active:
+            draws = diffaugment.draws(config.seed, step, config.batch_size)[:, rows]
+        noise = step_noise(config.seed, step, config.batch_size, config.latent_dim)[rows]
         return Batch(
+            step,
+            step * config.batch_size,
             real,
             self.classes[index].to(self.device),
-            self.drawn_labels(step)[rows].to(self.device),
-            step_noise(config.seed, step, config.batch_size, config.latent_dim)[rows].to(
-                self.device
-            ),
+            noise.to(self.device),
+            None if draws is None else draws.to(self.device),
         )
-
-    def drawn_labels(self, step: int) -> Tensor:
-        """Labels of the step's fakes, drawn by the training frequencies."""
-        draw = generator(self.config.seed, Stream.LABELS, step).random(self.config.batch_size)
-        edges = np.cumsum(self._frequencies)
-        index = np.searchsorted(edges / edges[-1], draw, side="right")
-        return torch.from_numpy(np.minimum(index, len(edges) - 1))

@@ -74,7 +74,9 @@ Preset `{training["preset"]}`: {images} images shown in {training["steps"]:,} st
 {minutes:.1f} minutes on {environment["device"]} ({environment["device_name"]},
 {environment["threads"]} thread(s)), precision **{environment["precision"]}**
 ({"channels_last" if environment["channels_last"] else "contiguous"} layout), torch
-{environment["torch"]}.{stopped} Weights are stored rounded to float16; batch norm statistics were
+{environment["torch"]}.{stopped} {_chosen_text(training, config)}
+{_ancestry_text(card["ancestry"])}
+Weights are stored rounded to float16; batch norm statistics were
 estimated on the rounded weights. ONNX Runtime and torch differ by at most
 {card["onnx_check"]["max_difference"]:.1e} of a range of 2 on 64 seeds.
 
@@ -100,6 +102,30 @@ Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_versi
 - Images can repeat features of training images; its reports say how far that was tested.
 - What the training images lack (ages, devices, diseases, views), the samples lack too.
 """
+
+
+def _ancestry_text(ancestry: list[dict[str, Any]]) -> str:
+    if not ancestry:
+        return ""
+    first = ancestry[0]
+    lines = [f"It began with the weights of {first['model']} (digest `{first['digest'][:16]}`)"]
+    lines[0] += " and of its discriminator." if first["discriminator"] else ", its generator alone."
+    lines += first["differs"]
+    if len(ancestry) > 1:
+        lines.append("That one began with " + ", ".join(a["model"] for a in ancestry[1:]) + ".")
+    return " ".join(lines)
+
+
+def _chosen_text(training: dict[str, Any], config: dict[str, Any]) -> str:
+    best = training.get("chosen")
+    if not best:
+        return ""
+    by_label = ", ".join(f"{label} {1000 * kid:.1f}" for label, kid in best["by_label"].items())
+    return (
+        f"These are the weights of {best['step'] * config['batch_size']:,} images, the best by KID "
+        f"on {best['n']} validation images: KID x 1000 is {1000 * best['kid']:.1f} "
+        f"({by_label.removeprefix(' ')}; {best['extractor']}). "
+    )
 
 
 def _split_text(dataset: dict[str, Any]) -> str:

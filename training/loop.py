@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +31,7 @@ from training.events import Events
 from training.health import Collapsed, Health, of_classes
 from training.precision import Arithmetic
 from training.sampling import fixed_samples, png
+from training.selection import Selection
 from training.stopping import StopRequest
 from training.trainer import MEASURES, Game, train_step
 
@@ -52,6 +55,7 @@ class Loop:
         events: Events,
         stop: StopRequest,
         real_variety: list[float],
+        selection: Callable[[dict[str, Any]], Selection | None] = lambda _counters: None,
     ) -> None:
         self.run, self.config, self.batches, self.game = run, config, batches, game
         self.arithmetic, self.events, self.stop = arithmetic, events, stop
@@ -69,6 +73,7 @@ class Loop:
             },
         )
         self.health = Health(self.state.counters, real_variety)
+        self.selection = selection(self.state.counters)
         self._saved_step, self._saved_at = -1, time.monotonic()
 
     def train(self) -> bool:
@@ -101,6 +106,7 @@ class Loop:
                     self._look(means, self._show(counters["step"] // per_epoch))
                 if self.team.any(self.stop.finishing) and counters["step"] < self.total_steps:
                     self._end_here()
+            self._validate(counters["step"])
             if stopping:
                 self._save()
                 return bool(counters["step"] == self.total_steps)
@@ -112,8 +118,28 @@ class Loop:
         self._save()
         return True
 
+    def _validate(self, step: int) -> None:
+        """Measure the samples where it is time to; a collapse ends the run with its best."""
+        every = self.config.validate_every_kimg * 1000
+        if not every:
+            return
+        images = step * self.config.batch_size
+        crossed = images // every > (images - self.config.batch_size) // every
+        if not crossed and step < self.total_steps:
+            return
+        wrong = None
+        if self.selection is not None:  # of the first process alone
+            found = self.selection.measure(self.game.sampler, self.game.discriminator, step)
+            self.events.emit("validation", step=step, images=images, **found)
+            wrong = self.selection.collapsed
+        if self.team.any(wrong is not None) and step < self.total_steps:
+            if wrong is not None:
+                self.events.log(wrong, level="warning")
+            if self.config.on_collapse == "stop":
+                self._end_here()
+
     def _end_here(self) -> None:
-        """Decide, for every attempt to come, that the run ends with this epoch."""
+        """Decide, for every attempt to come, that the run ends with this step."""
         step = self.state.counters["step"]
         if self.team.is_first:
             write_json(self.run.finish, {"step": step, "epochs": self.config.epochs})
@@ -236,6 +262,8 @@ class Loop:
                 )
             except NotFinite as error:
                 raise self._diverged(f"The weights ({error}) stopped being finite") from None
+            if self.selection is not None:
+                self.selection.forget_others()
             self._saved_step = step
             images = step * self.config.batch_size
             self.events.emit("checkpoint", step=step, images=images)

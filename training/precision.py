@@ -34,8 +34,8 @@ class Arithmetic:
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def autocast(self, device: torch.device) -> torch.autocast:
-        enabled = self.precision == "bfloat16"
+    def autocast(self, device: torch.device, enabled: bool = True) -> torch.autocast:
+        enabled = enabled and self.precision == "bfloat16"
         return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=enabled)
 
 

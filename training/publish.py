@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import onnx
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from library import __version__
+from library.ancestors import DISCRIMINATOR
 from library.atomic import new_folder, read_json, write_bytes, write_json
 from library.digest import digest_file, digest_version
 from library.errors import Conflict
@@ -26,6 +29,7 @@ from training.figures import loss_figure
 from training.networks import Generator, architecture_of
 from training.precision import Arithmetic
 from training.sampling import estimate_statistics, fixed_grid
+from training.selection import load_best
 from training.trainer import new_game
 
 _OF_DATASET = (
@@ -34,11 +38,21 @@ _OF_DATASET = (
 )  # fmt: skip
 
 
-def trained_generator(request: RunRequest) -> tuple[Generator, dict[str, Any]]:
-    """The generator of a run's newest checkpoint, and the checkpoint's counters.
+@dataclass(frozen=True)
+class Trained:
+    """A run's networks as they are published.
 
-    Raises Conflict when the run has no checkpoint.
+    counters: of the newest checkpoint; best: what chose the weights, None where they are its own.
     """
+
+    generator: Generator
+    discriminator: nn.Module
+    counters: dict[str, Any]
+    best: dict[str, Any] | None
+
+
+def trained(request: RunRequest) -> Trained:
+    """The networks of a run.  Raises Conflict when the run has no checkpoint."""
     run = request.run
     classes = len(read_json(run.dataset)["labels"]) if run.dataset.is_file() else 0
     game = new_game(request.config, classes, torch.device("cpu"), Arithmetic("float32", False))
@@ -49,7 +63,10 @@ def trained_generator(request: RunRequest) -> tuple[Generator, dict[str, Any]]:
             f"The run {run.path.name!r} has no checkpoint to publish.",
             remedy="Train it first: `python -m training run CONFIG.json`.",
         )
-    return game.sampler, state.counters
+    best = None
+    if request.config.choose == "best":
+        best = load_best(run, state.counters, game.sampler, game.discriminator)
+    return Trained(game.sampler, game.discriminator, state.counters, best)
 
 
 def publish(
@@ -64,13 +81,16 @@ def publish(
     weights, the ONNX file made and checked against torch.
     """
     run = request.run
-    generator, counters = trained_generator(request)
+    found = trained(request)
+    generator, counters = found.generator, found.counters
     if request.job is not None:
         made = library.with_job(name, request.job, counters["step"])
         if made is not None:  # a process that was killed had come so far
             _remember(run, made)
             return made
     dataset = read_json(run.dataset)
+    ancestry = _ancestry(run, library)
+    private = request.private or any(each["private"] for each in ancestry)
     round_to_half(generator)
     estimate_statistics(generator)
     tensors = stored_tensors(generator)
@@ -90,6 +110,10 @@ def publish(
         save_file(tensors, folder / "model.safetensors")
         onnx.save(to_onnx(generator), folder / "model.onnx")
         difference = check(generator, folder / "model.onnx")
+        weights = [folder / "model.safetensors", folder / "model.onnx"]
+        if not private:  # it leaks who was trained on, so that of private data stays in its run
+            save_file(stored_tensors(found.discriminator), folder / DISCRIMINATOR)
+            weights.append(folder / DISCRIMINATOR)
         write_bytes(folder / "samples.png", fixed_grid(generator))
         write_bytes(folder / "loss.png", loss_figure(run))
         epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
@@ -108,17 +132,18 @@ def publish(
                 "images": counters["step"] * config.batch_size,
                 "seconds": round(counters["seconds"], 1),
                 "last_epoch": epochs[-1] if epochs else None,
+                "chosen": found.best,
             },
             "dataset": {key: dataset[key] for key in _OF_DATASET if key in dataset},
             "onnx_check": {"max_difference": difference},
-            "ancestry": [],
+            "ancestry": ancestry,
             "job": request.job,
             "metadata": dict(request.metadata),
-            "private": request.private,
+            "private": private,
             "attribution": attribution,
             "code_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": {n: _file(folder / n) for n in ("model.safetensors", "model.onnx")},
+            "files": {path.name: _file(path) for path in weights},
         }
         write_card(folder / "CARD.md", name, card)
         if request.publish_if == "not_red":  # in place before the rename: never served unseen
@@ -126,6 +151,18 @@ def publish(
         version = library.publish(name, folder, card)
     _remember(run, version)
     return version
+
+
+def _ancestry(run: RunFolder, library: ModelLibrary) -> list[dict[str, Any]]:
+    """What the run began with, its nearest ancestor first."""
+    if not run.ancestor.is_file():
+        return []
+    begun = read_json(run.ancestor)
+    older = []
+    for version in library.whole():
+        if version.digest == begun["digest"]:
+            older = version.card["ancestry"]
+    return [begun, *older]
 
 
 def _frequencies(dataset: dict[str, Any]) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from features.extractors import FeatureCache, efficientnet_lite0
 from library import cpus
 from library.atomic import read_json, write_json
 from library.config import RunConfig
@@ -23,7 +24,9 @@ from library.manifests import DatasetChanged, DatasetReplaced, compare, read_man
 from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
+from training.ancestor import begin_from
 from training.batches import Batches
+from training.checkpoints import checkpoints
 from training.distributed import Team, check_divides, join, local_device
 from training.events import Events
 from training.failures import MEASURING, is_lost_peer, is_out_of_memory, problem_of, what_fits
@@ -31,9 +34,13 @@ from training.health import of_real_images
 from training.loop import Loop
 from training.precision import Arithmetic, choose_device, environment, fastest, prepare
 from training.publish import publish
+from training.selection import Selection
 from training.stopping import FOLDER_BUSY, RESUMABLE, StopRequest
 from training.trainer import new_game, train_step
 
+NO_VALIDATION = (
+    "No class has 20 validation images: the best weights cannot be chosen, the last are published."
+)
 LOCK_SECONDS = 20.0  # an earlier trainer may be writing its last checkpoint
 
 
@@ -86,7 +93,7 @@ def _locked(
     config = request.config
     check_divides(team.size, config.batch_size)
     events.emit("status", status="running", phase="preparing", config=config.as_dict())
-    data = _decode(request, events)
+    data, validation = _decode(request, events)
     if config.conditional and len(data.labels) < 2:
         raise InvalidValue(
             f"config.conditional is true, but the dataset has one class ({data.labels[0]!r}).",
@@ -97,7 +104,7 @@ def _locked(
         )
     arithmetic = _environment(request, data, device, team.size, events)
     team.wait()  # the others find everything prepared
-    loop = _loop(request, data, device, team, arithmetic, events, stop)
+    loop = _loop(request, data, device, team, arithmetic, events, stop, validation)
     events.emit("status", status="running", phase="training")
     done = loop.train()
     team.leave()
@@ -139,15 +146,37 @@ def _loop(
     arithmetic: Arithmetic,
     events: Events,
     stop: StopRequest,
+    validation: Decoded | None = None,
 ) -> Loop:
     config = request.config
-    game = new_game(config, len(data.labels), device, arithmetic, team)
     batches = Batches(data, config, device, team)
+    planned = config.epochs * batches.steps_per_epoch * config.batch_size
+    game = new_game(config, len(data.labels), device, arithmetic, team, planned)
+    labels = data.labels if config.conditional else ()
+    if config.fine_tune and not checkpoints(request.run.checkpoints):
+        begun = begin_from(request, game, labels)
+        if team.is_first:
+            write_json(request.run.ancestor, begun.as_dict())
+            judge = "its discriminator too" if begun.discriminator else "a new discriminator"
+            differs = " ".join(begun.differs)
+            events.log(f"Begins with {begun.model}, {judge}. {differs}".rstrip(), **begun.as_dict())
     real = of_real_images(data, game.generator.classes)
-    return Loop(request.run, config, batches, game, arithmetic, events, stop, real)
+
+    def selection(counters: dict[str, Any]) -> Selection | None:
+        if validation is None:
+            return None
+        cache = FeatureCache(efficientnet_lite0(), request.data_dir / "features")
+        found = Selection(request.run, counters, validation, labels, cache)
+        if found.possible:
+            return found
+        events.log(NO_VALIDATION, level="warning")
+        return None
+
+    return Loop(request.run, config, batches, game, arithmetic, events, stop, real, selection)
 
 
-def _decode(request: RunRequest, events: Events) -> Decoded:
+def _decode(request: RunRequest, events: Events) -> tuple[Decoded, Decoded | None]:
+    """The train split, and the validation split of a run that chooses by it."""
     told = time.monotonic()
 
     def progress(verb: str, done: int, total: int) -> None:
@@ -163,6 +192,9 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
         data = decode(
             dataset, config.resolution, fit, cache, lambda n, of: progress("Decoded", n, of)
         )
+        validation = None
+        if config.validate_every_kimg:
+            validation = decode(dataset, config.resolution, fit, cache, split="validation")
         record = dataset.record
     write_json(request.run.files, data.files)
     refused, left_out = record["refused_count"], record["left_out_count"]
@@ -199,7 +231,7 @@ def _decode(request: RunRequest, events: Events) -> Decoded:
             "left_out": left_out,
         },
     )
-    return data
+    return data, validation
 
 
 def _open(request: RunRequest, progress: Progress) -> Opened:

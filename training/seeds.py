@@ -17,9 +17,9 @@ class Stream(IntEnum):
     INITIALISATION = 0
     ORDER = 1
     NOISE = 2
-    LABELS = 3
     AUGMENTATION = 4
     GRID = 5
+    DIFFAUGMENT = 6
 
 
 def generator(run_seed: int, stream: Stream, counter: int = 0) -> np.random.Generator:

@@ -10,11 +10,18 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from library.config import RunConfig
-from training import ema
+from training import ema, schedules
 from training.batches import Batch
+from training.diffaugment import Adaptive, augment
 from training.distributed import ALONE, Team
-from training.losses import discriminator_loss, generator_loss
-from training.networks import Discriminator, Generator, architecture_of, build_generator
+from training.losses import LOSSES, gradient_penalty
+from training.networks import (
+    Discriminator,
+    Generator,
+    architecture_of,
+    build_discriminator,
+    build_generator,
+)
 from training.precision import Arithmetic
 from training.seeds import seed_torch
 
@@ -30,6 +37,8 @@ class Game:
     average: Generator | None
     optimiser_g: Adam
     optimiser_d: Adam
+    planned: int  # images over which the schedules run
+    adaptive: Adaptive | None = None
     team: Team = ALONE
     # The same networks, in a team with gradients that are means over its processes.
     shared_generator: nn.Module | None = None
@@ -46,28 +55,35 @@ class Game:
             "generator": self.generator,
             "discriminator": self.discriminator,
         }
-        return networks if self.average is None else {**networks, "average": self.average}
+        others = {"average": self.average, "adaptive": self.adaptive}
+        return networks | {name: module for name, module in others.items() if module is not None}
 
 
 def new_game(
-    config: RunConfig, classes: int, device: torch.device, how: Arithmetic, team: Team = ALONE
+    config: RunConfig,
+    classes: int,
+    device: torch.device,
+    how: Arithmetic,
+    team: Team = ALONE,
+    planned: int = 1,
 ) -> Game:
     """Networks initialised from the run's seed, on the device, in the chosen layout."""
     seed_torch(config.seed)
-    architecture = architecture_of(config, classes)
-    generator = build_generator(architecture)
-    discriminator = Discriminator(
-        config.resolution, config.discriminator_width, architecture["classes"]
-    )
+    generator = build_generator(architecture_of(config, classes))
+    discriminator = build_discriminator(config, classes)
     for network in (generator, discriminator):
         network.to(device=device, memory_format=how.memory_format)  # type: ignore[call-overload]
     average = copy.deepcopy(generator) if config.ema_half_life_kimg > 0 else None
+    rule = config.diffaugment
+    adaptive = Adaptive(rule.probability, rule.target).to(device) if rule.target else None
     return Game(
         generator,
         discriminator,
         average,
         _adam(generator, config),
         _adam(discriminator, config),
+        planned,
+        adaptive,
         team,
         team.shared(generator, device),
         team.shared(discriminator, device),
@@ -79,24 +95,6 @@ def _adam(network: nn.Module, config: RunConfig) -> Adam:
     return Adam(network.parameters(), lr=config.learning_rate, betas=betas, fused=True)
 
 
-def judge(
-    discriminator: Discriminator, images: Tensor, labels: Tensor, shared: nn.Module | None = None
-) -> Tensor:
-    """Logits (n,) float32 in no particular order; each class is a batch of its own.
-
-    The discriminator's batch norm then sees when a class lacks variety.  In one mixed batch the
-    variety of a large class hides the loss of it in a small one.  Measured in docs/training.md: it
-    keeps twice the variety in the first 15 epochs, and does not prevent a later collapse.
-    """
-    network = shared or discriminator
-    if discriminator.embedding is None:
-        mixed: Tensor = network(images)
-        return mixed.float()
-    groups = [labels == index for index in range(discriminator.embedding.num_embeddings)]
-    logits = [network(images[g], labels[g]) for g in groups if bool(g.any())]
-    return torch.cat(logits).float()
-
-
 def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> Tensor:
     """Both networks one step on.  Returns the five MEASURES of this step, (5,) on the device.
 
@@ -104,30 +102,71 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     prints them: d_g_z1 before the discriminator's update, d_g_z2 after it, at the generator's step.
     """
     generator, discriminator = game.generator, game.discriminator
-    autocast = how.autocast(batch.real.device)
+    loss, now = LOSSES[config.loss], schedules.at(config, batch.images, game.planned)
+    _prepare(game, config, now)
+    penalised = now.penalty > 0 and batch.step % config.penalty_every == 0
+    # Gradients of gradients in bfloat16 are too coarse on a CPU (docs/training.md).
+    exact = penalised and batch.real.device.type == "cpu"
+    autocast = how.autocast(batch.real.device, enabled=not exact)
 
     with autocast:
-        fake = (game.shared_generator or generator)(batch.z, batch.fake_labels)
-        shared = game.shared_discriminator
-        on_real = judge(discriminator, batch.real, batch.real_labels, shared)
-        on_fake = judge(discriminator, fake.detach(), batch.fake_labels, shared)
-        loss_d = discriminator_loss(on_real, on_fake)
+        fake = (game.shared_generator or generator)(batch.z, batch.labels).float()
+        seen_real = _augmented(game, config, batch.real, batch.draws, 0)
+        seen_fake = _augmented(game, config, fake.detach(), batch.draws, 1)
+        if penalised:
+            seen_real.requires_grad_(True)
+            seen_fake.requires_grad_(True)
+        judge = game.shared_discriminator or discriminator
+        on_real = judge(seen_real, batch.labels).float()
+        on_fake = judge(seen_fake, batch.labels).float()
+        loss_d = loss.discriminator(on_real, on_fake)
+    objective = loss_d
+    if penalised:
+        both = gradient_penalty(on_real, seen_real) + gradient_penalty(on_fake, seen_fake)
+        objective = loss_d + now.penalty / 2 * config.penalty_every * both
     game.optimiser_d.zero_grad()
-    loss_d.backward()  # type: ignore[no-untyped-call]
+    objective.backward()  # type: ignore[no-untyped-call]
     game.optimiser_d.step()
 
     # The generator's step needs gradients through the discriminator, not of it: a third less work.
     discriminator.requires_grad_(False)
     with autocast:
-        judged = judge(discriminator, fake, batch.fake_labels)
-        loss_g = generator_loss(judged)
+        judged = discriminator(_augmented(game, config, fake, batch.draws, 1), batch.labels).float()
+        # The real images' logits of before the update: asking again would cost a pass.
+        loss_g = loss.generator(on_real.detach(), judged)
     game.optimiser_g.zero_grad()
     loss_g.backward()  # type: ignore[no-untyped-call]
     game.optimiser_g.step()
     discriminator.requires_grad_(True)
 
     if game.average is not None:
-        ema.update(game.average, generator, config.batch_size, config.ema_half_life_kimg)
+        ema.update(game.average, generator, config.batch_size, now.ema_half_life_kimg)
     with torch.no_grad():
-        probabilities = [logits.sigmoid().mean() for logits in (on_real, on_fake, judged)]
-        return game.team.mean(torch.stack([loss_d.detach(), loss_g.detach(), *probabilities]))
+        if game.adaptive is not None:
+            right = game.team.mean((on_real - on_fake).sign().mean())
+            game.adaptive.look(right, config.batch_size)
+        d_x, before = loss.probabilities(on_real, on_fake)
+        _, after = loss.probabilities(on_real, judged)
+        found = [loss_d.detach(), loss_g.detach(), d_x, before, after]
+        return game.team.mean(torch.stack(found))
+
+
+def _prepare(game: Game, config: RunConfig, now: schedules.Now) -> None:
+    """Bring optimisers and networks to the schedules' values."""
+    for optimiser in (game.optimiser_g, game.optimiser_d):
+        for group in optimiser.param_groups:
+            group["lr"], group["betas"] = now.learning_rate, (config.beta1, now.beta2)
+    for network in (game.generator, game.discriminator, game.average):
+        if network is not None:
+            network.label_weight = now.label_weight
+
+
+def _augmented(
+    game: Game, config: RunConfig, images: Tensor, draws: Tensor | None, kind: int
+) -> Tensor:
+    """What the discriminator sees of images; kind 0: real, 1: generated."""
+    if draws is None:
+        return images
+    rule = config.diffaugment
+    probability = game.adaptive.probability if game.adaptive is not None else rule.probability
+    return augment(images, draws[kind], rule, probability)

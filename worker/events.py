@@ -73,6 +73,18 @@ class SampleEvent(_Event):
     epoch: Annotated[int, Field(ge=1)]
 
 
+class ValidationEvent(_Event):
+    """How far the samples are from the validation images, by KID (not times 1,000)."""
+
+    type: Literal["validation"]
+    step: Whole
+    images: Whole
+    kid: float = Field(description="the mean over the labels")
+    by_label: dict[str, float]
+    best: float = Field(description="the least so far: these weights are published")
+    best_step: Whole
+
+
 class LogEvent(_Event):
     """A sentence for people; with more fields: its numbers.  Never a file's or person's name."""
 
@@ -93,7 +105,13 @@ class EvaluationEvent(_Event):
 
 
 Event = Annotated[
-    StatusEvent | MetricEvent | CheckpointEvent | SampleEvent | LogEvent | EvaluationEvent,
+    StatusEvent
+    | MetricEvent
+    | CheckpointEvent
+    | SampleEvent
+    | ValidationEvent
+    | LogEvent
+    | EvaluationEvent,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)

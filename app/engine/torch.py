@@ -37,9 +37,11 @@ def load_generator(version: Version, device: torch.device, precision: str) -> Ge
     # Counts of batches are training's alone and are not stored.
     generator.load_state_dict({k: t.float() for k, t in tensors.items()}, strict=False)
     generator.eval().requires_grad_(False)
-    generator.main = fold(generator.main)
+    for name, layers in list(generator.named_modules()):
+        if isinstance(layers, nn.Sequential):
+            generator.set_submodule(name, fold(layers))
     generator = generator.to(device, _PRECISIONS[precision])
-    generator.main.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return generator
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-CLASS_EMBEDDING = 32  # numbers that tell the generator the class
+from training.networks import base
+from training.networks.base import CLASS_EMBEDDING, embedded
+
 CHANNELS_MAX = 1024
 
 
@@ -22,14 +24,11 @@ def stage_channels(width: int, resolution: int) -> list[int]:
     return [min(width * 2**i, largest) for i in reversed(range(stages))]
 
 
-class Generator(nn.Module):
+class Generator(base.Generator):
     """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1]."""
 
     def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
-        super().__init__()
-        self.resolution = resolution
-        self.latent_dim = latent_dim
-        self.classes = classes
+        super().__init__(resolution, latent_dim, classes)
         # N(0, 1), torch's own: a class can move the first layer as far as the latent does.
         self.embedding = nn.Embedding(classes, CLASS_EMBEDDING) if classes else None
         channels = stage_channels(width, resolution)
@@ -49,16 +48,21 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        if self.embedding is not None:
-            if label is None:
-                raise ValueError("a conditional generator needs labels")
-            z = torch.cat([z, self.embedding(label)], dim=1)  # (n, latent_dim + 32)
+        rows = embedded(self.embedding, label, self.label_weight)
+        if rows is not None:
+            z = torch.cat([z, rows], dim=1)  # (n, latent_dim + 32)
         images: Tensor = self.main(z[:, :, None, None])  # (n, 1, resolution, resolution)
         return images
 
 
-class Discriminator(nn.Module):
-    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real above 0."""
+class Discriminator(base.Discriminator):
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real above 0.
+
+    In training each class is a batch of its own: the batch norm then sees when a class lacks
+    variety.  In one mixed batch the variety of a large class hides the loss of it in a small one.
+    Measured in docs/training.md: it keeps twice the variety in the first 15 epochs, and does not
+    prevent a later collapse.
+    """
 
     def __init__(self, resolution: int, width: int, classes: int = 0) -> None:
         super().__init__()
@@ -80,13 +84,21 @@ class Discriminator(nn.Module):
             nn.init.normal_(self.embedding.weight, 0.0, 0.02)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        rows = embedded(self.embedding, label, self.label_weight)
+        if rows is None or label is None:
+            mixed: Tensor = self.logit(self.main(images)).flatten()  # (n,)
+            return mixed
+        if not self.training:
+            return self._of_class(images, rows)
+        order = torch.argsort(label, stable=True)
+        parts = torch.split(order, torch.bincount(label).tolist())
+        logits = torch.cat([self._of_class(images[i], rows[i]) for i in parts if len(i)])
+        return logits[torch.argsort(order)]
+
+    def _of_class(self, images: Tensor, rows: Tensor) -> Tensor:
         features = self.main(images)  # (n, channels, 4, 4)
-        logits: Tensor = self.logit(features).flatten()  # (n,)
-        if self.embedding is not None:
-            if label is None:
-                raise ValueError("a conditional discriminator needs labels")
-            pooled = features.mean((2, 3))  # (n, channels)
-            logits = logits + (pooled * self.embedding(label)).sum(1)
+        pooled = features.mean((2, 3))  # (n, channels)
+        logits: Tensor = self.logit(features).flatten() + (pooled * rows).sum(1)
         return logits
 
 

@@ -35,6 +35,9 @@ CHANNELS = tuple(_STAGES[tap][4] for tap in TAPS)
 class Convolution(nn.Module):
     """A convolution with its batch norm folded into it, TensorFlow's SAME padding."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, groups: int) -> None:
         super().__init__()
         self.register_buffer("weight", weight, persistent=False)

@@ -13,17 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from training.networks.dcgan import CLASS_EMBEDDING, stage_channels
+from training.networks import base
+from training.networks.base import CLASS_EMBEDDING, embedded
+from training.networks.dcgan import stage_channels
 
 
-class Generator(nn.Module):
+class Generator(base.Generator):
     """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1]."""
 
     def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
-        super().__init__()
-        self.resolution = resolution
-        self.latent_dim = latent_dim
-        self.classes = classes
+        super().__init__(resolution, latent_dim, classes)
         self.embedding = nn.Embedding(classes, CLASS_EMBEDDING) if classes else None
         channels = [*stage_channels(width, resolution), max(width // 2, 8)]
         inputs = latent_dim + (CLASS_EMBEDDING if classes else 0)
@@ -43,15 +42,14 @@ class Generator(nn.Module):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        if self.embedding is not None:
-            if label is None:
-                raise ValueError("a conditional generator needs labels")
-            z = torch.cat([z, self.embedding(label)], dim=1)  # (n, latent_dim + 32)
+        rows = embedded(self.embedding, label, self.label_weight)
+        if rows is not None:
+            z = torch.cat([z, rows], dim=1)  # (n, latent_dim + 32)
         images: Tensor = self.main(z[:, :, None, None])  # (n, 1, resolution, resolution)
         return images
 
 
-class Discriminator(nn.Module):
+class Discriminator(base.Discriminator):
     """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real is higher."""
 
     def __init__(self, resolution: int, width: int, classes: int = 0) -> None:
@@ -71,11 +69,8 @@ class Discriminator(nn.Module):
         features = torch.cat([features, minibatch_deviation(features)], dim=1)
         pooled = nn.functional.leaky_relu(self.last(features), 0.2).sum((2, 3))  # (n, channels)
         logits: Tensor = self.logit(pooled)[:, 0]  # (n,)
-        if self.embedding is not None:
-            if label is None:
-                raise ValueError("a conditional discriminator needs labels")
-            logits = logits + (pooled * self.embedding(label)).sum(1)
-        return logits
+        rows = embedded(self.embedding, label, self.label_weight)
+        return logits if rows is None else logits + (pooled * rows).sum(1)
 
 
 def minibatch_deviation(features: Tensor, group: int = 8) -> Tensor:

@@ -1,0 +1,54 @@
+"""Fine-tuning: what a configuration takes over from the version that it begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from library.errors import InvalidValue, SynthoraxError
+from library.versions import ModelLibrary, Version
+
+DISCRIMINATOR = "discriminator.safetensors"  # in a version's folder, where its data are public
+# What decides shapes of tensors, and so must be the ancestor's.
+_SHAPES = ("family", "latent_dim", "generator_width", "discriminator_width")
+_TAKEN = (*_SHAPES, "resolution", "conditional", "fit", "loss")
+
+
+def find_ancestor(library: ModelLibrary, reference: Any) -> Version:
+    """The version that `config.fine_tune` names.  Raises InvalidValue naming the field."""
+    try:
+        return library.find(reference if isinstance(reference, str) else "")
+    except SynthoraxError as error:
+        raise InvalidValue(
+            f"config.fine_tune is {reference!r}: {error.detail}",
+            field="config.fine_tune",
+            value=reference,
+            remedy="Give NAME or NAME@VERSION of a usable version: GET /models lists them.",
+        ) from None
+
+
+def taken_over(given: Mapping[str, Any], library: ModelLibrary) -> dict[str, Any]:
+    """`given`, with the ancestor's value of what it leaves out and cannot differ, or should not.
+
+    Raises InvalidValue for an ancestor that does not exist, and for each value that would not fit.
+    """
+    if not given.get("fine_tune"):
+        return dict(given)
+    if all(name in given for name in _TAKEN):  # resolved before: the ancestor may be gone by now
+        return dict(given)
+    ancestor = find_ancestor(library, given["fine_tune"])
+    trained = dict(ancestor.card["training"]["config"])
+    taken = {name: trained[name] for name in _TAKEN if name in trained}
+    wrong = [
+        InvalidValue(
+            f"config.{name} is {given[name]!r}, and {ancestor.reference} has {taken[name]!r}.",
+            field=f"config.{name}",
+            value=given[name],
+            remedy="Leave it out: a version is fine-tuned in its own shape.",
+        )
+        for name in _SHAPES
+        if name in taken and name in given and given[name] != taken[name]
+    ]
+    if wrong:
+        raise InvalidValue.of(wrong)
+    return {**taken, **given, "fine_tune": ancestor.reference}

@@ -1,0 +1,38 @@
+"""What the loop, the export and the service know of a network, whatever its family."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+CLASS_EMBEDDING = 32  # numbers that tell a generator the class
+
+
+class Generator(nn.Module):
+    """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1].
+
+    Scaling z by the truncation must make samples more alike, so z may not be normalised inside.
+    """
+
+    label_weight = 1.0  # of the class, below 1 while it is ramped in
+
+    def __init__(self, resolution: int, latent_dim: int, classes: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.latent_dim = latent_dim
+        self.classes = classes
+
+
+class Discriminator(nn.Module):
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,) or (n, heads)."""
+
+    label_weight = 1.0
+
+
+def embedded(embedding: nn.Module | None, label: Tensor | None, weight: float) -> Tensor | None:
+    """Rows (n, d) of the labels; None for a network without classes."""
+    if embedding is None:
+        return None
+    if label is None:
+        raise ValueError("a conditional network needs labels")
+    rows: Tensor = embedding(label)
+    return rows if weight == 1.0 else rows * weight
