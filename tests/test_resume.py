@@ -153,6 +153,7 @@ def test_a_finished_run_that_is_started_again_changes_nothing(
     undisturbed: RunFolder, tmp_path: Path
 ) -> None:
     shutil.copytree(undisturbed.path, tmp_path / "runs" / "tiny")
+    shutil.copytree(undisturbed.path.parent.parent / "datasets", tmp_path / "datasets")
     request = write_request(tmp_path, **SHORT)
     stored = json.loads((tmp_path / "runs" / "tiny" / "request.json").read_text())
     stored |= {"run": str(tmp_path / "runs" / "tiny"), "data_dir": str(tmp_path)}
