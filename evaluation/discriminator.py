@@ -39,5 +39,6 @@ def _logits(network: torch.nn.Module, images: Images) -> Scores:
         part = slice(start, start + _BATCH)
         levels = torch.from_numpy(np.ascontiguousarray(images.levels[part])).float()
         labels = torch.from_numpy(images.classes[part])
-        found.append(network(levels[:, None] / 127.5 - 1.0, labels).double().numpy())
+        logits = network(levels[:, None] / 127.5 - 1.0, labels)
+        found.append(logits[:, 0].double().numpy())
     return np.concatenate(found)

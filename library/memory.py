@@ -61,10 +61,11 @@ def tree_bytes(root: int) -> int:
         found = {pid for pid, parent in parents.items() if parent in family} - family
         family |= found
         more = bool(found)
-    return sum(_own_bytes(pid) for pid in family)
+    return sum(own_bytes(pid) for pid in family)
 
 
-def _own_bytes(pid: int) -> int:
+def own_bytes(pid: int | str = "self") -> int:
+    """Private and shared-memory bytes of one process; 0 where there is no /proc."""
     total = 0
     with contextlib.suppress(OSError, ValueError):
         for line in (_PROC / str(pid) / "status").read_text().splitlines():

@@ -90,24 +90,33 @@ class Client:
         self,
         dataset: str,
         model: str,
-        preset: str = "quick",
+        preset: str | None = None,
         config: dict[str, Any] | None = None,
         key: str | None = None,
         **more: Any,
     ) -> dict[str, Any]:
         """Queue a train job on a dataset's id, or on a folder that the service can read in place.
 
-        key: an idempotency key; the same one makes no second job.  more: metadata, labels,
+        preset: one of GET /presets; None: the service's default.  key: an idempotency key; the
+        same one makes no second job.  more: metadata, labels,
         priority, max_seconds, webhook, as POST /train-jobs takes them.
         """
-        body = {
-            "dataset": dataset if _ID.fullmatch(dataset) else {"path": dataset},
-            "model": model,
-            "preset": preset,
-            "config": config or {},
-            **more,
-        }
+        body = _train_body(dataset, model, preset, config, more)
         return self.request("POST", "/train-jobs", json=body, headers=_key(key))
+
+    def estimate(
+        self,
+        dataset: str,
+        preset: str | None = None,
+        config: dict[str, Any] | None = None,
+        seconds: float = 30.0,
+    ) -> dict[str, Any]:
+        """What a train job would take on the worker's machine, measured there for `seconds`.
+
+        `status` is measuring at first: ask again.  Nothing is queued.
+        """
+        body = _train_body(dataset, "estimate", preset, config, {})
+        return self.request("POST", f"/train-jobs/estimates?seconds={seconds:g}", json=body)
 
     def evaluate(
         self, model: str, dataset: str | None = None, count: int = 1000, seed: int = 0
@@ -272,6 +281,18 @@ class Client:
             raise _refusal(response)
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
+
+
+def _train_body(
+    dataset: str, model: str, preset: str | None, config: dict[str, Any] | None, more: Any
+) -> dict[str, Any]:
+    return {
+        "dataset": dataset if _ID.fullmatch(dataset) else {"path": dataset},
+        "model": model,
+        "preset": preset,
+        "config": config or {},
+        **more,
+    }
 
 
 def _key(key: str | None) -> dict[str, str]:

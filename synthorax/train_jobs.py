@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from synthorax.client import Client
+from synthorax.costs import tell_cost
 from synthorax.watching import watch
 
 commands = typer.Typer()
@@ -27,9 +28,13 @@ def train(
         str, typer.Argument(help="id of a dataset, or a folder: one sub-folder per class")
     ],
     model: Annotated[str | None, typer.Option(help="name to publish under")] = None,
-    preset: Annotated[str, typer.Option(help="quick, paper, paper-lr-0.002, paper-beta-0.55")] = (
-        "quick"
-    ),
+    preset: Annotated[
+        str | None,
+        typer.Option(help="quick, turbo, lite, flagship, paper, …; left out: the best here"),
+    ] = None,
+    fine_tune: Annotated[
+        str | None, typer.Option(help="NAME@VERSION to begin with, instead of from nothing")
+    ] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
     batch_size: Annotated[int | None, typer.Option()] = None,
     seed: Annotated[int | None, typer.Option(help="of the run; drawn if left out")] = None,
@@ -42,6 +47,9 @@ def train(
     not_red: Annotated[
         bool, typer.Option("--publish-if-not-red", help="hold it back until no light is red")
     ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate/--no-estimate", help="measure first how long it will take")
+    ] = True,
     follow: Follow = False,
 ) -> None:
     """Train a generator on a dataset, or on a folder of images in place: nothing is uploaded."""
@@ -50,6 +58,7 @@ def train(
         "batch_size": batch_size,
         "seed": seed,
         "conditional": conditional,
+        "fine_tune": fine_tune,
     }
     config = {name: value for name, value in overrides.items() if value is not None}
     client = Client()
@@ -57,6 +66,8 @@ def train(
     named = str(folder) if folder.is_dir() or not dataset.startswith("ds-") else dataset
     name = model or "".join(c if c.isalnum() else "-" for c in folder.name.lower())
     publish_if = "not_red" if not_red else "any"
+    if estimate:
+        tell_cost(client, named, preset, config, console)
     job = client.train(named, name, preset, config, report=report, publish_if=publish_if)
     _queued(client, job["id"], f"is {job['status']}", follow)
 

@@ -1,6 +1,7 @@
-"""python -m training run CONFIG.json | publish RUN | figures RUN | sample VERSION | fit CONFIG.json
+"""python -m training run | cost | publish | figures | sample | fit
 
 run      train what CONFIG.json asks for; one JSON event a line on stdout; run again to go on
+cost     what a run will take on this machine, from half a minute of its steps
 publish  put a run's generator into the model library
 figures  the paper's figures 5, 6 and 7 from a run folder
 sample   a grid of samples of a published version, with torch
@@ -30,6 +31,11 @@ def main() -> int:
         "--lifeline", action="store_true", help="stop with a checkpoint when stdin ends"
     )
     run.add_argument("--processes", type=int, default=1, help="one a card, by torchrun")
+    cost = commands.add_parser("cost", help="what a run will take on this machine")
+    cost.add_argument("config", type=Path, metavar="CONFIG.json")
+    cost.add_argument("--images", type=int, help="of the train split (looked up, if left out)")
+    cost.add_argument("--classes", type=int, default=2, help="where --images is given")
+    cost.add_argument("--seconds", type=float, default=30.0, help="to measure for")
     publish = commands.add_parser("publish", help="publish a run's generator")
     publish.add_argument("run", type=Path, metavar="RUN")
     publish.add_argument("--model", help="name to publish under (the run's own, if left out)")
@@ -54,6 +60,7 @@ def main() -> int:
     try:
         return {
             "run": _run,
+            "cost": _cost,
             "publish": _publish,
             "figures": _figures,
             "sample": _sample,
@@ -102,6 +109,24 @@ def _run_in_several(arguments: argparse.Namespace, batch_size: int) -> int:
 
     check_divides(arguments.processes, batch_size)
     return launch(arguments.config, arguments.processes, arguments.lifeline)
+
+
+def _cost(arguments: argparse.Namespace) -> int:
+    from library import cpus
+    from library.datasets.opened import open_dataset
+    from training.cost import cost
+    from training.precision import choose_device, prepare
+
+    request = read_request(arguments.config)
+    config, images, classes = request.config, arguments.images, arguments.classes
+    if images is None:
+        with open_dataset(request.data_dir, request.dataset_named, lambda *_: None) as dataset:
+            train = dataset.record["splits"]["train"]
+        images, classes = train["images"], len(train["labels"])
+    device = choose_device(os.environ.get("SYNTHORAX_TRAIN_DEVICE", "auto"))
+    prepare(device, config.threads or cpus.available())
+    print(json.dumps(cost(config, images, classes, device, arguments.seconds)))  # noqa: T201
+    return 0
 
 
 def _publish(arguments: argparse.Namespace) -> int:

@@ -61,13 +61,21 @@ class Team:
         if self.size > 1:
             dist.barrier(group=_control())
 
-    def shared(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """A network whose gradients are means over the processes; alone, the network itself."""
+    def shared(self, network: nn.Module, device: torch.device, in_turns: bool = False) -> nn.Module:
+        """A network whose gradients are means over the processes; alone, the network itself.
+
+        in_turns: some of its parts have no gradient for a while.
+        """
         if self.size == 1:
             return network
         devices = [device.index or 0] if device.type == "cuda" else None
         # Buffers (batch norm's statistics) are each process's own; those of rank 0 are kept.
-        return DistributedDataParallel(network, device_ids=devices, forward_sync_buffers=False)
+        return DistributedDataParallel(
+            network,
+            device_ids=devices,
+            forward_sync_buffers=False,
+            find_unused_parameters=in_turns,
+        )
 
     def leave(self) -> None:
         if self.size > 1:

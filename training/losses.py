@@ -1,6 +1,6 @@
 """What the two networks play for, on logits; a pair of functions each.
 
-A discriminator may give several logits an image, (n, heads): each is judged for itself.
+Logits are (n, columns): each column is judged for itself.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -86,7 +87,7 @@ def new_game(
         adaptive,
         team,
         team.shared(generator, device),
-        team.shared(discriminator, device),
+        team.shared(discriminator, device, len(discriminator.phases) > 1),
     )
 
 
@@ -102,8 +103,9 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     prints them: d_g_z1 before the discriminator's update, d_g_z2 after it, at the generator's step.
     """
     generator, discriminator = game.generator, game.discriminator
-    loss, now = LOSSES[config.loss], schedules.at(config, batch.images, game.planned)
-    _prepare(game, config, now)
+    now = schedules.at(config, batch.images, game.planned)
+    _prepare(game, config, now, batch.images)
+    judges = [(LOSSES[judge.loss or config.loss], judge) for judge in discriminator.judges]
     penalised = now.penalty > 0 and batch.step % config.penalty_every == 0
     # Gradients of gradients in bfloat16 are too coarse on a CPU (docs/training.md).
     exact = penalised and batch.real.device.type == "cpu"
@@ -116,13 +118,16 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
         if penalised:
             seen_real.requires_grad_(True)
             seen_fake.requires_grad_(True)
-        judge = game.shared_discriminator or discriminator
-        on_real = judge(seen_real, batch.labels).float()
-        on_fake = judge(seen_fake, batch.labels).float()
-        loss_d = loss.discriminator(on_real, on_fake)
-    objective = loss_d
+        network = game.shared_discriminator or discriminator
+        on_real = network(seen_real, batch.labels).float()  # (n, columns)
+        on_fake = network(seen_fake, batch.labels).float()
+        objective = loss_d = sum_of(
+            judge.weight * loss.discriminator(judge.of(on_real), judge.of(on_fake))
+            for loss, judge in judges
+        )
     if penalised:
-        both = gradient_penalty(on_real, seen_real) + gradient_penalty(on_fake, seen_fake)
+        both = gradient_penalty(on_real[:, 0], seen_real)
+        both = both + gradient_penalty(on_fake[:, 0], seen_fake)
         objective = loss_d + now.penalty / 2 * config.penalty_every * both
     game.optimiser_d.zero_grad()
     objective.backward()  # type: ignore[no-untyped-call]
@@ -133,7 +138,11 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     with autocast:
         judged = discriminator(_augmented(game, config, fake, batch.draws, 1), batch.labels).float()
         # The real images' logits of before the update: asking again would cost a pass.
-        loss_g = loss.generator(on_real.detach(), judged)
+        real = on_real.detach()
+        loss_g = sum_of(
+            judge.weight * loss.generator(judge.of(real), judge.of(judged))
+            for loss, judge in judges
+        )
     game.optimiser_g.zero_grad()
     loss_g.backward()  # type: ignore[no-untyped-call]
     game.optimiser_g.step()
@@ -143,15 +152,20 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
         ema.update(game.average, generator, config.batch_size, now.ema_half_life_kimg)
     with torch.no_grad():
         if game.adaptive is not None:
-            right = game.team.mean((on_real - on_fake).sign().mean())
+            right = game.team.mean((on_real[:, 0] - on_fake[:, 0]).sign().mean())
             game.adaptive.look(right, config.batch_size)
-        d_x, before = loss.probabilities(on_real, on_fake)
-        _, after = loss.probabilities(on_real, judged)
+        loss = judges[0][0]
+        d_x, before = loss.probabilities(on_real[:, 0], on_fake[:, 0])
+        _, after = loss.probabilities(on_real[:, 0], judged[:, 0])
         found = [loss_d.detach(), loss_g.detach(), d_x, before, after]
         return game.team.mean(torch.stack(found))
 
 
-def _prepare(game: Game, config: RunConfig, now: schedules.Now) -> None:
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum()
+
+
+def _prepare(game: Game, config: RunConfig, now: schedules.Now, images: int) -> None:
     """Bring optimisers and networks to the schedules' values."""
     for optimiser in (game.optimiser_g, game.optimiser_d):
         for group in optimiser.param_groups:
@@ -159,6 +173,7 @@ def _prepare(game: Game, config: RunConfig, now: schedules.Now) -> None:
     for network in (game.generator, game.discriminator, game.average):
         if network is not None:
             network.label_weight = now.label_weight
+    game.discriminator.begin(images)
 
 
 def _augmented(

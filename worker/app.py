@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from library.settings import from_environment
 from worker.connection import client
+from worker.costs import register as register_costs
 from worker.heartbeat import Heartbeat, beat_seconds
 from worker.jobs import JobStore
 from worker.light import DatasetSweeper, register
@@ -34,6 +35,7 @@ _drain = multiprocessing.get_context("fork").Event()
 _drained: Any = _drain  # the same two methods as threading's
 
 register(app, settings)
+register_costs(app, settings)
 register_reports(app, settings, _drained)
 
 

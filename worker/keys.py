@@ -19,6 +19,7 @@ dataset:{id}:lease      string  token of the worker that validates it           
 dataset:{id}:attempts   string  validations begun and not ended                  a day
 report:{id}:lease       string  token of the worker that makes it                the lease, renewed
 report:{id}:attempts    string  evaluations begun and not ended                  a day
+cost:{digest}           string  JSON: what a run would take, or that it is measured  a day
 celery:*                        kombu's own: queues, what is not acknowledged    until acknowledged
 """
 
@@ -39,6 +40,7 @@ EVENTS_SECONDS = 30 * 86_400  # an ended job's events are kept this long
 IDEMPOTENCY_SECONDS = 86_400
 DATASET_ATTEMPTS_SECONDS = 86_400
 REPORT_ATTEMPTS_SECONDS = 86_400
+COST_SECONDS = 86_400
 
 
 def record(job: str) -> str:
@@ -71,6 +73,10 @@ def report_attempts(report: str) -> str:
 
 def idempotency(digest: str) -> str:
     return f"{PREFIX}idempotency:{digest}"
+
+
+def cost(digest: str) -> str:
+    return f"{PREFIX}cost:{digest}"
 
 
 def worker(name: str) -> str:

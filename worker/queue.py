@@ -22,6 +22,7 @@ from worker.records import PRIORITY_STEPS, priority
 RUN = "training.run"
 VALIDATE = "light.validate"
 REPORT = "light.report"
+COST = "light.cost"
 TRAINING, LIGHT = "training", "light"
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
@@ -86,6 +87,11 @@ def enqueue_validation(app: Celery, dataset: str) -> None:
 def enqueue_report(app: Celery, report: str) -> None:
     """Send a report to the light queue, behind the datasets there.  Twice is harmless, too."""
     _send(app, REPORT, report, LIGHT, PRIORITY_STEPS[-1])
+
+
+def enqueue_cost(app: Celery, cost: str) -> None:
+    """Send what is to be measured to the light queue: somebody waits for it."""
+    _send(app, COST, cost, LIGHT, 0)
 
 
 def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> None:

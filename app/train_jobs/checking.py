@@ -15,15 +15,18 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from app.engine.backend import nvidia_present
 from app.errors import invalid_fields
+from library.ancestors import taken_over
 from library.config import RunConfig, resolve
 from library.datasets.listing import listing
 from library.datasets.records import read_record
 from library.datasets.roots import within_roots
 from library.errors import InvalidValue, NotFound
-from library.presets import PRESETS
+from library.presets import PRESETS, recommended
 from library.requests import check_model_name
 from library.settings import Settings
+from library.versions import ModelLibrary
 from library.webhooks import check_webhook
 
 
@@ -50,6 +53,7 @@ class Dataset:
 class Checked:
     """What a request asks for, once nothing is wrong with it."""
 
+    preset: str
     config: RunConfig
     dataset: Dataset
 
@@ -74,6 +78,11 @@ class TellsAll(APIRoute):
         return checked
 
 
+def default_preset(settings: Settings) -> str:
+    """The preset of a request that names none."""
+    return recommended(settings.train_device != "cpu" and nvidia_present())
+
+
 def check(body: Mapping[str, Any], settings: Settings) -> Checked:
     """Raises InvalidValue that names every wrong field."""
     wrong, checked = problems(body, settings)
@@ -96,10 +105,15 @@ def problems(
             return None
 
     dataset = tried(_dataset, body.get("dataset"), settings)
-    preset, overrides = body.get("preset", "quick"), body.get("config", {})
+    preset, overrides = body.get("preset"), body.get("config", {})
+    if preset is None:
+        preset = default_preset(settings)
     if dataset is not None and dataset.fit and isinstance(overrides, Mapping):
         overrides = {"fit": dataset.fit, **overrides}
-    config = tried(resolve, preset, overrides)
+    if _plain(preset, overrides) and overrides.get("fine_tune"):
+        library = ModelLibrary(settings.data_dir / "models")
+        overrides = tried(taken_over, {**PRESETS.get(preset, {}), **overrides}, library)
+    config = None if overrides is None else tried(resolve, preset, overrides)
     if "model" in body:
         tried(check_model_name, body["model"])
     if isinstance(body.get("webhook"), str):
@@ -111,7 +125,7 @@ def problems(
         wrong += _against(dataset, given, settings.train_processes)
     if wrong or config is None or dataset is None:
         return wrong, None
-    return [], Checked(config, dataset)
+    return [], Checked(preset, config, dataset)
 
 
 def _dataset(given: Any, settings: Settings) -> Dataset | None:

@@ -11,10 +11,11 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
 from app.train_jobs import events
-from app.train_jobs.checking import TellsAll
+from app.train_jobs.checking import TellsAll, default_preset
 from app.train_jobs.schemas import (
     Checkpoints,
     CloneRequest,
+    Estimate,
     EventPage,
     ResumeRequest,
     TrainJob,
@@ -59,14 +60,14 @@ IdempotencyKey = Annotated[
 
 
 @router.get("/presets")
-def list_presets() -> dict[str, Any]:
-    """Named configurations, every field resolved."""
+def list_presets(state: AppState) -> dict[str, Any]:
+    """Named configurations, every field resolved, and the one that is taken where none is named."""
     data = []
     for name in PRESETS:
         config = resolve(name, {"seed": 0}).as_dict()
         del config["seed"]  # drawn for each job
         data.append({"name": name, "description": DESCRIPTIONS[name], "config": config})
-    return {"data": data}
+    return {"data": data, "default": default_preset(state.settings)}
 
 
 @checked.post("/train-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob)
@@ -80,6 +81,24 @@ def create(
     job = service.create(request, idempotency_key)
     response.headers["Location"] = job["links"]["self"]
     return job
+
+
+@checked.post("/train-jobs/estimates", response_model=Estimate)
+def estimate(
+    request: TrainJobRequest,
+    service: Service,
+    response: Response,
+    seconds: Annotated[float, Query(ge=1, le=60, description="to measure for")] = 30.0,
+) -> Any:
+    """How long a run would take on the worker's machine, measured there; nothing is queued.
+
+    202 while it is measured: ask again.  The same question is answered at once for a day.
+    """
+    found = service.estimate(request, seconds)
+    if found["status"] == "measuring":
+        response.status_code = status.HTTP_202_ACCEPTED
+        response.headers["Retry-After"] = "2"
+    return found
 
 
 @router.get("/train-jobs", response_model=TrainJobs)

@@ -58,7 +58,9 @@ class TrainJobRequest(Request):
 
     dataset: DatasetNamed
     model: str = Field(description="name to publish under", examples=["my-chest-xrays"])
-    preset: str = Field("quick", description="GET /presets lists them")
+    preset: str | None = Field(
+        None, description="GET /presets lists them, and which one is taken where this is left out"
+    )
     config: dict[str, Any] = Field(
         default_factory=dict, description="overrides of the preset, as GET /presets shows them"
     )
@@ -69,6 +71,26 @@ class TrainJobRequest(Request):
     webhook: Url | None = None
     report: bool = Field(True, description=_REPORT)
     publish_if: PublishIf = Field("any", description=_PUBLISH_IF)
+
+
+class Phase(BaseModel):
+    from_images: int = Field(description="images shown, from which on a step costs this")
+    images_per_second: float
+
+
+class Estimate(BaseModel):
+    """What a run would take on the worker's machine."""
+
+    status: Literal["measured", "measuring", "failed"]
+    reason: str | None = Field(None, description="why it could not be measured")
+    seconds: float | None = Field(None, description="of the whole run")
+    images: int | None = Field(None, description="real images that it would show")
+    images_per_second: float | None = None
+    phases: list[Phase] = Field(default_factory=list)
+    memory_bytes: int | None = Field(None, description="at its peak")
+    device: str | None = None
+    threads: int | None = None
+    precision: str | None = None
 
 
 class CloneRequest(Request):

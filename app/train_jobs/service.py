@@ -12,6 +12,7 @@ from app.train_jobs.checking import check
 from app.train_jobs.idempotency import Idempotency
 from app.train_jobs.schemas import CloneRequest, TrainJobRequest
 from app.train_jobs.shown import shown
+from library.config import GROUPS
 from library.datasets.opened import Opened
 from library.datasets.records import change_record, read_record, register
 from library.datasets.roots import within_roots
@@ -20,6 +21,7 @@ from library.errors import Conflict, InvalidValue, NotFound
 from library.manifests import DatasetChanged, compare, read_manifest
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
+from worker.costs import cost_of
 from worker.estimates import Wait, waits
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue
@@ -41,6 +43,21 @@ class TrainJobService:
     def create(self, request: TrainJobRequest, key: str | None = None) -> dict[str, Any]:
         """Check, record and queue a job; once for an idempotency key.  Raises InvalidValue."""
         return self._once(key, "/train-jobs", request, lambda: self._checked(request))
+
+    def estimate(self, request: TrainJobRequest, seconds: float) -> dict[str, Any]:
+        """What a run would take, or that it is being measured.  Raises InvalidValue."""
+        checked = check(request.model_dump(), self.settings)
+        labels = checked.dataset.labels
+        config = checked.config.as_dict()
+        with reaching_redis():
+            return cost_of(
+                self.jobs.redis,
+                self._celery,
+                config,
+                checked.dataset.images,
+                len(labels) if labels is not None else 2,
+                seconds,
+            )
 
     def clone(self, job: str, changes: CloneRequest, key: str | None = None) -> dict[str, Any]:
         """A new job like another one, with changes.  Raises InvalidValue."""
@@ -67,7 +84,7 @@ class TrainJobService:
                 "fingerprint": dataset.fingerprint,
             },
             "model": request.model,
-            "preset": request.preset,
+            "preset": checked.preset,
             "config": checked.config.as_dict(),
             "metadata": request.metadata,
             "labels": request.labels,
@@ -187,8 +204,9 @@ def _matches(record: dict[str, Any], status: str | None, label: str | None) -> b
 def _changed(origin: dict[str, Any], changes: CloneRequest) -> TrainJobRequest:
     given = changes.model_dump(exclude_unset=True)
     config = {**origin["config"], **given.pop("config", {})}
-    if isinstance(config["augmentation"], dict):
-        config["augmentation"] = {**origin["config"]["augmentation"], **config["augmentation"]}
+    for name in GROUPS:
+        if isinstance(config.get(name), dict):
+            config[name] = {**origin["config"].get(name, {}), **config[name]}
     # A webhook is not cloned: whoever clones says who is told.
     kept: tuple[str, ...] = (
         "model", "preset", "metadata", "labels", "priority", "max_seconds"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 CLASS_EMBEDDING = 32  # numbers that tell a generator the class
@@ -22,10 +24,31 @@ class Generator(nn.Module):
         self.classes = classes
 
 
+@dataclass(frozen=True)
+class Judge:
+    """Columns of a discriminator's logits, the loss they play for (None: the run's), its weight."""
+
+    first: int = 0
+    end: int | None = None
+    loss: str | None = None
+    weight: float = 1.0
+
+    def of(self, logits: Tensor) -> Tensor:
+        return logits[:, self.first : self.end]
+
+
 class Discriminator(nn.Module):
-    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,) or (n, heads)."""
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n, columns).
+
+    Real is higher.  The gradient penalties are those of the first column.
+    """
 
     label_weight = 1.0
+    judges: tuple[Judge, ...] = (Judge(),)
+    phases: tuple[int, ...] = (0,)  # images from which on a step costs something else
+
+    def begin(self, images: int) -> None:
+        """Told before each step how many images have been shown."""
 
 
 def embedded(embedding: nn.Module | None, label: Tensor | None, weight: float) -> Tensor | None:

@@ -56,7 +56,7 @@ class Generator(base.Generator):
 
 
 class Discriminator(base.Discriminator):
-    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real above 0.
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n, 1): real above 0.
 
     In training each class is a batch of its own: the batch norm then sees when a class lacks
     variety.  In one mixed batch the variety of a large class hides the loss of it in a small one.
@@ -86,7 +86,7 @@ class Discriminator(base.Discriminator):
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         rows = embedded(self.embedding, label, self.label_weight)
         if rows is None or label is None:
-            mixed: Tensor = self.logit(self.main(images)).flatten()  # (n,)
+            mixed: Tensor = self.logit(self.main(images)).flatten(1)  # (n, 1)
             return mixed
         if not self.training:
             return self._of_class(images, rows)
@@ -98,7 +98,7 @@ class Discriminator(base.Discriminator):
     def _of_class(self, images: Tensor, rows: Tensor) -> Tensor:
         features = self.main(images)  # (n, channels, 4, 4)
         pooled = features.mean((2, 3))  # (n, channels)
-        logits: Tensor = self.logit(features).flatten() + (pooled * rows).sum(1)
+        logits: Tensor = self.logit(features).flatten(1) + (pooled * rows).sum(1, keepdim=True)
         return logits
 
 

@@ -89,7 +89,7 @@ class Generator(base.Generator):
 
 
 class Discriminator(base.Discriminator):
-    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real is higher."""
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n, 1)."""
 
     def __init__(self, resolution: int, width: int, classes: int = 0) -> None:
         super().__init__()
@@ -118,9 +118,11 @@ class Discriminator(base.Discriminator):
             x = stage(x)  # (n, channels, size, size)
         found: Tensor = self.logit(self.whole(x).flatten(1))  # (n, 64), or (n, 1)
         # The first number is judged without the class: all of it, while labels are ramped in.
-        logits = found[:, 0]
+        logits: Tensor = found[:, :1]
         rows = embedded(self.embedding, label, self.label_weight)
-        return logits if rows is None else logits + (found * rows).sum(1) * EMBEDDING**-0.5
+        if rows is not None:
+            logits = logits + (found * rows).sum(1, keepdim=True) * EMBEDDING**-0.5
+        return logits
 
 
 def _blocks(channels: int, blocks: int) -> nn.Sequential:

@@ -50,7 +50,7 @@ class Generator(base.Generator):
 
 
 class Discriminator(base.Discriminator):
-    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n,): real is higher."""
+    """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n, 1)."""
 
     def __init__(self, resolution: int, width: int, classes: int = 0) -> None:
         super().__init__()
@@ -68,9 +68,9 @@ class Discriminator(base.Discriminator):
         features = self.main(images)  # (n, channels, 4, 4)
         features = torch.cat([features, minibatch_deviation(features)], dim=1)
         pooled = nn.functional.leaky_relu(self.last(features), 0.2).sum((2, 3))  # (n, channels)
-        logits: Tensor = self.logit(pooled)[:, 0]  # (n,)
+        logits: Tensor = self.logit(pooled)  # (n, 1)
         rows = embedded(self.embedding, label, self.label_weight)
-        return logits if rows is None else logits + (pooled * rows).sum(1)
+        return logits if rows is None else logits + (pooled * rows).sum(1, keepdim=True)
 
 
 def minibatch_deviation(features: Tensor, group: int = 8) -> Tensor:
