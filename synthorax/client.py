@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -54,6 +54,16 @@ class Client:
     def __init__(self, url: str | None = None) -> None:
         self.url = (url or os.environ.get("SYNTHORAX_URL") or DEFAULT_URL).rstrip("/")
         self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        """Close the connections; `with Client() as client` does it at the end of the block."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def generate(
         self,

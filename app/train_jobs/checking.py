@@ -120,7 +120,7 @@ def problems(
         tried(check_webhook, body["webhook"], settings.webhook_hosts, settings.webhook_secret)
     if dataset is not None and body.get("publish_if") == "not_red":
         wrong += _gate(dataset, body.get("report", True))
-    if dataset is not None:
+    if dataset is not None and overrides is not None:
         given = {**PRESETS.get(preset, {}), **overrides} if _plain(preset, overrides) else {}
         wrong += _against(dataset, given, settings.train_processes)
     if wrong or config is None or dataset is None:
