@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,14 @@ def epoch_lines(run: RunFolder) -> list[dict[str, Any]]:
     return [{key: line[key] for key in line if key not in clock} for line in lines]
 
 
-def assert_same_end(run: RunFolder, undisturbed: RunFolder) -> None:
+def assert_same_end(
+    run: RunFolder, undisturbed: RunFolder, more: AbstractSet[str] = frozenset()
+) -> None:
     counters, tensors = final_state(run)
     expected_counters, expected = final_state(undisturbed)
     parts = {key.split(".")[0] for key in expected}
-    assert parts == {"generator", "discriminator", "average", "optimiser_g", "optimiser_d"}
+    always = {"generator", "discriminator", "average", "optimiser_g", "optimiser_d"}
+    assert parts == always | more
     assert tensors.keys() == expected.keys()
     assert not [key for key in expected if tensors[key] != expected[key]]
     for name in ("step", "sums"):

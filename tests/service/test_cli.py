@@ -58,8 +58,8 @@ def test_train_and_watch_to_the_end(service: Service, dataset: Path) -> None:
     for path in sorted((dataset / "NORMAL").iterdir()):
         (spoilt / "A" / path.name).write_bytes(path.read_bytes())
     (spoilt / "A" / "letter.png").write_text("text")
-    options = ("--epochs", "1", "--batch-size", "4", "--seed", "1", "--watch")
-    options += ("--preset", "quick", "--no-estimate")
+    options = ["--epochs", "1", "--batch-size", "4", "--seed", "1", "--watch"]
+    options += ["--preset", "quick", "--no-estimate"]
     code, out, words = run(service, "train", str(spoilt), *options)
     assert code == 0, words
     assert "job-" in out
@@ -121,8 +121,8 @@ def test_serve_refuses_other_networks_without_keys(service: Service, tmp_path: P
 
 
 def test_a_job_by_the_command_line(service: Service, dataset: Path) -> None:
-    options = ("--model", "by-hand", "--epochs", "5000", "--batch-size", "8")
-    options += ("--preset", "quick", "--no-estimate")
+    options = ["--model", "by-hand", "--epochs", "5000", "--batch-size", "8"]
+    options += ["--preset", "quick", "--no-estimate"]
     code, out, words = run(service, "train", str(dataset), *options)
     assert code == 0, words
     job = out.split()[0]
