@@ -20,6 +20,7 @@ from app.dependencies import State
 from app.engine.backend import LoadBackend
 from app.engine.pool import EnginePool
 from app.generate.endpoint import PATH, GenerateEndpoint
+from app.generate.interpolation import router as interpolation
 from app.generate.near_copies import NearCopyFilters
 from app.generate.routes import router as generate
 from app.guard import Guard
@@ -44,6 +45,7 @@ from worker.queue import celery_app
 WEB = Path(__file__).parent / "web"
 ROUTERS = (
     generate,
+    interpolation,
     verify,
     models,
     reports,

@@ -53,6 +53,32 @@ def drawn_labels(
     return np.minimum(index, len(edges) - 1).astype(np.int64)
 
 
+def between(
+    first: int, last: int, steps: int, dim: int, truncation: float = 1.0
+) -> NDArray[np.float32]:
+    """Latents on the way from one seed's to another's, (steps, dim): its ends are exactly theirs.
+
+    Along the great circle (Shoemake 1985), their lengths mixed evenly: a straight line would pass
+    nearer to zero than samples are, and draw the mean image halfway.
+    """
+    ends = latents([first, last], dim, truncation)
+    one, other = ends.astype(np.float64)
+    lengths = np.linalg.norm(one), np.linalg.norm(other)
+    angle = np.arccos(np.clip(one @ other / (lengths[0] * lengths[1]), -1.0, 1.0))
+    share = np.linspace(0.0, 1.0, steps)[:, None]
+    if np.sin(angle) < 1e-9:
+        direction = one / lengths[0] * (1 - share) + other / lengths[1] * share
+    else:
+        direction = (
+            np.sin((1 - share) * angle) * one / lengths[0]
+            + np.sin(share * angle) * other / lengths[1]
+        ) / np.sin(angle)
+    scaled = direction * (lengths[0] * (1 - share) + lengths[1] * share)
+    found: NDArray[np.float32] = scaled.astype(np.float32)
+    found[0], found[-1] = ends
+    return found
+
+
 def replacement_seed(seed: int, attempt: int) -> int:
     """The seed that stands in for a rejected one: attempt 0 is itself, 1, 2, … are drawn from it.
 

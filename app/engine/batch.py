@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.engine.loaded import Loaded
 from app.engine.queue import Part
+from app.engine.ticket import Placed
 from app.formats.encoding import Encoded, FileFormat
 from library.identity import Identity
 
@@ -48,6 +49,12 @@ class Batch:
         sampler = self.loaded.samplers[0]
         self.classes = sampler.classes(self._seeds, labels)
         self._z = sampler.latents(self._seeds, _truncations(self.parts))
+        at = 0
+        for part in self.parts:
+            stop = at + part.stop - part.start
+            if isinstance(part.ticket.samples, Placed):
+                self._z[at:stop] = part.ticket.samples.latents(part.start, part.stop)
+            at = stop
 
     @property
     def expected_seconds(self) -> float:

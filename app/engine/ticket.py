@@ -6,7 +6,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.formats.encoding import Form
 from library.errors import SynthoraxError
@@ -30,6 +33,15 @@ class Samples(Protocol):
 
     def part(self, start: int, stop: int) -> tuple[Sequence[int], Sequence[int | None]]:
         """Seeds and class indices (None: drawn from the seed) of samples start … stop - 1."""
+        ...
+
+
+@runtime_checkable
+class Placed(Samples, Protocol):
+    """Samples at latents of their own, not at those of their seeds."""
+
+    def latents(self, start: int, stop: int) -> NDArray[np.float32]:
+        """(stop - start, latent_dim), the truncation already in them."""
         ...
 
 

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from prometheus_client.core import Metric
 
 from app.engine.loaded import Loaded
 from app.engine.pool import EnginePool
 from app.engine.ticket import Samples
-from app.formats.encoding import Encoded
+from app.generate.levels import levels_of
 from app.generate.samples import Listed
 from app.metrics import counter
 from library.errors import Conflict, NotFound
@@ -50,13 +49,6 @@ class Accepted:
     @property
     def total(self) -> int:
         return sum(self.rejected)
-
-
-class _LevelsForm:
-    format = None
-
-    def chunk(self, part: Encoded) -> bytes:
-        return part.levels.tobytes()
 
 
 class NearCopyFilters:
@@ -109,7 +101,7 @@ class NearCopyFilters:
         open_ = np.arange(len(seeds))
         for attempt in range(ATTEMPTS):
             part = Listed([seeds[i] for i in open_], [fixed[i] for i in open_])
-            levels = await _levels(pool, loaded, part, truncation)
+            levels = await levels_of(pool, loaded, part, truncation)
             open_ = open_[await asyncio.to_thread(known.flagged, levels)]
             if not len(open_):
                 self._count(version.reference, sum(rejected))
@@ -143,17 +135,3 @@ def _labels(
         return list(labels)
     drawn = drawn_labels(seeds, version.label_frequencies)
     return [int(d) if label is None else label for d, label in zip(drawn, labels, strict=True)]
-
-
-async def _levels(
-    pool: EnginePool, loaded: Loaded, samples: Listed, truncation: float
-) -> NDArray[np.uint8]:
-    parts = []
-    with pool.turn(loaded.version, len(samples), False) as turn:
-        turn.begin(loaded, samples, truncation, _LevelsForm())
-        while not turn.all_taken:
-            made = await turn.next()
-            assert made is not None
-            parts.append(made[1])
-    side = loaded.version.resolution
-    return np.frombuffer(b"".join(parts), np.uint8).reshape(len(samples), side, side)

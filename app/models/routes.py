@@ -108,4 +108,5 @@ def _links(version: Version) -> dict[str, str]:
         "card": f"{base}/card",
         "samples": f"{base}/samples.png",
         "reports": f"{base}/reports",
+        "interpolate": f"{base}/interpolate",
     }
