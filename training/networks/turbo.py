@@ -24,7 +24,7 @@ from training.networks.lite import Generator, minibatch_deviation
 __all__ = ["Discriminator", "Generator"]
 
 FEATURES_FROM = 50_000  # images; before, they see nothing but that all samples are no radiographs
-FEATURES_WEIGHT = 0.3  # of their loss, beside lite's
+FEATURES_WEIGHT = 0.1  # of their loss, beside lite's
 MIXED = 64  # channels of the mixed maps
 JUDGED = 128  # channels of the maps that a logit and a class's projection are taken of
 
