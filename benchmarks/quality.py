@@ -1,0 +1,313 @@
+"""How good are the generators: one protocol for all versions, in docs/quality.md.
+
+    python -m benchmarks.quality --data-dir DATA --dataset ds-… --split held_out NAME@VERSION …
+
+Real images through the generator's own resolution and bit depth, equal n a class; beside each
+value its floor (real training images of other patients against the same reference).  Two feature
+spaces: EfficientNet-Lite0 (ImageNet; no family trains on it) and a small classifier trained here
+on the real training images (radiographs; no generator has seen it).  The classifier also says
+whether a sample shows the class that was asked for; one like it is trained on samples alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # faster here: the matrices are small
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from evaluation.copies import beyond, nearest
+from evaluation.fidelity import class_fidelity
+from evaluation.images import Images, Protocol
+from evaluation.probe import macro_auroc
+from evaluation.reading import generated, split_images
+from evaluation.views import Views
+from features.distances import Gram
+from features.extractors import FeatureCache, efficientnet_lite0
+from library.config import DiffAugment
+from library.datasets.opened import open_dataset
+from library.images import Fit
+from library.versions import ModelLibrary, Version
+from training.diffaugment import augment, draws
+
+EPOCHS, BATCH, RATE = 16, 64, 1e-3
+WIDTHS = (32, 64, 128, 128)
+RESAMPLES = 1000
+COLUMNS = (
+    "version", "label", "KID×1000 (floor)", "of KID between classes", "coverage/floor",
+    "MS-SSIM (real)", "KID×1000, radiograph features (floor)", "label agreement",
+    "flagged as copies (held-out)",
+)  # fmt: skip
+AUGMENTED = DiffAugment(probability=0.5, cutout=0.0)
+
+
+class Classifier(nn.Module):
+    """Grey images (n, 1, r, r) in [-1, 1] -> features (n, 128) and logits (n, classes)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 1
+        for outputs in WIDTHS:
+            layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs),
+                       nn.ReLU(), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+                       nn.BatchNorm2d(outputs), nn.ReLU()]  # fmt: skip
+            inputs = outputs
+        self.main = nn.Sequential(*layers)
+        self.last = nn.Linear(inputs, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        found: Tensor = self.main(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.features(images))
+        return logits
+
+
+def tensor(levels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(levels)).float()[:, None] / 127.5 - 1
+
+
+def fitted(images: Images, classes: int, seed: int) -> Classifier:
+    """Each class as often as any other; augmented, so that it does not learn the few by heart."""
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    network = Classifier(classes)
+    rows = [images.rows(k) for k in range(classes)]
+    steps = EPOCHS * max(1, len(images) // BATCH)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE * 3, total_steps=steps)
+    for step in range(steps):
+        labels = random.integers(0, classes, BATCH)
+        chosen = np.array([random.choice(rows[k]) for k in labels])
+        batch = augment(tensor(images.levels[chosen]), draws(seed, step, BATCH)[0], AUGMENTED, 0.5)
+        loss = nn.functional.cross_entropy(network(batch), torch.from_numpy(labels))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    return network.eval()
+
+
+@torch.no_grad()
+def seen(network: Classifier, levels: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features (n, 128) float32 and probabilities (n, classes)."""
+    features, probabilities = [], []
+    for start in range(0, len(levels), 256):
+        found = network.features(tensor(levels[start : start + 256]))
+        features.append(found.numpy())
+        probabilities.append(network.last(found).softmax(1).numpy())
+    return np.concatenate(features), np.concatenate(probabilities)
+
+
+def kid(one: NDArray[Any], other: NDArray[Any]) -> float:
+    gram = Gram(np.concatenate([one, other]))
+    rows = np.arange(len(one) + len(other))
+    return 1000 * gram.kid(rows[: len(one)], rows[len(one) :])
+
+
+def auroc(probabilities: NDArray[Any], reference: Images) -> dict[str, float]:
+    """Macro AUROC with its 95% interval over patients."""
+    random = np.random.default_rng(0)
+    groups, number = np.unique(reference.groups, return_inverse=True)
+    found = []
+    for _ in range(RESAMPLES):
+        weights = np.bincount(random.integers(0, len(groups), len(groups)), minlength=len(groups))
+        found.append(macro_auroc(probabilities, reference.classes, weights[number].astype(float)))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return {"auroc": macro_auroc(probabilities, reference.classes), "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class Real:
+    """The images of a dataset at one resolution, and the classifier that they train."""
+
+    labels: tuple[str, ...]
+    train: Images
+    reference: Images
+    patients_known: bool
+    classifier: Classifier
+    seen_train: NDArray[Any]
+    seen_reference: NDArray[Any]
+    baseline: dict[str, float]
+    accuracy: dict[str, float]
+
+
+def real_images(
+    data_dir: Path,
+    dataset: str,
+    labels: tuple[str, ...],
+    resolution: int,
+    fit: Fit,
+    splits: list[str],
+) -> Real:
+    cache = data_dir / "decoded"
+    with open_dataset(data_dir, dataset, lambda *_: None) as opened:
+        known = opened.record["patients_by"] != "none"
+        train = split_images(opened, "train", labels, resolution, fit, cache)
+        parts = [split_images(opened, s, labels, resolution, fit, cache) for s in splits]
+    reference = Images(
+        np.concatenate([p.levels for p in parts]), np.concatenate([p.classes for p in parts]),
+        np.concatenate([p.groups for p in parts]), tuple(d for p in parts for d in p.sha256),
+    )  # fmt: skip
+    network = fitted(train, len(labels), 1)
+    seen_train, _ = seen(network, train.levels)
+    seen_reference, probabilities = seen(network, reference.levels)
+    right = probabilities.argmax(1) == reference.classes
+    accuracy = {n: float(right[reference.rows(k)].mean()) for k, n in enumerate(labels)}
+    return Real(labels, train, reference, known, network, seen_train, seen_reference,
+                auroc(probabilities, reference), accuracy)  # fmt: skip
+
+
+def flagged(train: Views, reference: Views, fakes: Views) -> tuple[float, float]:
+    """Shares of fakes, and of held-out images, that lie nearer to training images than the
+    nearest 1% of the held-out ones, by thumbnails or by features."""
+    made, real = nearest(fakes, train), nearest(reference, train)
+    bars = [beyond(one, other)[0] for one, other in (
+        (made.correlation, real.correlation), (-made.distance, -real.distance))]  # fmt: skip
+    return tuple(
+        float(((each.correlation > bars[0]) | (-each.distance > bars[1])).mean())
+        for each in (made, real)
+    )  # type: ignore[return-value]
+
+
+def measured(version: Version, real: Real, features: FeatureCache, count: int) -> dict[str, Any]:
+    """Everything that the table says of a version."""
+    protocol = Protocol()
+    fakes = generated(version, count, 0)
+    if not version.labels:  # one distribution over all images: each class is asked of all samples
+        everything = np.resize(np.arange(len(fakes)), len(real.labels) * len(fakes))
+        fakes = Images(
+            fakes.levels[everything],
+            np.repeat(np.arange(len(real.labels)), len(fakes)),
+            np.arange(len(everything)),
+        )
+    sets = [
+        (images, features.features(images.levels)) for images in (real.train, real.reference, fakes)
+    ]
+    seen_fakes, probabilities = seen(real.classifier, fakes.levels)
+    by_label = {}
+    for k, name in enumerate(real.labels):
+        views = [Views.of(i.taken(i.rows(k)), f[i.rows(k)]) for i, f in sets]
+        random = np.random.default_rng([protocol.seed, 3, k])
+        pool, reference, own = views
+        found = class_fidelity(
+            name, pool, reference, own, "lite0", protocol, random, lambda: None
+        ).as_dict()
+        copies, baseline = flagged(*views)
+        rows = fakes.rows(k)
+        others = [j for j in range(len(real.labels)) if j != k]
+        references = [sets[1][1][real.reference.rows(j)] for j in range(len(real.labels))]
+        by_label[name] = {
+            "n": found["n"],
+            "kid": 1000 * found["kid_lite0"],
+            "kid_floor": 1000 * found["kid_lite0_floor"],
+            "coverage_ratio": found["coverage_ratio"],
+            "msssim": found["msssim_fake"],
+            "msssim_real": found["msssim_real"],
+            "kid_radiograph": kid(real.seen_reference[real.reference.rows(k)], seen_fakes[rows]),
+            "kid_radiograph_floor": kid(
+                real.seen_reference[real.reference.rows(k)], real.seen_train[real.train.rows(k)]
+            ),
+            "agreement": float((probabilities[rows].argmax(1) == k).mean()),
+            "kid_to_others": {real.labels[j]: kid(references[j], sets[2][1][rows]) for j in others},
+            "flagged": copies,
+            "flagged_held_out": baseline,
+        }
+    synthetic = fitted(fakes, len(real.labels), 1) if version.labels else None
+    return {
+        "model": version.reference,
+        "images": version.card["training"]["images"],
+        "hours": version.card["training"]["seconds"] / 3600,
+        "by_label": by_label,
+        "tstr": None
+        if synthetic is None
+        else auroc(seen(synthetic, real.reference.levels)[1], real.reference),
+    }
+
+
+def between_classes(real: Real, features: FeatureCache) -> float:
+    """KID x 1000 of the first two classes' real reference images."""
+    found = features.features(real.reference.levels)
+    return kid(found[real.reference.rows(0)], found[real.reference.rows(1)])
+
+
+def table(results: list[dict[str, Any]], real: Real, distance: float) -> str:
+    head = "| " + " | ".join(COLUMNS) + " |"
+    lines = [head, "|" + "---|" * len(COLUMNS)]
+    for each in results:
+        for name, m in each["by_label"].items():
+            lines.append(
+                f"| {each['model']} | {name} | {m['kid']:.1f} ({m['kid_floor']:.1f}) | "
+                f"{m['kid'] / distance:.2f} | {m['coverage_ratio']:.2f} | {m['msssim']:.3f} "
+                f"({m['msssim_real']:.3f}) | {m['kid_radiograph']:.2f} "
+                f"({m['kid_radiograph_floor']:.2f}) | {100 * m['agreement']:.0f}% | "
+                f"{100 * m['flagged']:.1f}% ({100 * m['flagged_held_out']:.1f}%) |"
+            )
+    lines += [
+        "",
+        "| trained on | AUROC on real test images (95% interval by patients) |",
+        "|---|---|",
+    ]
+    arms = [("real images", real.baseline)] + [
+        (f"samples of {each['model']}", each["tstr"]) for each in results if each["tstr"]
+    ]
+    for name, found in arms:
+        lines.append(
+            f"| {name} | {found['auroc']:.3f} ({found['low']:.3f} to {found['high']:.3f}) |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="+", metavar="NAME@VERSION")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--library", type=Path, help="folder of models ({data dir}/models)")
+    parser.add_argument("--dataset", required=True, help="id, with a split by patients")
+    parser.add_argument("--labels", default="NORMAL,PNEUMONIA")
+    parser.add_argument("--fit", default="pad", choices=("pad", "crop", "stretch"))
+    parser.add_argument(
+        "--split", action="append", help="reference: validation while choosing, held_out once"
+    )
+    parser.add_argument("--count", type=int, default=1000, help="samples of each label")
+    parser.add_argument("--json", type=Path, help="also write every number there")
+    arguments = parser.parse_args()
+    library = ModelLibrary(arguments.library or arguments.data_dir / "models")
+    versions = [library.find(name) for name in arguments.models]
+    features = FeatureCache(efficientnet_lite0(), arguments.data_dir / "features")
+    labels, results = tuple(arguments.labels.split(",")), []
+    splits = arguments.split or ["validation"]
+    by_side: dict[int, Real] = {}
+    for version in versions:
+        side = version.resolution
+        if side not in by_side:
+            by_side[side] = real_images(
+                arguments.data_dir, arguments.dataset, labels, side, arguments.fit, splits
+            )
+        print(f"measuring {version.reference}", file=sys.stderr, flush=True)
+        results.append(measured(version, by_side[side], features, arguments.count))
+    for side, real in by_side.items():
+        distance = between_classes(real, features)
+        chosen = [r for r, v in zip(results, versions, strict=True) if v.resolution == side]
+        told = ", ".join(f"{n} {100 * a:.0f}%" for n, a in real.accuracy.items())
+        print(f"\n{side} pixels, reference {'+'.join(splits)}: KID×1000 of {labels[0]} to")
+        print(f"{labels[1]} {distance:.1f}; the real images' classifier is right on {told}.\n")
+        print(table(chosen, real, distance))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1, default=float))
+
+
+if __name__ == "__main__":
+    main()
