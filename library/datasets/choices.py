@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from library.datasets.patterns import PATTERNS
+from library.datasets.patterns import LABEL_PATTERNS, PATTERNS
 from library.errors import InvalidValue
 from library.images import Mask
 
@@ -45,6 +45,9 @@ class Choices:
     csv: str | None = _text(None, help="the table's path in the dataset; null: the one at its top")
     key_column: str | None = _text(None, help="file name, SOPInstanceUID or accession number")
     label_column: str | None = _text(None)
+    label: str | None = _text(
+        None, help="labels in file names: kermany (BACTERIA, VIRUS), or a regex with one group"
+    )
     patient_column: str | None = _text(None)
     split_column: str | None = _text(None)
     covariates: tuple[str, ...] | None = _names(
@@ -74,7 +77,10 @@ class Choices:
         return Mask(self.border, self.corner)
 
     def as_dict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        found = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if found["label"] is None:  # fingerprints from before there was this choice stay
+            del found["label"]
+        return found
 
 
 WHOLE = Choices(split="none")  # a folder that a job trains on as it is
@@ -139,13 +145,20 @@ def _together(values: Mapping[str, Any], at: str) -> list[InvalidValue]:
                 remedy="Leave at least 0.05 of the images for training.",
             )
         )
+    label = values.get("label")
+    if label is not None and label not in LABEL_PATTERNS and _groups(label) != 1:
+        wrong.append(
+            InvalidValue(
+                f"{at}.label is {label!r}.",
+                field=f"{at}.label",
+                value=label,
+                remedy=f"Use a known pattern ({', '.join(LABEL_PATTERNS)}), or a regular "
+                r"expression with one group, for example _(bacteria|virus)_.",
+            )
+        )
     patient = values.get("patient", "auto")
     if patient not in ("auto", "none", "table", "dicom", *PATTERNS):
-        try:
-            groups = re.compile(patient).groups
-        except re.error:
-            groups = 0
-        if groups != 1:
+        if _groups(patient) != 1:
             names = ", ".join(PATTERNS)
             wrong.append(
                 InvalidValue(
@@ -157,6 +170,13 @@ def _together(values: Mapping[str, Any], at: str) -> list[InvalidValue]:
                 )
             )
     return wrong
+
+
+def _groups(expression: str) -> int:
+    try:
+        return re.compile(expression).groups
+    except re.error:
+        return 0
 
 
 def _value(name: str, value: Any, f: Any) -> Any:

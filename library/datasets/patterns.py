@@ -1,4 +1,4 @@
-"""Which patient a file name tells of, in the public sets of chest X-rays."""
+"""Which patient and which finding a file name tells of, in the public sets of chest X-rays."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ PATTERNS = {
         r"(?:^|/)((?:MCUCXR|CHNCXR)_\d{4})_[01]\.[^/]+$", "CHNCXR_0001_0.png", "NLM TB sets"
     ),
 }
+# One group: the label, in capitals.  A file that does not match keeps its folder's.
+LABEL_PATTERNS = {"kermany": r"(?:^|/)person\d+_(bacteria|virus)_[^/]*$"}
 _MOST = 0.9  # of the files must match before a pattern is taken without being asked for
 
 
@@ -54,3 +56,9 @@ def recognised(paths: Sequence[str]) -> str | None:
 def of_name(name: str) -> Pattern:
     """A known pattern, or one that was given as a regular expression."""
     return PATTERNS.get(name) or Pattern(name, "", "given")
+
+
+def label_in(expression: str, path: str) -> str | None:
+    """The label that a file's path tells of, by a known pattern or a regular expression."""
+    match = re.search(LABEL_PATTERNS.get(expression, expression), path)
+    return match[1].upper() if match and match[1] else None

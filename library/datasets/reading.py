@@ -12,6 +12,7 @@ from typing import Any
 from library.datasets.choices import Choices
 from library.datasets.index import ACCEPTED, BY_SHA256, LEFT_OUT, REFUSED, Index, Seen
 from library.datasets.layout import Layout, check_label, recognise
+from library.datasets.patterns import label_in
 from library.datasets.sources import FILES_MAX, Source
 from library.decoding.pool import Decoders
 from library.errors import InvalidValue
@@ -25,8 +26,12 @@ _TOGETHER = 64  # files, written together
 Progress = Callable[[str, int, int], None]
 
 
-def list_files(index: Index, source: Source, progress: Progress) -> tuple[Layout, list[str]]:
+def list_files(
+    index: Index, source: Source, progress: Progress, label: str | None = None
+) -> tuple[Layout, list[str]]:
     """Write every file into the index, with the label and split of its folder.
+
+    label: a pattern of labels in file names, which then come before the folder's.
 
     Returns the layout, and the paths of tables.  Raises InvalidValue for too many files.
     """
@@ -50,11 +55,14 @@ def list_files(index: Index, source: Source, progress: Progress) -> tuple[Layout
     progress("listing", 0, 0)
     index.add(listed())
     layout = recognise(row["path"] for row in index.rows("path", "WHERE status IS NULL"))
-    placed = (
-        (*layout.place(row["path"]), row["id"])
-        for row in list(index.rows("id, path", "WHERE status IS NULL"))
-    )
-    index.change("UPDATE files SET label = ?, given = ? WHERE id = ?", placed)
+
+    def placed() -> Iterator[tuple[str | None, str | None, int]]:
+        for row in list(index.rows("id, path", "WHERE status IS NULL")):
+            folder, split = layout.place(row["path"])
+            named = label_in(label, row["path"]) if label is not None else None
+            yield named or folder, split, row["id"]
+
+    index.change("UPDATE files SET label = ?, given = ? WHERE id = ?", placed())
     return layout, tables
 
 

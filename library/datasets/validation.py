@@ -83,7 +83,7 @@ def _steps(
     reader: Reader, decoders: Decoders, withdrawn: frozenset[str], progress: Progress
 ) -> dict[str, Any]:
     index, choices = reader.index, reader.choices
-    layout, tables = list_files(index, reader.source, progress)
+    layout, tables = list_files(index, reader.source, progress, reader.choices.label)
     csv = _table(tables, choices, layout)
     reader.read(decoders, progress)
     leave_out_withdrawn(index, withdrawn)

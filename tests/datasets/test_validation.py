@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +407,35 @@ def test_all_wrong_choices_are_told_at_once() -> None:
 
 
 def test_choices_are_described_and_come_back_from_their_form() -> None:
-    assert {each["name"] for each in described()} == set(Choices().as_dict())
+    assert {each["name"] for each in described()} == {f.name for f in fields(Choices)}
     made = resolve({"views": ["AP"], "patient": "kermany", "covariates": ["ward"]})
     assert resolve(made.as_dict()) == made
+
+
+def test_labels_in_file_names_come_before_the_folder_s(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    names = ["NORMAL/IM-0001-0001.png", "NORMAL/IM-0003-0001.png", "PNEUMONIA/person1_virus_6.png",
+             "PNEUMONIA/person2_bacteria_3.png", "PNEUMONIA/person3_bacteria_10.png",
+             "PNEUMONIA/unknown.png"]  # fmt: skip
+    for number, name in enumerate(names):
+        picture(root / name, number)
+    found = validated(root, tmp_path / "data", {"label": "kermany", "split": "none"})
+    labels = {path: row["label"] for path, row in found.rows.items()}
+    assert labels == dict(
+        zip(names, ["NORMAL", "NORMAL", "VIRUS", "BACTERIA", "BACTERIA", "PNEUMONIA"], strict=True)
+    )
+    plain = validated(root, tmp_path / "plain", {"split": "none"})
+    assert set(plain["labels"]) == {"NORMAL", "PNEUMONIA"}
+    assert plain["fingerprint"] != found["fingerprint"]
+    by_group = validated(root, tmp_path / "regex", {"label": r"_(virus)_", "split": "none"})
+    assert by_group.rows[names[2]]["label"] == "VIRUS"
+    assert by_group.rows[names[3]]["label"] == "PNEUMONIA"
+
+
+def test_fingerprints_from_before_there_was_a_label_choice_stay() -> None:
+    assert "label" not in Choices().as_dict()
+    assert resolve(Choices(label="kermany").as_dict()).label == "kermany"
+    for wrong in ("(", "nothing", "(a)(b)"):
+        with pytest.raises(InvalidValue) as caught:
+            resolve({"label": wrong})
+        assert caught.value.field == "choices.label"
