@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,12 +78,17 @@ def samples_by_epoch(run: RunFolder, resolution: int) -> bytes:
     return _png(figure)
 
 
-def loss_figure(run: RunFolder) -> bytes:
-    """Losses of discriminator and generator, and D(x) and D(G(z)), over epochs."""
+def loss_figure(run: RunFolder, counters: Mapping[str, Any] | None = None) -> bytes:
+    """Losses of discriminator and generator, and D(x) and D(G(z)), over epochs.
+
+    counters: of a checkpoint; the KID on validation images that it remembers is drawn below.
+    """
     lines = [line for line in run.read_metrics() if line["scope"] == "epoch"]
     epochs = [line["epoch"] for line in lines]
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
-    losses, outputs = figure.subplots(2, 1, sharex=True)
+    history = (counters or {}).get("selection", {}).get("history", [])
+    rows = 3 if history else 2
+    figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
+    losses, outputs, *more = figure.subplots(rows, 1, sharex=True)
     for axis, key, name, style in (
         (losses, "loss_d", "Loss_D", "-"),
         (losses, "loss_g", "Loss_G", "--"),
@@ -93,10 +100,19 @@ def loss_figure(run: RunFolder) -> bytes:
         marker = "o" if len(lines) == 1 else None
         axis.plot(epochs, values, style, label=name, linewidth=1.4, marker=marker)
     losses.set_ylabel("Loss")
-    outputs.set(xlabel="Epoch", ylabel="Probability of “real”", ylim=(0, 1))
-    for axis, place in ((losses, "upper right"), (outputs, "center right")):
+    outputs.set(ylabel="Probability of “real”", ylim=(0, 1))
+    for axis in more:
+        at = [step / counters["steps_per_epoch"] for step, _, _ in history]  # type: ignore[index]
+        for name in history[0][2]:
+            values = [1000 * by_label[name] for _, _, by_label in history]
+            axis.plot(at, values, "--", label=name or "all images", linewidth=1, marker=".")
+        axis.plot(at, [1000 * kid for _, kid, _ in history], "-", label="mean", linewidth=1.4)
+        axis.set(ylabel="KID × 1000, validation", yscale="log")
+    for axis, place in ((losses, "upper right"), (outputs, "center right"),
+                        *((axis, "upper right") for axis in more)):  # fmt: skip
         axis.grid(alpha=0.3)
         axis.legend(loc=place, frameon=False)
+    (more[-1] if more else outputs).set_xlabel("Epoch")
     return _png(figure)
 
 

@@ -115,7 +115,7 @@ def publish(
             save_file(stored_tensors(found.discriminator), folder / DISCRIMINATOR)
             weights.append(folder / DISCRIMINATOR)
         write_bytes(folder / "samples.png", fixed_grid(generator))
-        write_bytes(folder / "loss.png", loss_figure(run))
+        write_bytes(folder / "loss.png", loss_figure(run, counters))
         epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
         lines = "".join(json.dumps(line) + "\n" for line in epochs)
         write_bytes(folder / "metrics.jsonl", lines.encode())
@@ -133,6 +133,10 @@ def publish(
                 "seconds": round(counters["seconds"], 1),
                 "last_epoch": epochs[-1] if epochs else None,
                 "chosen": found.best,
+                "validation": [
+                    {"images": step * config.batch_size, "kid": kid, "by_label": by_label}
+                    for step, kid, by_label in counters.get("selection", {}).get("history", [])
+                ],
             },
             "dataset": {key: dataset[key] for key in _OF_DATASET if key in dataset},
             "onnx_check": {"max_difference": difference},

@@ -82,7 +82,8 @@ class Selection:
             rows = np.arange(len(real) + len(made))
             found[name] = round(gram.kid(rows[: len(real)], rows[len(real) :]), 6)
         kid = round(sum(found.values()) / len(found), 6)
-        state = self._counters.setdefault("selection", {"best": None, "worse": 0})
+        state = self._counters.setdefault("selection", {"best": None, "worse": 0, "history": []})
+        state.setdefault("history", []).append([step, kid, found])
         best = state["best"]
         if best is None or kid < best["kid"]:
             state["best"] = best = {
