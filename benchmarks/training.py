@@ -1,122 +1,177 @@
-"""Images per second of the trainer against a plain PyTorch DCGAN loop, at equal work in one run.
+"""Images per second of the trainer, a row a family, against a plain PyTorch DCGAN loop in one run.
 
-    python -m benchmarks.training --data FOLDER [--threads 2] [--rounds 5] [--steps 6]
+    python -m benchmarks.training --data FOLDER [--threads 2] [--rounds 5] [--steps 8]
 
-FOLDER holds class folders of images.  Both train the paper's networks at 64 pixels and batch 50;
-the rounds alternate, so that a machine whose speed drifts is fair to both.  On a GPU it also
-reports the share of the card's bf16 peak (--peak-tflops).
+FOLDER holds class folders of images.  The plain loop and `paper` train the same networks at 64
+pixels and batch 50 (equal work); the other presets are measured with their own networks and batch,
+a discriminator whose parts join later in each of its phases.  The rounds alternate, so that a
+machine whose speed drifts is fair to all.  Operations are counted by torch in one step; with
+--peak-tflops (of the GPU in bfloat16) their share of the peak is told.  Memory is of a process of
+its own (`python -m training cost`).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain_dcgan
-from library.config import resolve
+from library.config import RunConfig, resolve
 from library.datasets.opened import open_dataset
-from library.decoded import decode
+from library.decoded import Decoded, decode
 from training.batches import Batches
-from training.precision import choose_device, prepare
+from training.precision import Arithmetic, choose_device, prepare
 from training.run import probe
-from training.trainer import new_game, train_step
+from training.trainer import Game, new_game, train_step
 
-# Convolutions of one image in one step.  A forward pass of either network is 0.204 GFLOP, its
-# backward pass twice that.  Generator: 3 units; discriminator on real and on fake: 3 each; in the
-# generator's step forward and the gradient of its input alone: 2.
-STEP_GFLOP = 0.204 * (3 + 3 + 3 + 2)
+PLAIN = "plain PyTorch DCGAN loop, DataLoader over files"
+PRESETS = ("paper", "lite", "turbo")
+ON_A_CARD = ("flagship",)  # a step of it takes a minute on two cores
+
+
+@dataclass
+class Contender:
+    """One preset in one phase of its discriminator."""
+
+    config: RunConfig
+    data: Decoded
+    device: torch.device
+    start: int  # images shown before
+
+    def __post_init__(self) -> None:
+        self.how, _ = probe(self.config, self.data, self.device)
+        self.game: Game = new_game(
+            self.config, len(self.data.labels), self.device, self.how, planned=10**9
+        )
+        self.batches = Batches(self.data, self.config, self.device)
+        self.step = 0
+        self.gflop = self._count()
+
+    def turn(self) -> None:
+        """One step; a whole number of turns of the lazy penalty makes a round."""
+        self._train(self.how)
+        self.step += 1
+
+    def _train(self, how: Arithmetic) -> None:
+        batch = replace(self.batches.batch(self.step), images=self.start)
+        train_step(self.game, batch, self.config, how)
+
+    def _count(self) -> float:
+        """GFLOP an image: a mean over a turn of the penalty."""
+        every = self.config.penalty_every if self.config.penalty else 1
+        with FlopCounterMode(display=False) as counter:
+            for _ in range(every):
+                self.turn()
+        self.step = 0
+        return float(counter.get_total_flops() / every / self.config.batch_size / 1e9)
+
+
+def presets_on(device: torch.device) -> tuple[str, ...]:
+    return (*PRESETS, *ON_A_CARD) if device.type == "cuda" else PRESETS
+
+
+def contenders(data: Decoded, device: torch.device) -> Iterator[tuple[str, Contender]]:
+    for name in presets_on(device):
+        config = resolve(name, {"seed": 1})
+        first = new_game(config, len(data.labels), device, Arithmetic("float32", True))
+        for start in first.discriminator.phases:
+            told = name if start == 0 else f"{name}, from {start:,} images on"
+            yield told, Contender(config, data, device, start)
+
+
+def memory_of(preset: str, images: int) -> float:
+    """GiB that a run of a preset takes at its peak."""
+    with tempfile.TemporaryDirectory() as folder:
+        request = Path(folder) / "request.json"
+        request.write_text(
+            json.dumps({"dataset": {"path": folder}, "data_dir": folder, "preset": preset})
+        )
+        command = [sys.executable, "-m", "training", "cost", str(request)]
+        command += ["--images", str(images), "--seconds", "2"]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        return float(json.loads(done.stdout.splitlines()[-1])["memory_bytes"]) / 2**30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6, help="a round and contender")
+    parser.add_argument("--steps", type=int, default=8, help="a round and contender")
     parser.add_argument("--peak-tflops", type=float, default=0.0, help="bf16 peak of the GPU")
     arguments = parser.parse_args()
     device = choose_device(os.environ.get("SYNTHORAX_TRAIN_DEVICE", "auto"))
-    config = resolve("paper", {"seed": 1})
-    batch = config.batch_size
+    torch.set_num_threads(arguments.threads)
+    # The rival first meets torch as its author's user would; our settings come after.
+    batch = resolve("paper", {"seed": 1}).batch_size
+    rival = plain_dcgan.steps(arguments.data, batch, 2, device)
+    next(rival)
+    prepare(device, arguments.threads)
+
+    def synchronise() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     with tempfile.TemporaryDirectory() as cache:
         with open_dataset(Path(cache), arguments.data, lambda *_: None) as dataset:
             data = decode(dataset, 64, "crop", Path(cache) / "decoded")
-        torch.set_num_threads(arguments.threads)
-        # The rival first meets torch as its author's user would; our settings come after.
-        rival_steps = plain_dcgan.steps(arguments.data, batch, 2, device)
-        next(rival_steps)
-        prepare(device, arguments.threads)
-        arithmetic, speeds = probe(config, data, device)
-        batches = Batches(data, config, device)
-        game = new_game(config, len(data.labels), device, arithmetic)
-        kept = batches.batch(0)
-        counter = iter(range(10**9))
-
-        def synchronise() -> None:
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-
-        def ours() -> None:
-            train_step(game, batches.batch(next(counter)), config, arithmetic)
-
-        def in_memory() -> None:
-            train_step(game, kept, config, arithmetic)
-
-        def rival() -> None:
-            next(rival_steps)
-
-        contenders: dict[str, Callable[[], None]] = {
-            "plain PyTorch DCGAN loop, DataLoader over files": rival,
-            "this trainer": ours,
-            "this trainer, batch already in memory": in_memory,
-        }
-        rates: dict[str, list[float]] = {name: [] for name in contenders}
-        for step in contenders.values():  # warm-up
+        found = dict(contenders(data, device))
+        steps: dict[str, tuple[Callable[[], None], int]] = {PLAIN: (lambda: next(rival), batch)}
+        steps |= {name: (each.turn, each.config.batch_size) for name, each in found.items()}
+        rates: dict[str, list[float]] = {name: [] for name in steps}
+        for step, _ in steps.values():  # warm-up
             step()
         for _ in range(arguments.rounds):
-            for name, step in contenders.items():
+            for name, (step, size) in steps.items():
                 synchronise()
                 start = time.perf_counter()
                 for _ in range(arguments.steps):
                     step()
                 synchronise()
-                rates[name].append(arguments.steps * batch / (time.perf_counter() - start))
-
-        pulls = 200
+                rates[name].append(arguments.steps * size / (time.perf_counter() - start))
+        pulls, paper = 200, found["paper"]
         start = time.perf_counter()
-        for _ in range(pulls):
-            batches.batch(next(counter))
+        for pull in range(pulls):
+            paper.batches.batch(pull)
         synchronise()
         input_ms = 1000 * (time.perf_counter() - start) / pulls
 
+    memory = {name: memory_of(name, len(data.images)) for name in presets_on(device)}
     print(f"device {device.type}, {arguments.threads} threads, torch {torch.__version__}")
-    print("arithmetic probe, images/s:", ", ".join(f"{k} {v:g}" for k, v in speeds.items()))
-    print(
-        f"\n| {arguments.rounds} interleaved rounds of {arguments.steps} steps | images/s, median"
-        " (min to max) | over the plain loop, median by round |"
-    )
-    print("|---|---|---|")
-    first = rates["plain PyTorch DCGAN loop, DataLoader over files"]
+    head = ["", "images/s, median (min to max)", "over the plain loop", "GFLOP an image", "TFLOP/s"]
+    head += ["share of the peak"] if arguments.peak_tflops else []
+    head += ["precision", "peak memory, GiB"]
+    print(f"\n| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for name, values in rates.items():
-        ratio = statistics.median(v / r for v, r in zip(values, first, strict=True))
-        spread = f"{min(values):.1f} to {max(values):.1f}"
-        print(f"| {name} | {statistics.median(values):.1f} ({spread}) | {ratio:.2f} |")
-    step_ms = 1000 * batch / statistics.median(rates["this trainer"])
+        ratio = statistics.median(v / r for v, r in zip(values, rates[PLAIN], strict=True))
+        median = statistics.median(values)
+        row = [name, f"{median:.1f} ({min(values):.1f} to {max(values):.1f})", f"{ratio:.2f}"]
+        each = found.get(name)
+        if each is None:
+            row += ["–"] * (len(head) - 3)
+        else:
+            done = median * each.gflop / 1000
+            row += [f"{each.gflop:.2f}", f"{done:.2f}"]
+            row += [f"{100 * done / arguments.peak_tflops:.1f}%"] if arguments.peak_tflops else []
+            row += [each.how.precision, f"{memory[name.split(',')[0]]:.1f}"]
+        print(f"| {' | '.join(row)} |")
+    step_ms = 1000 * batch / statistics.median(rates["paper"])
     print(
         f"\nOne batch from the memory map: {input_ms:.2f} ms, {100 * input_ms / step_ms:.2f}% of "
-        f"a step of {step_ms:.0f} ms."
+        f"a step of `paper` of {step_ms:.0f} ms."
     )
-    if arguments.peak_tflops:
-        done = statistics.median(rates["this trainer"]) * STEP_GFLOP / 1000
-        print(f"{done:.1f} TFLOP/s, {100 * done / arguments.peak_tflops:.1f}% of the bf16 peak.")
 
 
 if __name__ == "__main__":
