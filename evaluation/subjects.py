@@ -198,6 +198,7 @@ def _facts(
             "split_by": record["split_by"],
             "patients_by": record["patients_by"],
             "reference_splits": list(splits),
+            "chosen_on_reference": training.get("chosen") is not None and "validation" in splits,
             "training_known": True,
             "training_verified": same or run_known,
             "duplicates_removed": record["duplicates"]["identical"],
