@@ -11,7 +11,11 @@ from library.versions import ModelLibrary, Version
 DISCRIMINATOR = "discriminator.safetensors"  # in a version's folder, where its data are public
 # What decides shapes of tensors, and so must be the ancestor's.
 _SHAPES = ("family", "latent_dim", "generator_width", "discriminator_width")
-_TAKEN = (*_SHAPES, "resolution", "conditional", "fit", "loss")
+# And what its networks have learnt under.
+_RECIPE = (
+    "resolution", "conditional", "fit", "loss", "learning_rate", "beta1", "beta2", "penalty",
+    "penalty_every", "ema_half_life_kimg", "ema_ramp", "diffaugment", "batch_size",
+)  # fmt: skip
 
 
 def find_ancestor(library: ModelLibrary, reference: Any) -> Version:
@@ -27,18 +31,20 @@ def find_ancestor(library: ModelLibrary, reference: Any) -> Version:
         ) from None
 
 
-def taken_over(given: Mapping[str, Any], library: ModelLibrary) -> dict[str, Any]:
-    """`given`, with the ancestor's value of what it leaves out and cannot differ, or should not.
+def taken_over(
+    preset: Mapping[str, Any], given: Mapping[str, Any], library: ModelLibrary
+) -> dict[str, Any]:
+    """What is given over the ancestor's shape and recipe, over the preset.
 
     Raises InvalidValue for an ancestor that does not exist, and for each value that would not fit.
     """
-    if not given.get("fine_tune"):
-        return dict(given)
-    if all(name in given for name in _TAKEN):  # resolved before: the ancestor may be gone by now
-        return dict(given)
-    ancestor = find_ancestor(library, given["fine_tune"])
+    if not given.get("fine_tune", preset.get("fine_tune")):
+        return {**preset, **given}
+    if all(name in given for name in (*_SHAPES, *_RECIPE)):
+        return dict(given)  # resolved before: the ancestor may be gone by now
+    ancestor = find_ancestor(library, given.get("fine_tune"))
     trained = dict(ancestor.card["training"]["config"])
-    taken = {name: trained[name] for name in _TAKEN if name in trained}
+    taken = {name: trained[name] for name in (*_SHAPES, *_RECIPE) if name in trained}
     wrong = [
         InvalidValue(
             f"config.{name} is {given[name]!r}, and {ancestor.reference} has {taken[name]!r}.",
@@ -51,4 +57,4 @@ def taken_over(given: Mapping[str, Any], library: ModelLibrary) -> dict[str, Any
     ]
     if wrong:
         raise InvalidValue.of(wrong)
-    return {**taken, **given, "fine_tune": ancestor.reference}
+    return {**preset, **taken, **given, "fine_tune": ancestor.reference}

@@ -159,7 +159,7 @@ def read_request(path: Path) -> RunRequest:
         fingerprint=dataset.get("fingerprint"),
         model=None if model is None else check_model_name(model),
         preset=preset,
-        config=resolve(preset, taken_over({**PRESETS.get(preset, {}), **given}, library)),
+        config=resolve(preset, taken_over(PRESETS.get(preset, {}), given, library)),
         data_dir=data_dir,
         job=job,
         private=content.get("private") is not False,

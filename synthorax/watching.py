@@ -53,6 +53,14 @@ def _show(bar: Progress, task: TaskID, event: dict[str, Any]) -> None:
         bar.update(task, description=title, completed=event["fraction"], numbers=numbers)
     elif event["type"] == "status":
         bar.update(task, description=event.get("phase") or event["status"])
+    elif event["type"] == "validation":
+        best = "the best so far" if event["kid"] == event["best"] else f"best {event['best']:.4f}"
+        labels = ", ".join(f"{name} {kid:.4f}" for name, kid in event["by_label"].items())
+        bar.console.print(
+            f"{event['images']:,} images: KID on validation images {event['kid']:.4f}, {best} "
+            f"({labels})",
+            highlight=False,
+        )
     elif event["type"] == "log" and event["level"] == "warning":
         bar.console.print(event["message"], highlight=False)
 

@@ -216,17 +216,21 @@ def test_an_ancestor_s_shape_is_taken_over(
     whole: tuple[Path, RunFolder, list[dict[str, Any]]],
 ) -> None:
     library = ModelLibrary(whole[0] / "models")
-    taken = taken_over({"fine_tune": "small", "epochs": 3}, library)
+    taken = taken_over(
+        {"family": "turbo", "epochs": 9}, {"fine_tune": "small", "epochs": 3}, library
+    )
     assert taken["fine_tune"] == "small@1"
     assert (taken["family"], taken["generator_width"], taken["latent_dim"]) == ("lite", 8, 16)
     assert taken["epochs"] == 3
-    assert taken_over({"epochs": 3}, library) == {"epochs": 3}
+    assert taken["penalty_every"] == EVERYTHING["penalty_every"]  # its recipe, too
+    plain = {"family": "turbo", "epochs": 3}
+    assert taken_over({"family": "turbo", "epochs": 9}, {"epochs": 3}, library) == plain
     with pytest.raises(InvalidValue) as caught:
-        taken_over({"fine_tune": "small", "generator_width": 9, "latent_dim": 3}, library)
+        taken_over({}, {"fine_tune": "small", "generator_width": 9, "latent_dim": 3}, library)
     fields = {each["field"] for each in caught.value.as_problem()["errors"]}
     assert fields == {"config.generator_width", "config.latent_dim"}
     with pytest.raises(InvalidValue, match="nobody"):
-        taken_over({"fine_tune": "nobody"}, library)
+        taken_over({}, {"fine_tune": "nobody"}, library)
 
 
 def test_a_public_version_has_its_discriminator_beside_it(folder: Path, tmp_path: Path) -> None:

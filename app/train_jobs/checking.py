@@ -112,7 +112,7 @@ def problems(
         overrides = {"fit": dataset.fit, **overrides}
     if _plain(preset, overrides) and overrides.get("fine_tune"):
         library = ModelLibrary(settings.data_dir / "models")
-        overrides = tried(taken_over, {**PRESETS.get(preset, {}), **overrides}, library)
+        overrides = tried(taken_over, PRESETS.get(preset, {}), overrides, library)
     config = None if overrides is None else tried(resolve, preset, overrides)
     if "model" in body:
         tried(check_model_name, body["model"])

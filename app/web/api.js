@@ -89,6 +89,9 @@ export const presets = (signal) => request("/presets", { signal });
 export const generate = (body, signal) => request("/generate", { method: "POST", body, signal });
 export const dataset = (id, signal) => request(`/datasets/${part(id)}`, { signal });
 export const startRun = (body, signal) => request("/train-jobs", { method: "POST", body, signal });
+/** What a run would take, measured on the worker's machine: asked again until it is known. */
+export const estimateRun = (body, signal) =>
+  request("/train-jobs/estimates", { method: "POST", body, signal });
 export const run = (id, signal) => request(`/train-jobs/${part(id)}`, { signal });
 export const runMetrics = (id, signal) => request(`/train-jobs/${part(id)}/metrics`, { signal });
 export const cancelRun = (id) =>

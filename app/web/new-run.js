@@ -1,6 +1,7 @@
 // The form that starts a run.
-import { Problem, presets, startRun } from "./api.js";
+import { Problem, estimateRun, models, presets, startRun } from "./api.js";
 import { h, navigate } from "./dom.js";
+import { duration } from "./format.js";
 import { clearErrors, field, setError, showProblem, wholeNumber } from "./forms.js";
 
 /** @param {AbortSignal} signal aborts when the view is left */
@@ -23,6 +24,9 @@ export function newRunForm(signal) {
   const about = h("span");
   const epochs = h("input", { type: "number", min: 1, max: 100000, step: 1, inputmode: "numeric" });
   const conditional = h("input", { type: "checkbox" });
+  const ancestor = h("select", {}, h("option", { value: "" }, "Nothing: from the beginning"));
+  const cost = h("button", { type: "button", class: "wide" }, "How long will it take?");
+  const told = h("p", { class: "hint", role: "status" });
   const start = h("button", { class: "primary wide" }, "Start");
   const form = h(
     "form",
@@ -48,6 +52,14 @@ export function newRunForm(signal) {
       control: conditional,
       inline: true,
     }),
+    field({
+      name: "config.fine_tune",
+      label: "Begin with",
+      control: ancestor,
+      hint: "A version to fine-tune, in its own shape.",
+    }),
+    cost,
+    told,
     start,
   );
 
@@ -61,11 +73,20 @@ export function newRunForm(signal) {
   preset.addEventListener("change", choose);
 
   presets(signal)
-    .then(({ data }) => {
+    .then(({ data, default: best }) => {
       known = data;
       preset.replaceChildren(...data.map(({ name }) => h("option", { value: name }, name)));
-      if (data.some(({ name }) => name === "quick")) preset.value = "quick";
+      preset.value = best;
       choose();
+    })
+    .catch((error) => {
+      if (error instanceof Problem) showProblem(form, error);
+    });
+
+  models(signal)
+    .then(({ data }) => {
+      const usable = data.filter((entry) => entry.usable).map(({ reference }) => reference);
+      ancestor.append(...usable.map((name) => h("option", { value: name }, name)));
     })
     .catch((error) => {
       if (error instanceof Problem) showProblem(form, error);
@@ -89,9 +110,37 @@ export function newRunForm(signal) {
       dataset: { path: path.value.trim() },
       model: model.value.trim(),
       preset: preset.value,
-      config: { epochs: count, conditional: conditional.checked },
+      config: {
+        epochs: count,
+        // A version is fine-tuned with the classes that it has.
+        ...(ancestor.value ? { fine_tune: ancestor.value } : { conditional: conditional.checked }),
+      },
     };
   }
+
+  let measuring = false;
+  cost.addEventListener("click", async () => {
+    const body = measuring ? null : read();
+    if (!body) return;
+    measuring = true;
+    told.textContent = "Measuring half a minute of its steps on the worker…";
+    try {
+      let found = await estimateRun(body, signal);
+      while (found.status === "measuring" && !signal.aborted) {
+        await new Promise((done) => setTimeout(done, 2000));
+        found = await estimateRun(body, signal);
+      }
+      told.textContent =
+        found.status === "measured"
+          ? `About ${duration(found.seconds)} on this worker (${found.device}): ${found.images.toLocaleString("en")} images at ${found.images_per_second} a second.`
+          : `It could not be measured: ${found.reason}`;
+    } catch (error) {
+      told.textContent = "";
+      if (error instanceof Problem) showProblem(form, error);
+    } finally {
+      measuring = false;
+    }
+  });
 
   let working = false;
   form.addEventListener("submit", async (event) => {
