@@ -94,6 +94,33 @@ def test_one_voice_and_the_numbers_of_one_process(whole: RunFolder, tmp_path: Pa
     assert json.loads(whole.environment.read_text())["processes"] == 2
 
 
+def test_without_batch_statistics_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    """With penalties, whose gradients of gradients must be means over the processes, too."""
+    config = {
+        "family": "flagship", "generator_width": 16, "discriminator_width": 16, "latent_dim": 16,
+        "batch_size": 8, "epochs": 2, "loss": "relativistic", "penalty": 5.0, "penalty_every": 2,
+        "diffaugment": {"probability": 0.3, "target": 0.6}, "augmentation": {}, "beta1": 0.0,
+        "learning_rate": 1e-3,
+    }  # fmt: skip
+    found = []
+    for name, options in (("one", ()), ("two", TWO)):
+        (tmp_path / name).mkdir()
+        request = write_request(tmp_path / name, **config)
+        with Trainer(request, *options) as trainer:
+            assert trainer.end() == 0, request.with_suffix(".log").read_text()
+        found.append(
+            (epoch_lines(run_of(request)), load_file(checkpoints(run_of(request).checkpoints)[0]))
+        )
+    (lines, weights), (others, shared) = found
+    for one, other in zip(lines, others, strict=True):
+        for name in ("loss_d", "loss_g", "d_x", "d_g_z1", "d_g_z2"):
+            assert one[name] == pytest.approx(other[name], abs=2e-3), name
+    # Adam makes a step of every rounding where a gradient is zero: most weights, not all.
+    for key in ("discriminator.stages.64.0.spread.weight", "generator.basis.weight"):
+        assert np.quantile(np.abs(weights[key] - shared[key]), 0.9) < 1e-3
+    assert weights["adaptive.probability"] == pytest.approx(shared["adaptive.probability"])
+
+
 @pytest.mark.parametrize("how", ["kill the first", "kill the other", "SIGTERM", "stdin"])
 def test_however_it_is_ended_it_goes_on_to_the_same_bytes(
     whole: RunFolder, tmp_path: Path, how: str
