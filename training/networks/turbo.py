@@ -55,6 +55,8 @@ class Discriminator(base.Discriminator):
         logits: Tensor = self.pixels(images, label)
         if len(self.judges) == 1:
             return logits
+        if images.is_leaf:  # a penalty wants gradients for its input, and of the first column alone
+            images = images.detach()
         if images.shape[-1] < self.side:
             size = (self.side, self.side)
             images = functional.interpolate(images, size, mode="bilinear", align_corners=False)
