@@ -11,6 +11,7 @@ _PAPER: dict[str, Any] = {"epochs": 500, "batch_size": 50}
 # images, and the weights chosen by KID.
 _MODERN: dict[str, Any] = {
     "conditional": True,
+    "sampling": "balanced",
     "batch_size": 64,
     "latent_dim": 128,
     "beta1": 0.0,

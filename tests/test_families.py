@@ -170,16 +170,22 @@ def test_the_frozen_network_is_the_published_one() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
 
 
-def test_minibatch_deviation_tells_variety() -> None:
+def test_minibatch_deviation_tells_the_variety_of_each_class() -> None:
     alike = torch.ones(16, 3, 4, 4)
     assert minibatch_deviation(alike).max() < 1e-3
     varied = torch.arange(16.0)[:, None, None, None].expand(16, 3, 4, 4)
     found = minibatch_deviation(varied)
     assert found.shape == (16, 1, 4, 4)
-    # Groups of eight, every second image: standard deviations of 0, 2, … 14 and 1, 3, … 15.
-    torch.testing.assert_close(found, torch.full_like(found, float(np.arange(0, 16, 2).std())))
-    odd = minibatch_deviation(varied[:5])
-    torch.testing.assert_close(odd, torch.full_like(odd, float(np.arange(5).std())))
+    torch.testing.assert_close(found, torch.full_like(found, float(np.arange(16).std())))
+    # A class without variety is seen beside one with much of it.
+    label = torch.tensor([0, 1] * 8)
+    mixed = torch.where(label[:, None, None, None] == 0, torch.tensor(1e3), varied)
+    found = minibatch_deviation(mixed, label)[:, 0, 0, 0]
+    assert found[label == 0].max() < 1e-3
+    expected = torch.full((8,), float(np.arange(1, 16, 2).std()))
+    torch.testing.assert_close(found[label == 1], expected, rtol=1e-3, atol=0)
+    # Alone in its class: no variety is known.
+    assert minibatch_deviation(varied[:2], torch.tensor([0, 1])).max() < 1e-3
 
 
 def test_a_flagship_of_twice_the_resolution_shares_the_smaller_stages() -> None:

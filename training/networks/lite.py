@@ -2,9 +2,9 @@
 
 Generator: DCGAN's stages (Radford et al. 2015) with one more at full resolution, so that fine
 texture is drawn by a convolution of its own and not by the last upsampling.
-Discriminator: no batch norm; spectral norm (Miyato et al. 2018), the standard deviation over the
-minibatch as a feature (Karras et al. 2018), and the projection of its features on a class
-embedding (Miyato and Koyama 2018).
+Discriminator: no batch norm; spectral norm (Miyato et al. 2018), the standard deviation over each
+class of the minibatch as a feature (after Karras et al. 2018), and the projection of its features
+on a class embedding (Miyato and Koyama 2018).
 """
 
 from __future__ import annotations
@@ -66,23 +66,30 @@ class Discriminator(base.Discriminator):
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         features = self.main(images)  # (n, channels, 4, 4)
-        features = torch.cat([features, minibatch_deviation(features)], dim=1)
+        told = label if self.embedding is not None and self.label_weight > 0 else None
+        features = torch.cat([features, minibatch_deviation(features, told)], dim=1)
         pooled = nn.functional.leaky_relu(self.last(features), 0.2).sum((2, 3))  # (n, channels)
         logits: Tensor = self.logit(pooled)  # (n, 1)
         rows = embedded(self.embedding, label, self.label_weight)
         return logits if rows is None else logits + (pooled * rows).sum(1, keepdim=True)
 
 
-def minibatch_deviation(features: Tensor, group: int = 8) -> Tensor:
-    """How much the images of a group differ, one map of it an image: (n, 1, h, w).
+def minibatch_deviation(features: Tensor, label: Tensor | None = None) -> Tensor:
+    """How much the images of a batch differ, one map of it an image: (n, 1, h, w).
 
-    Groups of `group` images, the i-th, (i + n / group)-th, … of the batch; all of them, where the
-    batch does not divide.
+    Each class on its own: a mixed group would hide that one of them has lost its variety.  A batch
+    of generated images is asked for the labels of the real one, so the two can be compared.
     """
-    n, channels, height, width = features.shape
-    size = group if n % group == 0 else n
-    # Where all images of a group are equal the root has no gradient: hence the constant.
-    variance = features.float().reshape(size, -1, channels, height, width).var(0, correction=0)
-    deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))  # (n / size,)
-    maps = deviation.repeat(size)[:, None, None, None].expand(n, 1, height, width)
+    n, _, height, width = features.shape
+    flat = features.float().flatten(1)  # (n, c h w)
+    if label is None:
+        label = torch.zeros(n, dtype=torch.int64, device=features.device)
+    member = nn.functional.one_hot(label).to(flat.dtype)  # (n, classes)
+    share = member / member.sum(0).clamp(min=1)
+    # Around the batch's mean: a difference of large squares has few digits.
+    centred = flat - flat.mean(0)
+    mean, square = share.T @ centred, share.T @ centred.square()  # (classes, c h w)
+    # Where all images are equal the root has no gradient: hence the constant.
+    deviation = ((square - mean.square()).clamp(min=0) + 1e-8).sqrt().mean(1)  # (classes,)
+    maps = (member @ deviation)[:, None, None, None].expand(n, 1, height, width)
     return maps.to(features.dtype)

@@ -110,7 +110,8 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor | None, label_weight: float) -> Tensor:
         x = self.main(x)
-        x = torch.cat([x, minibatch_deviation(x)], dim=1)
+        told = label if self.embedding is not None and label_weight > 0 else None
+        x = torch.cat([x, minibatch_deviation(x, told)], dim=1)
         features = functional.leaky_relu(self.last(x), 0.2)  # (n, JUDGED, 4, 4)
         logits: Tensor = self.logit(features)[:, 0]  # (n, 4, 4)
         rows = embedded(self.embedding, label, label_weight)
