@@ -55,11 +55,15 @@ def test_one_class_has_no_conditional_numbers(cache: FeatureCache) -> None:
     assert content["usefulness"]["probe"] is None
     assert content["usefulness"]["why_not"] == "One class: there is nothing to classify."
     assert content["lights"]["usefulness"] == "not estimable"
+    assert not [text for text in content["limits"] if "chosen by KID" in text]
     assert not [c for c in content["checks"] if c["check"] in ("class KID", "label_agreement")]
 
 
 def test_without_training_images_copies_are_not_judged(cache: FeatureCache) -> None:
-    content = evaluate(replace(subject(), train=None), cache, PROTOCOL, "rp-0").content
+    facts = {"data": {"chosen_on_reference": True}}
+    without = replace(subject(), train=None, facts=facts)
+    content = evaluate(without, cache, PROTOCOL, "rp-0").content
+    assert "chosen by KID on the validation images" in content["limits"][0]
     assert content["lights"]["privacy"] == "not estimable"
     assert content["privacy"]["sentence"] is None
     assert content["fidelity"]["A"]["kid_lite0_floor"] is not None

@@ -1,0 +1,153 @@
+"""A class of 120 images beside large ones: balanced or natural sampling, from nothing or a version.
+
+    python -m benchmarks.small_class FOLDER --work DIR --arm balanced --minutes 120 --seed 1
+
+FOLDER is the public chest X-ray set with train, val and test, its findings in the file names.  The
+training set has all of NORMAL and BACTERIA and VIRUS images of whole patients, 120 of them; KID is
+measured against the VIRUS images of test, whose patients nobody has seen.  Arms: `balanced` and
+`natural` train `turbo` from nothing, `fine-tune` begins with --ancestor.  A line of JSON a run is
+added to DIR/results.jsonl, and the table of all lines is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.reading import generated, split_images
+from features.distances import Gram
+from features.extractors import FeatureCache, efficientnet_lite0
+from library.datasets.choices import Choices
+from library.datasets.opened import open_dataset
+from library.datasets.patterns import PATTERNS, label_in
+from library.datasets.records import begin
+from library.versions import ModelLibrary
+
+SMALL, WANTED = "VIRUS", 120
+LABELS = ["BACTERIA", "NORMAL", SMALL]
+SAMPLES = 500  # of each label
+
+
+def dataset(source: Path, work: Path, seed: int) -> str:
+    """The reduced set as links, registered; its id."""
+    folder = work / f"set-{seed}"
+    if not folder.is_dir():
+        by_patient: dict[str, list[Path]] = {}
+        for path in sorted(source.rglob("*.jp*g")):
+            split = path.relative_to(source).parts[0]
+            label = label_in("kermany", path.as_posix()) or "NORMAL"
+            if split == "train" and label == SMALL:
+                patient = PATTERNS["kermany"].patient(path.name) or path.name
+                by_patient.setdefault(patient, []).append(path)
+            else:
+                _link(path, folder / split / label)
+        random, taken = np.random.default_rng(seed), 0
+        for patient in random.permutation(sorted(by_patient)):
+            if taken >= WANTED:
+                break
+            for path in by_patient[patient][: WANTED - taken]:
+                _link(path, folder / "train" / SMALL)
+                taken += 1
+    return str(begin(work / "data", folder, Choices(fit="pad"))["id"])
+
+
+def _link(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    os.symlink(path.resolve(), folder / path.name)
+
+
+def train(work: Path, identity: str, arguments: argparse.Namespace) -> str:
+    """Train for so many minutes, to the end of an epoch; the version's name."""
+    name = f"small-{arguments.arm}-{arguments.minutes:g}-{arguments.seed}"
+    config: dict[str, Any] = {"seed": arguments.seed, "fit": "pad", "epochs": 100_000}
+    if arguments.arm == "fine-tune":
+        config["fine_tune"] = arguments.ancestor
+    else:
+        config["sampling"] = arguments.arm
+    request = work / f"{name}.json"
+    content = {"dataset": identity, "data_dir": str(work / "data"), "model": name}
+    request.write_text(json.dumps({**content, "preset": "turbo", "config": config}))
+    command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        assert child.stdin is not None
+        tell = threading.Timer(60 * arguments.minutes, _finish, [child])
+        tell.start()
+        code = child.wait()
+        tell.cancel()
+    if code:
+        raise SystemExit(f"the trainer ended with {code}")
+    return name
+
+
+def _finish(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin is not None:
+        child.stdin.write(b"finish\n")
+        child.stdin.flush()
+
+
+def kid_of(work: Path, identity: str, name: str) -> dict[str, float]:
+    """KID x 1000 of each label against test."""
+    data_dir = work / "data"
+    version = ModelLibrary(data_dir / "models").find(name)
+    features = FeatureCache(efficientnet_lite0(), data_dir / "features")
+    with open_dataset(data_dir, identity, lambda *_: None) as opened:
+        real = split_images(
+            opened, "held_out", LABELS, version.resolution, "pad", data_dir / "decoded"
+        )
+    made, found = generated(version, SAMPLES, 0), {}
+    seen = features.features(real.levels), features.features(made.levels)
+    for k, label in enumerate(LABELS):
+        mine = version.labels.index(label)
+        one, other = seen[0][real.rows(k)], seen[1][made.rows(mine)]
+        gram = Gram(np.concatenate([one, other]))
+        rows = np.arange(len(one) + len(other))
+        found[label] = 1000 * gram.kid(rows[: len(one)], rows[len(one) :])
+    return found
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault((line["arm"], line["minutes"]), []).append(line)
+    shown = ["| arm | minutes | seeds | VIRUS | BACTERIA | NORMAL |", "|---|---|---|---|---|---|"]
+    for (arm, minutes), of in sorted(groups.items()):
+        cells = []
+        for label in (SMALL, "BACTERIA", "NORMAL"):
+            values = [each["kid"][label] for each in of]
+            spread = f" ({min(values):.0f} to {max(values):.0f})" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.0f}{spread}")
+        shown.append(f"| {arm} | {minutes:g} | {len(of)} | {' | '.join(cells)} |")
+    return "\n".join(shown)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("source", type=Path, metavar="FOLDER")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--arm", choices=("balanced", "natural", "fine-tune"), required=True)
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ancestor", default="chest-xray-turbo")
+    arguments = parser.parse_args()
+    work = arguments.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    identity = dataset(arguments.source, work, arguments.seed)
+    name = train(work, identity, arguments)
+    line = {"arm": arguments.arm, "minutes": arguments.minutes, "seed": arguments.seed}
+    results = work / "results.jsonl"
+    with open(results, "a") as out:
+        out.write(json.dumps({**line, "kid": kid_of(work, identity, name)}) + "\n")
+    print(table([json.loads(text) for text in results.read_text().splitlines()]))
+
+
+if __name__ == "__main__":
+    main()
