@@ -96,7 +96,7 @@ def test_one_voice_and_the_numbers_of_one_process(whole: RunFolder, tmp_path: Pa
 
 def test_without_batch_statistics_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     """With penalties, whose gradients of gradients must be means over the processes, too."""
-    config = {
+    config: dict[str, Any] = {
         "family": "flagship", "generator_width": 16, "discriminator_width": 16, "latent_dim": 16,
         "batch_size": 8, "epochs": 2, "loss": "relativistic", "penalty": 5.0, "penalty_every": 2,
         "diffaugment": {"probability": 0.3, "target": 0.6}, "augmentation": {}, "beta1": 0.0,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import traceback
 from typing import Any
 
@@ -14,19 +13,17 @@ from features.extractors import FeatureCache, efficientnet_lite0
 from library import cpus
 from library.atomic import read_json, write_json
 from library.config import RunConfig
-from library.datasets.opened import Opened, open_dataset
-from library.datasets.reading import Progress
-from library.datasets.records import change_record, dataset_id, read_record
+from library.datasets.opened import open_dataset
 from library.decoded import Decoded, decode
 from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
-from library.manifests import DatasetChanged, DatasetReplaced, compare, read_manifest
 from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
 from training.ancestor import begin_from
 from training.batches import Batches
 from training.checkpoints import checkpoints
+from training.data import prepare_data
 from training.distributed import Team, check_divides, join, local_device
 from training.events import Events
 from training.failures import MEASURING, is_lost_peer, is_out_of_memory, problem_of, what_fits
@@ -93,7 +90,7 @@ def _locked(
     config = request.config
     check_divides(team.size, config.batch_size)
     events.emit("status", status="running", phase="preparing", config=config.as_dict())
-    data, validation = _decode(request, events)
+    data, validation = prepare_data(request, events)
     if config.conditional and len(data.labels) < 2:
         raise InvalidValue(
             f"config.conditional is true, but the dataset has one class ({data.labels[0]!r}).",
@@ -173,90 +170,6 @@ def _loop(
         return None
 
     return Loop(request.run, config, batches, game, arithmetic, events, stop, real, selection)
-
-
-def _decode(request: RunRequest, events: Events) -> tuple[Decoded, Decoded | None]:
-    """The train split, and the validation split of a run that chooses by it."""
-    told = time.monotonic()
-
-    def progress(verb: str, done: int, total: int) -> None:
-        nonlocal told
-        if total and (done == total or time.monotonic() - told >= 1):
-            told = time.monotonic()
-            events.log(f"{verb} {done} of {total} images.", done=done, total=total)
-
-    config = request.config
-    fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
-    with _open(request, lambda _phase, done, total: progress("Read", done, total)) as dataset:
-        cache = request.data_dir / "decoded"
-        data = decode(
-            dataset, config.resolution, fit, cache, lambda n, of: progress("Decoded", n, of)
-        )
-        validation = None
-        if config.validate_every_kimg:
-            validation = decode(dataset, config.resolution, fit, cache, split="validation")
-        record = dataset.record
-    write_json(request.run.files, data.files)
-    refused, left_out = record["refused_count"], record["left_out_count"]
-    if refused or left_out:
-        # Names of files stay out of events: the dataset's own record has them.
-        events.log(
-            f"{refused} files are refused, {left_out} left out; the dataset {record['id']} lists "
-            "them.",
-            level="warning",
-            refused=refused,
-            left_out=left_out,
-            dataset=record["id"],
-        )
-    if not len(data.images):
-        raise InvalidValue(
-            "The dataset has no image to train on.",
-            field="dataset",
-            value=record["id"],
-            remedy=f"GET /datasets/{record['id']} says how its images are split.",
-        )
-    write_json(
-        request.run.dataset,
-        {
-            "id": record["id"],
-            "fingerprint": data.fingerprint,
-            "images": len(data.images),
-            "labels": data.counts(),
-            "patients": record["splits"]["train"]["patients"],
-            "splits": record["splits"],
-            "split_by": record["split_by"],
-            "patients_by": record["patients_by"],
-            "choices": record["choices"],
-            "refused": refused,
-            "left_out": left_out,
-        },
-    )
-    return data, validation
-
-
-def _open(request: RunRequest, progress: Progress) -> Opened:
-    """The dataset, which must be what the run began with, or what its job was made for."""
-    if request.run.files.is_file():
-        record = read_record(request.data_dir, _identity(request))
-        opened = Opened(request.data_dir, record, as_it_was=True)
-        changes = compare(read_manifest(request.run.files), opened.current())
-        if not changes:
-            return opened
-        with opened:
-            change_record(request.data_dir, opened.identity, {"changed": changes.names()})
-            raise DatasetChanged(opened.identity, opened.root or opened.content, changes)
-    opened = open_dataset(request.data_dir, request.dataset_named, progress)
-    if request.fingerprint not in (None, opened.record["fingerprint"]):
-        with opened:
-            raise DatasetReplaced(opened.identity)
-    change_record(request.data_dir, opened.identity, {"changed": []})
-    return opened
-
-
-def _identity(request: RunRequest) -> str:
-    if request.dataset is None:
-        return str(request.dataset_id)
-    return dataset_id(request.dataset)
 
 
 def _environment(
