@@ -38,6 +38,7 @@ from library.images import Fit
 from library.versions import ModelLibrary, Version
 
 RESAMPLES = 1000
+BARS = (400, 200, 150, 100, 75)
 COLUMNS = (
     "version", "label", "KID×1000 (floor)", "of KID between classes", "coverage/floor",
     "MS-SSIM (real)", "KID×1000, radiograph features (floor)", "label agreement",
@@ -204,6 +205,25 @@ def table(results: list[dict[str, Any]], real: Real, distance: float) -> str:
     return "\n".join(lines)
 
 
+def reached(versions: list[Version]) -> str:
+    """How long each took to come to a KID on the validation images, from its own curve."""
+    head = ["version", *(f"KID×1000 ≤ {bar}" for bar in BARS)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for version in versions:
+        training = version.card["training"]
+        hours = training["seconds"] / 3600 / training["images"]  # an image, on average
+        curve = training.get("validation", [])
+        cells = []
+        for bar in BARS:
+            first = next((each for each in curve if 1000 * each["kid"] <= bar), None)
+            cells.append(
+                "–" if first is None
+                else f"{first['images'] / 1000:.0f} kimg, {first['images'] * hours:.1f} h"
+            )  # fmt: skip
+        lines.append(f"| {version.reference} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="+", metavar="NAME@VERSION")
@@ -239,6 +259,7 @@ def main() -> None:
         print(f"\n{side} pixels, reference {'+'.join(splits)}: KID×1000 of {labels[0]} to")
         print(f"{labels[1]} {distance:.1f}; the real images' classifier is right on {told}.\n")
         print(table(chosen, real, distance))
+    print(f"\n{reached(versions)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1, default=float))
 
