@@ -31,6 +31,7 @@ from training.precision import Arithmetic
 from training.selection import best_weights
 from training.stopping import RESUMABLE
 from training.trainer import new_game
+from worker.events import EVENT
 
 TRAIN, VALIDATION = 24, 20  # images of each class
 # Everything on that a run can have, and small.
@@ -96,6 +97,8 @@ def test_a_run_with_everything_on_goes_on_to_the_same_bytes(
     assert chosen == json.loads((run.path / "published.json").read_text())
     told = [e for e in events if e["type"] == "validation"]
     assert [e["step"] for e in told] == [8, 16, 20]
+    for event in events:  # as the service passes them on
+        EVENT.validate_python(event)
 
 
 def test_the_best_weights_are_the_published_ones(
