@@ -47,8 +47,8 @@ def card_text(name: str, card: dict[str, Any]) -> str:
     )
     return f"""# {name}
 
-Synthetic chest X-rays of {card["resolution"]}x{card["resolution"]} pixels from a
-{card["architecture"]["family"].upper()} generator. **Synthetic; not for diagnosis.**
+Synthetic chest X-rays of {card["resolution"]}x{card["resolution"]} pixels from a generator of the
+family `{card["architecture"]["family"]}`. **Synthetic; not for diagnosis.**
 
 ![Samples of seeds 0 to 63](samples.png)
 
