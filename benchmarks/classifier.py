@@ -43,7 +43,7 @@ class Classifier(nn.Module):
 
 
 def tensor(levels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(levels)).float()[:, None] / 127.5 - 1
+    return torch.from_numpy(np.array(levels)).float()[:, None] / 127.5 - 1
 
 
 def fitted(images: Images, classes: int, seed: int) -> Classifier:
