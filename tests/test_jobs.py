@@ -27,6 +27,7 @@ from library.errors import Conflict, InvalidValue, NotFound
 from library.settings import Settings
 from tests.valkey import Server
 from worker import keys
+from worker.costs import cost_of
 from worker.estimates import remember_rate, waits
 from worker.heartbeat import Heartbeat, workers
 from worker.jobs import FREE, Fenced, JobStore
@@ -370,6 +371,7 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     store.redis.set(keys.report_attempts("rp-1"), 1, ex=keys.REPORT_ATTEMPTS_SECONDS)
     store.redis.set(keys.SWEEP, "now", px=1000)
     remember_rate(store.redis, CONFIG, 6.0)
+    assert cost_of(store.redis, app, CONFIG, 24, 2, 1.0) == {"status": "measuring"}
 
     table, met = documented(), set()
     for key in store.redis.scan_iter("*"):

@@ -87,7 +87,7 @@ def test_every_resolution_has_its_shapes(resolution: int, classes: int) -> None:
     assert images.shape == (2, 1, resolution, resolution)
     assert images.abs().max() <= 1
     assert images.std() > 0
-    assert logits.shape == (2,)
+    assert logits.shape == (2, 1)
     assert logits.isfinite().all()
 
 

@@ -51,7 +51,8 @@ def test_the_schema_is_in_the_api_s_document(service: Service) -> None:
     document = service.http.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
     kinds = schemas["Event"]["discriminator"]["mapping"]
-    assert set(kinds) == {"status", "metric", "checkpoint", "sample", "log", "evaluation"}
+    told = {"status", "metric", "checkpoint", "sample", "validation", "log", "evaluation"}
+    assert set(kinds) == told
     assert schemas["MetricEvent"]["properties"]["d_x"]["maximum"] == 1
     answer = document["paths"]["/train-jobs/{job}/events"]["get"]["responses"]["200"]["content"]
     assert answer["application/json"]["schema"]["$ref"].endswith("/EventPage")
