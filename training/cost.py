@@ -40,7 +40,7 @@ def cost(
     def steps(arithmetic: Arithmetic) -> Any:
         game = new_game(config, classes, device, arithmetic, planned=planned)
         batches = Batches(data, config, device)
-        return lambda: train_step(game, batches.batch(0), config, arithmetic)
+        return lambda: train_step(game, batches.batch(1), config, arithmetic)  # as training.run
 
     how, _ = fastest(config, device, steps)
     game = new_game(config, classes, device, how, planned=planned)
