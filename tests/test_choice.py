@@ -186,6 +186,7 @@ def test_fine_tuning_begins_with_both_networks(
     tuned = shutil.copytree(folder, tmp_path / "tuned" / "set")
     (tuned / "train" / "B").rename(tuned / "train" / "C")
     (tuned / "val" / "B").rename(tuned / "val" / "C")
+    old_images = ModelLibrary(tmp_path / "models").find("small@1").card["training"]["images"]
     request = request_in(
         tmp_path, tuned, "tuned", fine_tune="small@1", epochs=1, learning_rate=1e-9,
         learning_rate_final=0.0, ema_half_life_kimg=0.0, diffaugment={},
@@ -196,6 +197,8 @@ def test_fine_tuning_begins_with_both_networks(
     assert "no class 'C'" in begun["message"]
     # A private version made elsewhere: its job's run folder is not on this server.
     assert begun["discriminator"] is public
+    # A discriminator that is begun with is past the phases in which its parts join.
+    assert begun["images"] == (old_images if public else 0)
     library = ModelLibrary(tmp_path / "models")
     old, new = library.find("small@1"), library.find("tuned@1")
     assert [each["model"] for each in new.card["ancestry"]] == ["small@1"]

@@ -30,6 +30,7 @@ class Begun:
     labels: dict[str, str | None]  # of this run -> the ancestor's whose weights it began with
     differs: list[str] = field(default_factory=list)  # sentences
     tensors_new: int = 0
+    images: int = 0  # that its discriminator had been shown, where that is begun with, too
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -68,6 +69,8 @@ def begin_from(request: RunRequest, game: Game, labels: tuple[str, ...]) -> Begu
     if judge:
         begun.tensors_new += _load(game.discriminator, judge, rows, len(old))
         begun.discriminator = True
+        older = sum(each.get("images", 0) for each in version.card["ancestry"])
+        begun.images = int(version.card["training"]["images"]) + older
     if not old and labels:
         begun.differs.append("The ancestor has no classes: they are learnt from nothing.")
     for name, mine in mapped.items():

@@ -45,7 +45,10 @@ def cost(
     how, _ = fastest(config, device, steps)
     game = new_game(config, classes, device, how, planned=planned)
     batches = Batches(data, config, device)
-    starts = [start for start in game.discriminator.phases if start < planned] or [0]
+    starts = [start for start in game.discriminator.phases if start < planned]
+    if config.fine_tune:  # its discriminator is past all phases
+        starts = [0]
+        game.head_start = game.discriminator.phases[-1]
     total, phases = 0.0, []
     for start, end in zip(starts, [*starts[1:], planned], strict=True):
         rate = _rate(game, batches, config, how, start, seconds / len(starts), device)

@@ -157,6 +157,9 @@ def _loop(
             judge = "its discriminator too" if begun.discriminator else "a new discriminator"
             differs = " ".join(begun.differs)
             events.log(f"Begins with {begun.model}, {judge}. {differs}".rstrip(), **begun.as_dict())
+        game.head_start = begun.images
+    elif request.run.ancestor.is_file():
+        game.head_start = read_json(request.run.ancestor)["images"]
     real = of_real_images(data, game.generator.classes)
 
     def selection(counters: dict[str, Any]) -> Selection | None:

@@ -39,6 +39,7 @@ class Game:
     optimiser_g: Adam
     optimiser_d: Adam
     planned: int  # images over which the schedules run
+    head_start: int = 0  # images that the discriminator it was begun with had been shown
     adaptive: Adaptive | None = None
     team: Team = ALONE
     # The same networks, in a team with gradients that are means over its processes.
@@ -84,10 +85,10 @@ def new_game(
         _adam(generator, config),
         _adam(discriminator, config),
         planned,
-        adaptive,
-        team,
-        team.shared(generator, device),
-        team.shared(discriminator, device, len(discriminator.phases) > 1),
+        adaptive=adaptive,
+        team=team,
+        shared_generator=team.shared(generator, device),
+        shared_discriminator=team.shared(discriminator, device, len(discriminator.phases) > 1),
     )
 
 
@@ -173,7 +174,7 @@ def _prepare(game: Game, config: RunConfig, now: schedules.Now, images: int) -> 
     for network in (game.generator, game.discriminator, game.average):
         if network is not None:
             network.label_weight = now.label_weight
-    game.discriminator.begin(images)
+    game.discriminator.begin(game.head_start + images)
 
 
 def _augmented(

@@ -30,7 +30,7 @@ logger = logging.getLogger("synthorax.worker")
 
 _GIVE_UP = 180.0  # s beside the measuring itself: torch loads, kernels are chosen
 # What does not decide how long a run takes.
-_IDLE = ("seed", "fine_tune", "choose", "on_collapse", "checkpoint_seconds", "fit")
+_IDLE = ("seed", "choose", "on_collapse", "checkpoint_seconds")
 
 
 def cost_of(

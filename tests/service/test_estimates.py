@@ -86,7 +86,13 @@ def test_an_ancestor_decides_the_shape(service: Service, dataset: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(30.2, "30 seconds"), (90, "2 minutes"), (1500, "25 minutes"), (7300, "2.0 hours")],
+    [
+        (0.2, "1 second"),
+        (30.2, "30 seconds"),
+        (90, "2 minutes"),
+        (1500, "25 minutes"),
+        (7300, "2.0 hours"),
+    ],
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
