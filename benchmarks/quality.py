@@ -31,7 +31,7 @@ from evaluation.images import Images, Protocol
 from evaluation.probe import macro_auroc
 from evaluation.reading import generated, split_images
 from evaluation.views import Views
-from features.distances import Gram
+from features import distances
 from features.extractors import FeatureCache, efficientnet_lite0
 from library.datasets.opened import open_dataset
 from library.images import Fit
@@ -47,9 +47,7 @@ COLUMNS = (
 
 
 def kid(one: NDArray[Any], other: NDArray[Any]) -> float:
-    gram = Gram(np.concatenate([one, other]))
-    rows = np.arange(len(one) + len(other))
-    return 1000 * gram.kid(rows[: len(one)], rows[len(one) :])
+    return 1000 * distances.kid(one, other)
 
 
 def auroc(probabilities: NDArray[Any], reference: Images) -> dict[str, float]:

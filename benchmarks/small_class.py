@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.reading import generated, split_images
-from features.distances import Gram
+from features.distances import kid
 from features.extractors import FeatureCache, efficientnet_lite0
 from library.datasets.choices import Choices
 from library.datasets.opened import open_dataset
@@ -108,9 +108,7 @@ def kid_of(work: Path, identity: str, name: str) -> dict[str, float]:
     for k, label in enumerate(LABELS):
         mine = version.labels.index(label)
         one, other = seen[0][real.rows(k)], seen[1][made.rows(mine)]
-        gram = Gram(np.concatenate([one, other]))
-        rows = np.arange(len(one) + len(other))
-        found[label] = 1000 * gram.kid(rows[: len(one)], rows[len(one) :])
+        found[label] = 1000 * kid(one, other)
     return found
 
 

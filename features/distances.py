@@ -95,3 +95,9 @@ def prdc(within: Array, across: Array, neighbours: int = NEIGHBOURS) -> dict[str
         "density": float(inside.sum(0).mean() / k),
         "coverage": float((across.min(1) < radii).mean()),
     }
+
+
+def kid(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Kernel inception distance of two sets of feature vectors, (n, d) and (m, d)."""
+    rows = np.arange(len(one) + len(other))
+    return Gram(np.concatenate([one, other])).kid(rows[: len(one)], rows[len(one) :])

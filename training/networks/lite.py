@@ -14,39 +14,21 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from training.networks import base
-from training.networks.base import CLASS_EMBEDDING, embedded
-from training.networks.dcgan import stage_channels
+from training.networks.base import embedded
+from training.networks.dcgan import Upsampling, stage_channels
 
 
-class Generator(base.Generator):
+class Generator(Upsampling):
     """z (n, latent_dim), label (n,) int64 -> images (n, 1, resolution, resolution) in [-1, 1]."""
 
     def __init__(self, resolution: int, latent_dim: int, width: int, classes: int = 0) -> None:
         super().__init__(resolution, latent_dim, classes)
-        self.embedding = nn.Embedding(classes, CLASS_EMBEDDING) if classes else None
         channels = [*stage_channels(width, resolution), max(width // 2, 8)]
-        inputs = latent_dim + (CLASS_EMBEDDING if classes else 0)
-        layers: list[nn.Module] = []
-        for i, outputs in enumerate(channels):
-            stride, padding = (1, 0) if i == 0 else (2, 1)
-            layers += [
-                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(inplace=True),
-            ]
-            inputs = outputs
-        layers += [nn.Conv2d(inputs, 1, 3, 1, 1), nn.Tanh()]
-        self.main = nn.Sequential(*layers)
+        layers = self.stages(channels)
+        self.main = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 3, 1, 1), nn.Tanh())
         for module in self.main:
             if isinstance(module, nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        rows = embedded(self.embedding, label, self.label_weight)
-        if rows is not None:
-            z = torch.cat([z, rows], dim=1)  # (n, latent_dim + 32)
-        images: Tensor = self.main(z[:, :, None, None])  # (n, 1, resolution, resolution)
-        return images
 
 
 class Discriminator(base.Discriminator):
