@@ -141,7 +141,7 @@ def _train(request: Path, redis_url: str | None) -> None:
 
         return call
 
-    step: Callable[..., Any] = vars(loop)["train_step"]
+    make: Callable[..., Any] = vars(loop)["stepper"]
     emit = Events.emit
 
     def counted_emit(self: Events, kind: str, **fields: Any) -> None:
@@ -149,21 +149,26 @@ def _train(request: Path, redis_url: str | None) -> None:
         with clock("telling"):
             emit(self, kind, **fields)
 
-    def counted_step(*given: Any) -> Any:
-        spent["steps"] += 1
-        measures = step(*given)
-        if redis_url is not None:
-            with clock("telling"):
-                numbers = [value.item() for value in measures]
-                store.redis.xadd(keys.events("plain"), {"event": json.dumps(numbers)})
-                spent["events"] += 1
-        return measures
+    def counted(*given: Any) -> Callable[..., Any]:
+        step = make(*given)
+
+        def counted_step(batch: Any) -> Any:
+            spent["steps"] += 1
+            measures = step(batch)
+            if redis_url is not None:
+                with clock("telling"):
+                    numbers = [value.item() for value in measures]
+                    store.redis.xadd(keys.events("plain"), {"event": json.dumps(numbers)})
+                    spent["events"] += 1
+            return measures
+
+        return counted_step
 
     if redis_url is not None:
         from worker.connection import client
 
         store = JobStore(client(redis_url))
-    vars(loop)["train_step"] = counted_step
+    vars(loop)["stepper"] = counted
     Events.emit = counted_emit  # type: ignore[method-assign]
     # Bringing the numbers from the device waits for it: counted as a cost of telling.
     loop.Loop._collect = timed(loop.Loop._collect, "telling")  # type: ignore[method-assign]

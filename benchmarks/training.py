@@ -4,7 +4,8 @@
 
 FOLDER holds class folders of images.  The plain loop and `paper` train the same networks at 64
 pixels and batch 50 (equal work); the other presets are measured with their own networks and batch,
-a discriminator whose parts join later in each of its phases.  The rounds alternate, so that a
+a discriminator whose parts join later in each of its phases; on a card with captured steps
+(training/captured.py) and without.  The rounds alternate, so that a
 machine whose speed drifts is fair to all.  Operations are counted by torch in one step; with
 --peak-tflops (of the GPU in bfloat16) their share of the peak is told.  Memory is of a process of
 its own (`python -m training cost`).
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -33,7 +35,8 @@ from benchmarks import plain_dcgan
 from library.config import RunConfig, resolve
 from library.datasets.opened import open_dataset
 from library.decoded import Decoded, decode
-from training.batches import Batches
+from training.batches import Batch, Batches
+from training.captured import Step, stepper, steps_to_settle
 from training.precision import Arithmetic, choose_device, prepare
 from training.run import probe
 from training.trainer import Game, new_game, train_step
@@ -69,6 +72,7 @@ class Contender:
     data: Decoded
     device: torch.device
     start: int  # images shown before
+    captured: bool = False  # steps as CUDA graphs
 
     def __post_init__(self) -> None:
         self.how, _ = probe(self.config, self.data, self.device)
@@ -78,23 +82,26 @@ class Contender:
         self.batches = Batches(self.data, self.config, self.device)
         self.step = 0
         self.gflop = self._count()
+        self._step_on: Step = self._uncaptured
+        if self.captured:
+            self._step_on = stepper(self.game, self.config, self.how, self.device)
+            for _ in range(steps_to_settle(self.config)):
+                self.turn()
 
     def turn(self) -> None:
         """One step; a whole number of turns of the lazy penalty makes a round."""
-        self._train(self.how)
+        self._step_on(replace(self.batches.batch(self.step), images=self.start))
         self.step += 1
 
-    def _train(self, how: Arithmetic) -> None:
-        batch = replace(self.batches.batch(self.step), images=self.start)
-        train_step(self.game, batch, self.config, how)
+    def _uncaptured(self, batch: Batch) -> Tensor:
+        return train_step(self.game, batch, self.config, self.how)
 
     def _count(self) -> float:
         """GFLOP an image: a mean over a turn of the penalty."""
         every = self.config.penalty_every if self.config.penalty else 1
         with Flops() as counter:  # type: ignore[no-untyped-call]
-            for _ in range(every):
-                self.turn()
-        self.step = 0
+            for step in range(every):
+                self._uncaptured(replace(self.batches.batch(step), images=self.start))
         per_image: float = counter.total / every / self.config.batch_size
         return per_image / 1e9
 
@@ -109,7 +116,9 @@ def contenders(data: Decoded, device: torch.device) -> Iterator[tuple[str, Conte
         first = new_game(config, len(data.labels), device, Arithmetic("float32", True))
         for start in first.discriminator.phases:
             told = name if start == 0 else f"{name}, from {start:,} images on"
-            yield told, Contender(config, data, device, start)
+            yield told, Contender(config, data, device, start, device.type == "cuda")
+            if device.type == "cuda":
+                yield f"{told}, steps not captured", Contender(config, data, device, start)
 
 
 def memory_of(preset: str, images: int) -> float:

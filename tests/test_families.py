@@ -180,12 +180,12 @@ def test_minibatch_deviation_tells_the_variety_of_each_class() -> None:
     # A class without variety is seen beside one with much of it.
     label = torch.tensor([0, 1] * 8)
     mixed = torch.where(label[:, None, None, None] == 0, torch.tensor(1e3), varied)
-    found = minibatch_deviation(mixed, label)[:, 0, 0, 0]
+    found = minibatch_deviation(mixed, label, 2)[:, 0, 0, 0]
     assert found[label == 0].max() < 1e-3
     expected = torch.full((8,), float(np.arange(1, 16, 2).std()))
     torch.testing.assert_close(found[label == 1], expected, rtol=1e-3, atol=0)
     # Alone in its class: no variety is known.
-    assert minibatch_deviation(varied[:2], torch.tensor([0, 1])).max() < 1e-3
+    assert minibatch_deviation(varied[:2], torch.tensor([0, 1]), 2).max() < 1e-3
 
 
 def test_a_flagship_of_twice_the_resolution_shares_the_smaller_stages() -> None:

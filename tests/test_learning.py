@@ -137,6 +137,15 @@ def test_schedules_go_from_first_to_final_over_the_planned_images() -> None:
     assert at(config, 10**9, 10**9).ema_half_life_kimg == 50
 
 
+def test_what_a_captured_step_cannot_change_goes_by_few_stairs() -> None:
+    config = resolve("flagship", {"seed": 1})
+    found = [at(config, images, 100_000) for images in range(0, 100_000, 100)]
+    pairs = [(now.beta2, now.label_weight) for now in found]
+    assert pairs == sorted(pairs)
+    assert len(set(pairs)) < 32
+    assert len({now.learning_rate for now in found}) > 900
+
+
 def test_without_a_final_value_nothing_changes() -> None:
     config = resolve("paper", {"seed": 1})
     assert at(config, 0, 10) == at(config, 7, 10)

@@ -18,12 +18,12 @@ from library.config import RunConfig
 from library.decoded import Decoded
 from library.memory import own_bytes
 from training.batches import Batch, Batches
+from training.captured import stepper, steps_to_settle
 from training.precision import Arithmetic, fastest
 from training.trainer import Game, new_game, train_step
 
 SECONDS = 30.0
 _IMAGES = 512  # of the made-up set
-_WARM_UP = 2
 
 
 def cost(
@@ -76,6 +76,7 @@ def _rate(
     By whole turns of the lazy penalties, whose steps take longer than the others.
     """
     turn = config.penalty_every if config.penalty else 1
+    step_on = stepper(game, config, how, device)
     first = -(-start // config.batch_size) // turn * turn + turn
 
     def one(step: int) -> float:
@@ -83,12 +84,12 @@ def _rate(
         batch: Batch = replace(
             batches.batch(step % batches.steps_per_epoch), step=step, images=max(start, 0)
         )
-        train_step(game, batch, config, how)
+        step_on(batch)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter() - began
 
-    for step in range(first, first + _WARM_UP):
+    for step in range(first, first + steps_to_settle(config)):
         one(step)
     took: list[float] = []
     began = time.perf_counter()

@@ -20,6 +20,7 @@ from library.errors import Conflict, SynthoraxError
 from library.images import grid
 from library.runs import RunFolder
 from training.batches import Batches
+from training.captured import stepper
 from training.checkpoints import (
     NotFinite,
     State,
@@ -33,7 +34,7 @@ from training.precision import Arithmetic
 from training.sampling import fixed_samples, png
 from training.selection import Selection
 from training.stopping import StopRequest
-from training.trainer import MEASURES, Game, train_step
+from training.trainer import MEASURES, Game
 
 TELL_SECONDS = 1.0  # least time between two metric lines inside an epoch: each is a GPU sync
 
@@ -83,10 +84,11 @@ class Loop:
         started, started_step = time.monotonic(), counters["step"]
         spent = counters["seconds"]
         pending: list[Tensor] = []  # measures not yet brought from the device
+        step_on = stepper(self.game, self.config, self.arithmetic, self.batches.device)
         told = time.monotonic()
         while counters["step"] < self.total_steps:
             batch = self.batches.batch(counters["step"])
-            pending.append(train_step(self.game, batch, self.config, self.arithmetic))
+            pending.append(step_on(batch))
             counters["step"] += 1
             at_epoch_end = counters["step"] % per_epoch == 0
             stopping = self.team.any(bool(self.stop))

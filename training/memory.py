@@ -22,11 +22,12 @@ from library.decoded import Decoded
 from library.memory import available, tree_bytes
 from library.requests import RunRequest
 from training.batches import Batches
+from training.captured import stepper, steps_to_settle
 from training.checkpoints import State, save_checkpoint
 from training.export import check, round_to_half, to_onnx
 from training.precision import Arithmetic, choose_device, prepare
 from training.sampling import estimate_statistics, fixed_samples
-from training.trainer import new_game, train_step
+from training.trainer import new_game
 
 _STEPS = 3  # until the optimisers' and the allocator's memory is there
 _SMALL = 2
@@ -87,10 +88,10 @@ def measure(request: RunRequest, size: int, device_name: str) -> int:
     how = Arithmetic("float32" if config.precision == "auto" else config.precision, True)
     game = new_game(config, classes, device, how)
     batches = Batches(data, config, device)
-    for step in range(_STEPS):
+    step_on = stepper(game, config, how, device)
+    for step in range(steps_to_settle(config) if device.type == "cuda" else _STEPS):
         # Late in a run, when every part of the discriminator is at work.
-        batch = replace(batches.batch(step), images=game.discriminator.phases[-1])
-        train_step(game, batch, config, how)
+        step_on(replace(batches.batch(step), images=game.discriminator.phases[-1]))
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
     fixed_samples(game.sampler)

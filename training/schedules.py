@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from library.config import RunConfig
 
+# By stairs: where steps are captured, each value takes a graph of its own.
+_BETA2_DIGITS = 2
+_RAMP_STEPS = 20
+
 
 @dataclass(frozen=True)
 class Now:
@@ -30,11 +34,16 @@ def at(config: RunConfig, images: int, planned: int) -> Now:
     ramp = config.label_ramp
     return Now(
         _cosine(config.learning_rate, config.learning_rate_final, share),
-        _cosine(config.beta2, config.beta2_final, share),
+        _beta2(config, share),
         _cosine(config.penalty, config.penalty_final, share),
         half_life,
-        min(1.0, share / ramp) if ramp else 1.0,
+        min(1.0, math.floor(share / ramp * _RAMP_STEPS) / _RAMP_STEPS) if ramp else 1.0,
     )
+
+
+def _beta2(config: RunConfig, share: float) -> float:
+    value = _cosine(config.beta2, config.beta2_final, share)
+    return round(value, _BETA2_DIGITS) if config.beta2_final else value
 
 
 def _cosine(first: float, final: float, share: float) -> float:

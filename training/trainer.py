@@ -82,8 +82,8 @@ def new_game(
         generator,
         discriminator,
         average,
-        _adam(generator, config),
-        _adam(discriminator, config),
+        _adam(generator, config, device),
+        _adam(discriminator, config, device),
         planned,
         adaptive=adaptive,
         team=team,
@@ -92,31 +92,42 @@ def new_game(
     )
 
 
-def _adam(network: nn.Module, config: RunConfig) -> Adam:
+def _adam(network: nn.Module, config: RunConfig, device: torch.device) -> Adam:
     betas = (config.beta1, config.beta2)
-    return Adam(network.parameters(), lr=config.learning_rate, betas=betas, fused=True)
+    on_card = device.type == "cuda"  # where a step may be captured, its learning rate is a tensor
+    rate = torch.tensor(config.learning_rate, device=device) if on_card else config.learning_rate
+    return Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=on_card)
 
 
 def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> Tensor:
-    """Both networks one step on.  Returns the five MEASURES of this step, (5,) on the device.
+    """Both networks one step on.  Returns the five MEASURES of this step, (5,) on the device."""
+    now = schedules.at(config, batch.images, game.planned)
+    before_step(game, config, now, batch.images)
+    penalty = now.penalty if penalty_due(config, now, batch.step) else None
+    measures = play(game, batch, config, how, penalty)
+    after_step(game, config, now)
+    return measures
+
+
+def play(
+    game: Game, batch: Batch, config: RunConfig, how: Arithmetic, penalty: float | Tensor | None
+) -> Tensor:
+    """The game's step itself, on the device from end to end.  penalty: None where none is due.
 
     D(x) and D(G(z)) are the discriminator's mean probabilities of "real", as the public DCGAN code
     prints them: d_g_z1 before the discriminator's update, d_g_z2 after it, at the generator's step.
     """
     generator, discriminator = game.generator, game.discriminator
-    now = schedules.at(config, batch.images, game.planned)
-    _prepare(game, config, now, batch.images)
     judges = [(LOSSES[judge.loss or config.loss], judge) for judge in discriminator.judges]
-    penalised = now.penalty > 0 and batch.step % config.penalty_every == 0
     # Gradients of gradients in bfloat16 are too coarse on a CPU (docs/training.md).
-    exact = penalised and batch.real.device.type == "cpu"
+    exact = penalty is not None and batch.real.device.type == "cpu"
     autocast = how.autocast(batch.real.device, enabled=not exact)
 
     with autocast:
         fake = (game.shared_generator or generator)(batch.z, batch.labels).float()
         seen_real = _augmented(game, config, batch.real, batch.draws, 0)
         seen_fake = _augmented(game, config, fake.detach(), batch.draws, 1)
-        if penalised:
+        if penalty is not None:
             seen_real.requires_grad_(True)
             seen_fake.requires_grad_(True)
         network = game.shared_discriminator or discriminator
@@ -126,10 +137,10 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
             judge.weight * loss.discriminator(judge.of(on_real), judge.of(on_fake))
             for loss, judge in judges
         )
-    if penalised:
+    if penalty is not None:
         both = gradient_penalty(on_real[:, 0], seen_real)
         both = both + gradient_penalty(on_fake[:, 0], seen_fake)
-        objective = loss_d + now.penalty / 2 * config.penalty_every * both
+        objective = loss_d + penalty / 2 * config.penalty_every * both
     game.optimiser_d.zero_grad()
     objective.backward()  # type: ignore[no-untyped-call]
     game.optimiser_d.step()
@@ -149,8 +160,6 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     game.optimiser_g.step()
     discriminator.requires_grad_(True)
 
-    if game.average is not None:
-        ema.update(game.average, generator, config.batch_size, now.ema_half_life_kimg)
     with torch.no_grad():
         if game.adaptive is not None:
             right = game.team.mean((on_real[:, 0] - on_fake[:, 0]).sign().mean())
@@ -162,19 +171,32 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
         return game.team.mean(torch.stack(found))
 
 
+def penalty_due(config: RunConfig, now: schedules.Now, step: int) -> bool:
+    return now.penalty > 0 and step % config.penalty_every == 0
+
+
 def sum_of(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).sum()
 
 
-def _prepare(game: Game, config: RunConfig, now: schedules.Now, images: int) -> None:
+def before_step(game: Game, config: RunConfig, now: schedules.Now, images: int) -> None:
     """Bring optimisers and networks to the schedules' values."""
     for optimiser in (game.optimiser_g, game.optimiser_d):
         for group in optimiser.param_groups:
-            group["lr"], group["betas"] = now.learning_rate, (config.beta1, now.beta2)
+            group["betas"] = (config.beta1, now.beta2)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(now.learning_rate)
+            else:
+                group["lr"] = now.learning_rate
     for network in (game.generator, game.discriminator, game.average):
         if network is not None:
             network.label_weight = now.label_weight
     game.discriminator.begin(game.head_start + images)
+
+
+def after_step(game: Game, config: RunConfig, now: schedules.Now) -> None:
+    if game.average is not None:
+        ema.update(game.average, game.generator, config.batch_size, now.ema_half_life_kimg)
 
 
 def _augmented(

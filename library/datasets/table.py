@@ -136,10 +136,14 @@ def _columns(name: str, header: list[str], choices: Choices) -> Columns:
             if column in COVARIATES and column not in header:  # a DICOM may tell it
                 continue
             covariates[kept] = str(given("covariates", column))
+    # Labels asked of the file names are not overruled by a column that nobody named.
+    labels = given("label_column", choices.label_column) or (
+        None if choices.label else found(_LABELS)
+    )
     return Columns(
         key,
         by,
-        given("label_column", choices.label_column) or found(_LABELS),
+        labels,
         given("patient_column", choices.patient_column) or found(_PATIENTS),
         given("split_column", choices.split_column) or found(_SPLITS),
         covariates,

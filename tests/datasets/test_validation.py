@@ -432,6 +432,19 @@ def test_labels_in_file_names_come_before_the_folder_s(tmp_path: Path) -> None:
     assert by_group.rows[names[3]]["label"] == "PNEUMONIA"
 
 
+def test_labels_asked_of_file_names_are_not_overruled_by_a_table(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    names = ["train/NORMAL/IM-0001-0001.png", "train/PNEUMONIA/person1_virus_6.png"]
+    for number, name in enumerate(names):
+        picture(root / name, number)
+    rows = [f"{name},{name.split('/')[1]}" for name in names]
+    (root / "manifest.csv").write_text("\n".join(["file,label", *rows]))
+    found = validated(root, tmp_path / "data", {"label": "kermany"})
+    assert {row["label"] for row in found.rows.values()} == {"NORMAL", "VIRUS"}
+    named = validated(root, tmp_path / "named", {"label": "kermany", "label_column": "label"})
+    assert {row["label"] for row in named.rows.values()} == {"NORMAL", "PNEUMONIA"}
+
+
 def test_fingerprints_from_before_there_was_a_label_choice_stay() -> None:
     assert "label" not in Choices().as_dict()
     assert resolve(Choices(label="kermany").as_dict()).label == "kermany"

@@ -46,6 +46,7 @@ class Discriminator(nn.Module):
     label_weight = 1.0
     judges: tuple[Judge, ...] = (Judge(),)
     phases: tuple[int, ...] = (0,)  # images from which on a step costs something else
+    capturable = True  # whether no step of it asks the device for a number
 
     def begin(self, images: int) -> None:
         """Told before each step how many images have been shown."""

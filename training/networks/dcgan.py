@@ -98,6 +98,7 @@ class Discriminator(base.Discriminator):
         # The sigmoid of the paper's last layer lives in the loss (logits are steadier).
         self.logit = nn.Conv2d(inputs, 1, 4, 1, 0, bias=False)
         self.embedding = nn.Embedding(classes, inputs) if classes else None
+        self.capturable = not classes  # their numbers in a batch decide what is computed
         self.apply(_initialise)
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, 0.0, 0.02)

@@ -45,18 +45,19 @@ class Discriminator(base.Discriminator):
         self.last = spectral_norm(nn.Conv2d(inputs + 1, inputs, 3, 1, 1))
         self.logit = spectral_norm(nn.Linear(inputs, 1))
         self.embedding = spectral_norm(nn.Embedding(classes, inputs)) if classes else None
+        self.classes = classes
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         features = self.main(images)  # (n, channels, 4, 4)
         told = label if self.embedding is not None and self.label_weight > 0 else None
-        features = torch.cat([features, minibatch_deviation(features, told)], dim=1)
+        features = torch.cat([features, minibatch_deviation(features, told, self.classes)], dim=1)
         pooled = nn.functional.leaky_relu(self.last(features), 0.2).sum((2, 3))  # (n, channels)
         logits: Tensor = self.logit(pooled)  # (n, 1)
         rows = embedded(self.embedding, label, self.label_weight)
         return logits if rows is None else logits + (pooled * rows).sum(1, keepdim=True)
 
 
-def minibatch_deviation(features: Tensor, label: Tensor | None = None) -> Tensor:
+def minibatch_deviation(features: Tensor, label: Tensor | None = None, classes: int = 1) -> Tensor:
     """How much the images of a batch differ, one map of it an image: (n, 1, h, w).
 
     Each class on its own: a mixed group would hide that one of them has lost its variety.  A batch
@@ -65,8 +66,11 @@ def minibatch_deviation(features: Tensor, label: Tensor | None = None) -> Tensor
     n, _, height, width = features.shape
     flat = features.float().flatten(1)  # (n, c h w)
     if label is None:
-        label = torch.zeros(n, dtype=torch.int64, device=features.device)
-    member = nn.functional.one_hot(label).to(flat.dtype)  # (n, classes)
+        label, classes = torch.zeros(n, dtype=torch.int64, device=features.device), 1
+    # Counted from the labels, their number would have to be brought from the device.
+    member = (label[:, None] == torch.arange(classes, device=label.device)).to(
+        flat.dtype
+    )  # (n, classes)
     share = member / member.sum(0).clamp(min=1)
     # Around the batch's mean: a difference of large squares has few digits.
     centred = flat - flat.mean(0)

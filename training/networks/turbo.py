@@ -107,11 +107,12 @@ class Head(nn.Module):
         self.last = spectral_norm(nn.Conv2d(inputs + 1, JUDGED, 3, 1, 1))
         self.logit = spectral_norm(nn.Conv2d(JUDGED, 1, 1))
         self.embedding = spectral_norm(nn.Embedding(classes, JUDGED)) if classes else None
+        self.classes = classes
 
     def forward(self, x: Tensor, label: Tensor | None, label_weight: float) -> Tensor:
         x = self.main(x)
         told = label if self.embedding is not None and label_weight > 0 else None
-        x = torch.cat([x, minibatch_deviation(x, told)], dim=1)
+        x = torch.cat([x, minibatch_deviation(x, told, self.classes)], dim=1)
         features = functional.leaky_relu(self.last(x), 0.2)  # (n, JUDGED, 4, 4)
         logits: Tensor = self.logit(features)[:, 0]  # (n, 4, 4)
         rows = embedded(self.embedding, label, label_weight)
