@@ -1,12 +1,14 @@
 """A class of 120 images beside large ones: balanced or natural sampling, from nothing or a version.
 
-    python -m benchmarks.small_class FOLDER --work DIR --arm balanced --minutes 120 --seed 1
+    python -m benchmarks.small_class FOLDER --work DIR --arm balanced --kimg 520 --seed 1
 
 FOLDER is the public chest X-ray set with train, val and test, its findings in the file names.  The
 training set has all of NORMAL and BACTERIA and VIRUS images of whole patients, 120 of them; KID is
 measured against the VIRUS images of test, whose patients nobody has seen.  Arms: `balanced` and
-`natural` train `turbo` from nothing, `fine-tune` begins with --ancestor.  A line of JSON a run is
-added to DIR/results.jsonl, and the table of all lines is printed.
+`natural` train `turbo` from nothing, `fine-tune` begins with --ancestor, a version in DIR/data or a
+bundled one, which must not have seen VIRUS: `--arm ancestor` trains one on NORMAL and BACTERIA
+alone.  How long is told in thousands of images, which every machine shows alike.  A line of JSON a
+run is added to DIR/results.jsonl, and the table of all lines is printed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,20 @@ from library.versions import ModelLibrary
 
 SMALL, WANTED = "VIRUS", 120
 LABELS = ["BACTERIA", "NORMAL", SMALL]
+ARMS = ("balanced", "natural", "fine-tune", "ancestor")
 SAMPLES = 500  # of each label
 
 
-def dataset(source: Path, work: Path, seed: int) -> str:
-    """The reduced set as links, registered; its id."""
-    folder = work / f"set-{seed}"
+def dataset(source: Path, work: Path, seed: int, small: bool) -> str:
+    """The reduced set as links, registered; its id.  small: with some of SMALL, else with none."""
+    folder = work / (f"set-{seed}" if small else "set-without")
     if not folder.is_dir():
         by_patient: dict[str, list[Path]] = {}
         for path in sorted(source.rglob("*.jp*g")):
             split = path.relative_to(source).parts[0]
             label = label_in("kermany", path.as_posix()) or "NORMAL"
+            if label == SMALL and not small:
+                continue
             if split == "train" and label == SMALL:
                 patient = PATTERNS["kermany"].patient(path.name) or path.name
                 by_patient.setdefault(patient, []).append(path)
@@ -66,32 +70,31 @@ def _link(path: Path, folder: Path) -> None:
 
 
 def train(work: Path, identity: str, arguments: argparse.Namespace) -> str:
-    """Train for so many minutes, to the end of an epoch; the version's name."""
-    name = f"small-{arguments.arm}-{arguments.minutes:g}-{arguments.seed}"
-    config: dict[str, Any] = {"seed": arguments.seed, "fit": "pad", "epochs": 100_000}
+    """Train on so many images, to the end of an epoch; the version's name."""
+    name = f"small-{arguments.arm}-{arguments.kimg:g}-{arguments.seed}"
+    data_dir = work / "data"
+    with open_dataset(data_dir, identity, lambda *_: None) as opened:
+        images = int(opened.record["splits"]["train"]["images"])
+    config: dict[str, Any] = {
+        "seed": arguments.seed,
+        "fit": "pad",
+        "epochs": max(1, round(1000 * arguments.kimg / images)),
+        "learning_rate_final": 2e-5,
+    }
     if arguments.arm == "fine-tune":
-        config["fine_tune"] = arguments.ancestor
-    else:
-        config["sampling"] = arguments.arm
+        config |= {"fine_tune": arguments.ancestor, "sampling": "balanced"}
+    elif arguments.arm == "natural":
+        config["sampling"] = "natural"
+    preset = {} if arguments.arm == "fine-tune" else {"preset": "turbo"}
     request = work / f"{name}.json"
-    content = {"dataset": identity, "data_dir": str(work / "data"), "model": name}
-    request.write_text(json.dumps({**content, "preset": "turbo", "config": config}))
-    command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
-        assert child.stdin is not None
-        tell = threading.Timer(60 * arguments.minutes, _finish, [child])
-        tell.start()
-        code = child.wait()
-        tell.cancel()
+    content = {"dataset": identity, "data_dir": str(data_dir), "model": name, "config": config}
+    request.write_text(json.dumps(content | preset))
+    command = [sys.executable, "-m", "training", "run", str(request)]
+    with open(work / f"{name}.log", "wb") as log:
+        code = subprocess.run(command, stdout=log, check=False).returncode
     if code:
-        raise SystemExit(f"the trainer ended with {code}")
+        raise SystemExit(f"the trainer ended with {code}; {work / name}.log says why")
     return name
-
-
-def _finish(child: subprocess.Popen[bytes]) -> None:
-    if child.stdin is not None:
-        child.stdin.write(b"finish\n")
-        child.stdin.flush()
 
 
 def kid_of(work: Path, identity: str, name: str) -> dict[str, float]:
@@ -115,15 +118,15 @@ def kid_of(work: Path, identity: str, name: str) -> dict[str, float]:
 def table(lines: list[dict[str, Any]]) -> str:
     groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for line in lines:
-        groups.setdefault((line["arm"], line["minutes"]), []).append(line)
-    shown = ["| arm | minutes | seeds | VIRUS | BACTERIA | NORMAL |", "|---|---|---|---|---|---|"]
-    for (arm, minutes), of in sorted(groups.items()):
+        groups.setdefault((line["arm"], line["kimg"]), []).append(line)
+    shown = ["| arm | kimg | seeds | VIRUS | BACTERIA | NORMAL |", "|---|---|---|---|---|---|"]
+    for (arm, kimg), of in sorted(groups.items()):
         cells = []
         for label in (SMALL, "BACTERIA", "NORMAL"):
             values = [each["kid"][label] for each in of]
             spread = f" ({min(values):.0f} to {max(values):.0f})" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.0f}{spread}")
-        shown.append(f"| {arm} | {minutes:g} | {len(of)} | {' | '.join(cells)} |")
+        shown.append(f"| {arm} | {kimg:g} | {len(of)} | {' | '.join(cells)} |")
     return "\n".join(shown)
 
 
@@ -131,16 +134,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("source", type=Path, metavar="FOLDER")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--arm", choices=("balanced", "natural", "fine-tune"), required=True)
-    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--arm", choices=ARMS, required=True)
+    parser.add_argument("--kimg", type=float, default=520, help="thousands of images shown")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--ancestor", default="chest-xray-turbo")
+    parser.add_argument("--ancestor", help="NAME@VERSION")
     arguments = parser.parse_args()
     work = arguments.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
-    identity = dataset(arguments.source, work, arguments.seed)
+    identity = dataset(arguments.source, work, arguments.seed, arguments.arm != "ancestor")
     name = train(work, identity, arguments)
-    line = {"arm": arguments.arm, "minutes": arguments.minutes, "seed": arguments.seed}
+    if arguments.arm == "ancestor":
+        print(f"{name}@1")
+        return
+    line = {"arm": arguments.arm, "kimg": arguments.kimg, "seed": arguments.seed}
     results = work / "results.jsonl"
     with open(results, "a") as out:
         out.write(json.dumps({**line, "kid": kid_of(work, identity, name)}) + "\n")
