@@ -15,7 +15,8 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,20 @@ def flagged(train: Views, reference: Views, fakes: Views) -> tuple[float, float]
     )  # type: ignore[return-value]
 
 
+def of_labels(images: Images, theirs: Sequence[str], labels: Sequence[str]) -> Images:
+    """Those of some labels, in their order."""
+    rows = [images.rows(theirs.index(name)) for name in labels]
+    classes = np.repeat(np.arange(len(labels)), [len(each) for each in rows])
+    return replace(images.taken(np.concatenate(rows)), classes=classes)
+
+
 def measured(version: Version, real: Real, features: FeatureCache, count: int) -> dict[str, Any]:
     """Everything that the table says of a version."""
     protocol = Protocol()
     fakes = generated(version, count, 0)
-    if not version.labels:  # one distribution over all images: each class is asked of all samples
+    if version.labels:
+        fakes = of_labels(fakes, version.labels, real.labels)
+    else:  # one distribution over all images: each class is asked of all samples
         everything = np.resize(np.arange(len(fakes)), len(real.labels) * len(fakes))
         fakes = Images(
             fakes.levels[everything],
@@ -209,14 +219,14 @@ def reached(versions: list[Version]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for version in versions:
         training = version.card["training"]
-        hours = training["seconds"] / 3600 / training["images"]  # an image, on average
+        minutes = training["seconds"] / 60 / training["images"]  # an image, on average
         curve = training.get("validation", [])
         cells = []
         for bar in BARS:
             first = next((each for each in curve if 1000 * each["kid"] <= bar), None)
             cells.append(
                 "–" if first is None
-                else f"{first['images'] / 1000:.0f} kimg, {first['images'] * hours:.1f} h"
+                else f"{first['images'] / 1000:.0f} kimg, {first['images'] * minutes:.0f} min"
             )  # fmt: skip
         lines.append(f"| {version.reference} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -77,11 +77,10 @@ DESCRIPTIONS = {
     "paper-beta-0.55": "The paper with the beta of its table 1.",
     "quick": "A first look: half the widths, 5 epochs, with EMA.",
     "lite": "Conditional, of DCGAN's size, with modern losses; for a CPU.",
-    "turbo": "A light generator against frozen features; the fastest to good images.",
-    "flagship": "A modern residual GAN; for a GPU.",
+    "turbo": "A light generator, a discriminator with frozen features; the nearest to real images.",
+    "flagship": "A modern residual GAN, without features from elsewhere; for a GPU and an hour.",
 }
 
-
-def recommended(gpu: bool) -> str:
-    """The preset of a job that names none: the best that its device trains within an evening."""
-    return "flagship" if gpu else "turbo"
+# Of a job that names none: on every device the nearest to real images in the time that it takes
+# (docs/quality.md).
+RECOMMENDED = "turbo"

@@ -15,7 +15,6 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from app.engine.backend import nvidia_present
 from app.errors import invalid_fields
 from library.ancestors import taken_over
 from library.config import RunConfig, resolve
@@ -23,7 +22,7 @@ from library.datasets.listing import listing
 from library.datasets.records import read_record
 from library.datasets.roots import within_roots
 from library.errors import InvalidValue, NotFound
-from library.presets import PRESETS, recommended
+from library.presets import PRESETS, RECOMMENDED
 from library.requests import check_model_name
 from library.settings import Settings
 from library.versions import ModelLibrary
@@ -78,11 +77,6 @@ class TellsAll(APIRoute):
         return checked
 
 
-def default_preset(settings: Settings) -> str:
-    """The preset of a request that names none."""
-    return recommended(settings.train_device != "cpu" and nvidia_present())
-
-
 def check(body: Mapping[str, Any], settings: Settings) -> Checked:
     """Raises InvalidValue that names every wrong field."""
     wrong, checked = problems(body, settings)
@@ -107,7 +101,7 @@ def problems(
     dataset = tried(_dataset, body.get("dataset"), settings)
     preset, overrides = body.get("preset"), body.get("config", {})
     if preset is None:
-        preset = default_preset(settings)
+        preset = RECOMMENDED
     if dataset is not None and dataset.fit and isinstance(overrides, Mapping):
         overrides = {"fit": dataset.fit, **overrides}
     if _plain(preset, overrides) and overrides.get("fine_tune"):

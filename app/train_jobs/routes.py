@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
 from app.train_jobs import events
-from app.train_jobs.checking import TellsAll, default_preset
+from app.train_jobs.checking import TellsAll
 from app.train_jobs.schemas import (
     Checkpoints,
     CloneRequest,
@@ -26,7 +26,7 @@ from app.train_jobs.service import TrainJobService
 from app.train_jobs.wishes import Wishes
 from library.config import resolve
 from library.errors import NotFound
-from library.presets import DESCRIPTIONS, PRESETS
+from library.presets import DESCRIPTIONS, PRESETS, RECOMMENDED
 from worker.jobs import reaching_redis
 
 router = APIRouter(tags=["train-jobs"])
@@ -60,14 +60,14 @@ IdempotencyKey = Annotated[
 
 
 @router.get("/presets")
-def list_presets(state: AppState) -> dict[str, Any]:
+def list_presets() -> dict[str, Any]:
     """Named configurations, every field resolved, and the one that is taken where none is named."""
     data = []
     for name in PRESETS:
         config = resolve(name, {"seed": 0}).as_dict()
         del config["seed"]  # drawn for each job
         data.append({"name": name, "description": DESCRIPTIONS[name], "config": config})
-    return {"data": data, "default": default_preset(state.settings)}
+    return {"data": data, "default": RECOMMENDED}
 
 
 @checked.post("/train-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob)
