@@ -12,6 +12,7 @@ from library.config import RunConfig, resolve
 from library.decoded import Decoded
 from training.batches import Batches
 from training.captured import stepper, steps_to_settle
+from training.failures import is_out_of_memory
 from training.precision import Arithmetic, prepare
 from training.trainer import Game, new_game, train_step
 
@@ -84,3 +85,16 @@ def test_both_kinds_of_steps_are_captured_once_they_have_settled() -> None:
     assert due.count(True) == 3
     assert due.count(False) > 3
     assert steps_to_settle(config_of("paper")) == 3
+
+
+def test_memory_that_ends_inside_a_capture_is_still_too_little_memory() -> None:
+    def broken_capture() -> None:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    with pytest.raises(RuntimeError) as caught:
+        broken_capture()
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("something else"))

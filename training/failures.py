@@ -35,11 +35,16 @@ def is_lost_peer(error: Exception) -> bool:
     )
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    # torch's allocator for CPUs has no exception of its own.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Also of one that the end of a capture, which it broke off, raised upon it."""
+    while error is not None:
+        # torch's allocator for CPUs has no exception of its own.
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+            isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        ):
+            return True
+        error = error.__context__
+    return False
 
 
 def what_fits(request: RunRequest) -> SynthoraxError:
