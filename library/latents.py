@@ -11,6 +11,7 @@ from library.philox import word_pairs
 
 SCHEME = "philox-1"
 SEED_MAX = 2**53 - 1  # the largest integer that JavaScript keeps exactly
+TRUNCATION_MAX = 1.5  # above 1 samples vary more than those trained for (docs/quality.md)
 _LATENT_STREAM = 0
 _LABEL_STREAM = 1
 _REPLACEMENT_STREAM = 2
@@ -25,7 +26,7 @@ def latents(
 
     Philox4x32-10 keyed by the seed; words (a, b) of a block give
     sqrt(-2 ln((a + 1) / 2^32)) * (cos, sin)(2 pi b / 2^32) (Box-Muller) in float64, rounded to
-    float32; then scaled by `truncation`, psi in (0, 1], one for all or (n,).
+    float32; then scaled by `truncation`, psi in (0, 1.5], one for all or (n,).
     """
     blocks = -(-dim // 4)
     a, b = word_pairs(np.asarray(seeds, np.uint64), _LATENT_STREAM, blocks)

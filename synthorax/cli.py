@@ -49,7 +49,7 @@ def generate(
     count: Annotated[int, typer.Option("-n", "--count", help="1 to 256")] = 16,
     seed: Annotated[int | None, typer.Option(help="of the first; drawn if left out")] = None,
     model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION")] = None,
-    truncation: Annotated[float, typer.Option(help="psi in (0, 1]")] = 1.0,
+    truncation: Annotated[float, typer.Option(help="psi in (0, 1.5]")] = 1.0,
     reject: Annotated[
         bool, typer.Option("--reject-near-copies", help="replace what nearly copies training")
     ] = False,

@@ -25,6 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from app.formats import dicom
 from library.identity import Identity, Origin
+from library.latents import TRUNCATION_MAX
 
 ORIGIN = Origin("chest@3", "a1" * 32, "b2" * 32, "onnxruntime", "float32", 0.7)
 SAMPLE = Identity(ORIGIN, "PNEUMONIA", 42)
@@ -156,7 +157,7 @@ def test_the_bytes_are_those_that_pydicom_writes(label: str | None) -> None:
 @given(
     label=st.none() | LABELS,
     seed=st.integers(0, 2**53 - 1),
-    truncation=st.floats(0, 1, exclude_min=True),
+    truncation=st.floats(0, TRUNCATION_MAX, exclude_min=True),
     model=st.text(max_size=80),
 )
 def test_any_facts_are_read_back(

@@ -8,13 +8,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from app.schemas import Request
 from library.errors import InvalidValue
-from library.latents import SEED_MAX
+from library.latents import SEED_MAX, TRUNCATION_MAX
 
 COUNT_MAX = 100_000  # in a ZIP; other forms hold fewer
 ITEMS_MAX = 10_000
 
 Seed = Annotated[int, Field(ge=0, le=SEED_MAX, examples=[42])]
-Truncation = Annotated[float, Field(gt=0, le=1, description="psi: scales the latents")]
+Truncation = Annotated[float, Field(gt=0, le=TRUNCATION_MAX, description="psi: scales the latents")]
 Model = Annotated[str, Field(min_length=1, max_length=80, examples=["chest-xray-dcgan@1"])]
 FileFormat = Literal["png", "jpeg", "webp", "dicom"]
 Label = Annotated[str, Field(max_length=200)]

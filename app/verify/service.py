@@ -27,6 +27,7 @@ from app.verify.schemas import (
 )
 from library.errors import NotFound, SynthoraxError
 from library.identity import Identity
+from library.latents import TRUNCATION_MAX
 from library.versions import Version, label_index
 
 # How far engines may differ (docs/architecture.md): grey levels, and the share of pixels.
@@ -96,7 +97,7 @@ def _told(pool: EnginePool, facts: dict[str, Any]) -> Claim:
         digest = str(facts["version_digest"])
     except (ValidationError, KeyError, TypeError, ValueError):
         raise _Untold("The file's provenance names no sample.") from None
-    if not 0 < truncation <= 1:
+    if not 0 < truncation <= TRUNCATION_MAX:
         raise _Untold("The file's provenance names no sample.")
     version = pool.with_digest(digest, str(facts.get("model")))
     if item.label is not None and item.label not in version.labels:

@@ -66,11 +66,11 @@ export function generateForm(models, submit) {
   const range = h("input", {
     type: "range",
     min: 0.05,
-    max: 1,
+    max: 1.5,
     step: 0.05,
     "aria-label": "Truncation",
   });
-  const truncation = h("input", { type: "number", min: 0, max: 1, step: "any" });
+  const truncation = h("input", { type: "number", min: 0, max: 1.5, step: "any" });
   const fresh = h(
     "button",
     { type: "button", class: "icon-button framed", title: "New seed", "aria-label": "New seed" },
@@ -89,7 +89,7 @@ export function generateForm(models, submit) {
       label: "Truncation",
       control: truncation,
       beside: range,
-      hint: "1 keeps the model's full variety. Less is more typical, and less varied.",
+      hint: "1 is what the model was trained for. Less is more typical, more is more varied.",
     }),
   );
   const element = h(
@@ -161,9 +161,9 @@ export function generateForm(models, submit) {
       const start = wholeNumber(seed, 0, SEED_MAX, true);
       if (start === undefined) return null;
       const psi = Number(truncation.value);
-      if (truncation.value === "" || !(psi > 0 && psi <= 1)) {
+      if (truncation.value === "" || !(psi > 0 && psi <= 1.5)) {
         advanced.open = true;
-        setError(truncation, "Use a number above 0, up to 1.");
+        setError(truncation, "Use a number above 0, up to 1.5.");
         truncation.focus();
         return null;
       }

@@ -41,7 +41,7 @@ def test_sixteen_grey_pictures_that_are_all_different(service: Service) -> None:
 
 
 @pytest.mark.parametrize("model", [PLAIN, CLASSES])
-@pytest.mark.parametrize("truncation", [1.0, 0.7])
+@pytest.mark.parametrize("truncation", [1.0, 0.7, 1.3])
 def test_alone_or_in_a_batch_the_same_bytes(
     service: Service, model: str, truncation: float
 ) -> None:
@@ -130,7 +130,7 @@ WRONG: list[tuple[dict[str, Any], int, str, str]] = [
     ({"seed": 1.5}, 422, "seed", "valid integer"),
     ({"seed": 2**53 - 1, "count": 2}, 422, "seed", "2^53 - 1"),
     ({"truncation": 0}, 422, "truncation", "greater than 0"),
-    ({"truncation": 1.1}, 422, "truncation", "less than or equal to 1"),
+    ({"truncation": 1.6}, 422, "truncation", "less than or equal to 1.5"),
     ({"sed": 4}, 422, "sed", "not permitted"),
     ({"items": []}, 422, "items", "at least 1"),
     ({"items": [{"seed": 1}], "count": 2}, 422, "count", "not both"),
