@@ -11,44 +11,27 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # faster here: the matrices are small
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
 
-from evaluation.msssim import ms_ssim
-from evaluation.reading import split_images
+from evaluation.fidelity import pair_likeness
+from evaluation.images import Images
+from evaluation.reading import generated, split_images
 from features.distances import kid
 from features.extractors import FeatureCache, efficientnet_lite0
 from library.datasets.opened import open_dataset
-from library.images import to_uint8
-from library.latents import latents
-from library.versions import ModelLibrary, Version
+from library.versions import ModelLibrary
 
 PSI = (0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
 PAIRS = 500
 
 
-def similarity(levels: NDArray[np.uint8]) -> float:
-    """Mean MS-SSIM of random pairs: the lower, the more varied."""
+def similarity(images: Images, label: int) -> float:
+    """Mean MS-SSIM of random pairs of a class: the lower, the more varied."""
     random = np.random.default_rng(0)
-    one = random.integers(0, len(levels), PAIRS)
-    other = (one + random.integers(1, len(levels), PAIRS)) % len(levels)
-    return float(ms_ssim(levels[one], levels[other]).mean())
-
-
-def drawn(version: Version, session: Any, label: int, psi: float, count: int) -> NDArray[np.uint8]:
-    z = latents(range(count), version.latent_dim, psi)
-    made: list[NDArray[np.float32]] = []
-    for start in range(0, count, 50):
-        inputs: dict[str, Any] = {"z": z[start : start + 50]}
-        if version.labels:
-            inputs["label"] = np.full(len(inputs["z"]), label, np.int64)
-        made.append(session.run(None, inputs)[0])
-    return to_uint8(np.concatenate(made)[:, 0])
+    return float(pair_likeness(images.taken(images.rows(label)), PAIRS, random).mean())
 
 
 def main() -> None:
@@ -68,18 +51,17 @@ def main() -> None:
             opened, "validation", version.labels, version.resolution, "pad", data_dir / "decoded"
         )
     of_real = features.features(real.levels)
-    session = onnxruntime.InferenceSession(version.path / "model.onnx")
     head = ["psi"]
     for k, name in enumerate(version.labels):
-        own = similarity(real.levels[real.rows(k)])
+        own = similarity(real, k)
         head += [f"KID×1000 {name}", f"MS-SSIM {name} ({own:.3f})"]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for psi in arguments.psi:
-        cells = [f"{psi:g}"]
+        cells, made = [f"{psi:g}"], generated(version, arguments.count, 0, truncation=psi)
         for k in range(len(version.labels)):
-            levels = drawn(version, session, k, psi, arguments.count)
+            levels = made.levels[made.rows(k)]
             distance = kid(of_real[real.rows(k)], features.extractor.features(levels))
-            cells += [f"{1000 * distance:.1f}", f"{similarity(levels):.3f}"]
+            cells += [f"{1000 * distance:.1f}", f"{similarity(made, k):.3f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -55,7 +55,11 @@ def split_images(
 
 
 def generated(
-    version: Version, count: int, seed: int, progress: Progress = lambda _done, _total: None
+    version: Version,
+    count: int,
+    seed: int,
+    progress: Progress = lambda _done, _total: None,
+    truncation: float = 1.0,
 ) -> Images:
     """`count` samples of each label, seeds from `seed` on, nothing picked: (labels * count, r, r).
 
@@ -69,7 +73,7 @@ def generated(
     for start in range(0, len(levels), _BATCH):
         places = np.arange(start, min(start + _BATCH, len(levels)))
         fed: dict[str, NDArray[Any]] = {
-            "z": latents((seed + places % count).astype(np.uint64), version.latent_dim),
+            "z": latents((seed + places % count).astype(np.uint64), version.latent_dim, truncation),
             "label": places // count,
         }
         fed = {name: value for name, value in fed.items() if name in inputs}

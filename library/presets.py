@@ -56,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 200,
         "latent_dim": 64,
         "batch_size": 128,
-        # 192 channels and a penalty each step cost five times as much (docs/performance.md).
+        # 192 channels cost 2.4 times as much, a penalty each step 2.9 times (docs/performance.md).
         "generator_width": 96,
         "discriminator_width": 96,
         "loss": "relativistic",

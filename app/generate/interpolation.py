@@ -19,8 +19,9 @@ from app.formats import xmp
 from app.formats.png import KEYWORD
 from app.generate.answer import cache_control
 from app.generate.levels import levels_of
+from app.generate.schemas import Truncation
 from library.images import grid
-from library.latents import SEED_MAX, TRUNCATION_MAX, between
+from library.latents import SEED_MAX, between
 from library.versions import label_index
 
 router = APIRouter(tags=["generate"])
@@ -62,7 +63,7 @@ async def interpolate(
     request: Request,
     label: Annotated[str | None, Query(description="drawn from `from`, if left out")] = None,
     steps: Annotated[int, Query(ge=2, le=64, description="images, both ends included")] = 8,
-    truncation: Annotated[float, Query(gt=0, le=TRUNCATION_MAX)] = 1.0,
+    truncation: Annotated[Truncation, Query()] = 1.0,
 ) -> Response:
     """A strip of `steps` images from the sample of one seed to that of another, as one PNG.
 

@@ -13,9 +13,9 @@ from app.generate.answer import NULL_LABEL, cache_control, etag, file_headers
 from app.generate.endpoint import PATH
 from app.generate.forms import KINDS, FileForm
 from app.generate.samples import SeedRange
-from app.generate.schemas import Generated, GenerateRequest
+from app.generate.schemas import Generated, GenerateRequest, Truncation
 from library.identity import Identity
-from library.latents import SEED_MAX, TRUNCATION_MAX
+from library.latents import SEED_MAX
 from library.versions import label_index
 
 router = APIRouter(tags=["generate"])
@@ -60,7 +60,7 @@ async def sample(
     pool: Pool,
     metrics: Metering,
     request: Request,
-    truncation: Annotated[float, Query(gt=0, le=TRUNCATION_MAX)] = 1.0,
+    truncation: Annotated[Truncation, Query()] = 1.0,
     engine: Annotated[str, Query(description="engine digest: the answer is then immutable")] = "",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:

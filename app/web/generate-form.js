@@ -4,6 +4,7 @@ import { clearErrors, field, setError, wholeNumber } from "./forms.js";
 
 export const FIRST = { model: null, label: null, count: 16, seed: 42, truncation: 1 };
 const SEED_MAX = Number.MAX_SAFE_INTEGER;
+const TRUNCATION_MAX = 1.5;
 
 /**
  * The request of a permalink's query, or null where it has none.
@@ -66,11 +67,11 @@ export function generateForm(models, submit) {
   const range = h("input", {
     type: "range",
     min: 0.05,
-    max: 1.5,
+    max: TRUNCATION_MAX,
     step: 0.05,
     "aria-label": "Truncation",
   });
-  const truncation = h("input", { type: "number", min: 0, max: 1.5, step: "any" });
+  const truncation = h("input", { type: "number", min: 0, max: TRUNCATION_MAX, step: "any" });
   const fresh = h(
     "button",
     { type: "button", class: "icon-button framed", title: "New seed", "aria-label": "New seed" },
@@ -161,9 +162,9 @@ export function generateForm(models, submit) {
       const start = wholeNumber(seed, 0, SEED_MAX, true);
       if (start === undefined) return null;
       const psi = Number(truncation.value);
-      if (truncation.value === "" || !(psi > 0 && psi <= 1.5)) {
+      if (truncation.value === "" || !(psi > 0 && psi <= TRUNCATION_MAX)) {
         advanced.open = true;
-        setError(truncation, "Use a number above 0, up to 1.5.");
+        setError(truncation, `Use a number above 0, up to ${TRUNCATION_MAX}.`);
         truncation.focus();
         return null;
       }
