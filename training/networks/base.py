@@ -40,7 +40,8 @@ class Judge:
 class Discriminator(nn.Module):
     """Images (n, 1, resolution, resolution), label (n,) int64 -> logits (n, columns).
 
-    Real is higher.  The gradient penalties are those of the first column.
+    Real is higher.  The gradient penalties are those of the first column, of the images alone.
+    What `fixed` says of the images may follow the labels; else it is computed there.
     """
 
     label_weight = 1.0
@@ -50,6 +51,10 @@ class Discriminator(nn.Module):
 
     def begin(self, images: int) -> None:
         """Told before each step how many images have been shown."""
+
+    def fixed(self, images: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """What weights that are never trained make of images: the same in both networks' steps."""
+        return ()
 
 
 def embedded(embedding: nn.Module | None, label: Tensor | None, weight: float) -> Tensor | None:

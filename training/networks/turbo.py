@@ -51,18 +51,22 @@ class Discriminator(base.Discriminator):
         self.judges = (Judge(0, 1), *others)
         self.pixels.label_weight = self.label_weight
 
-    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.pixels(images, label)
+    def fixed(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The mixed maps (n, MIXED, side, side) of four scales; nothing before they join."""
         if len(self.judges) == 1:
-            return logits
-        if images.is_leaf:  # a penalty wants gradients for its input, and of the first column alone
-            images = images.detach()
+            return ()
         if images.shape[-1] < self.side:
             size = (self.side, self.side)
             images = functional.interpolate(images, size, mode="bilinear", align_corners=False)
         elif images.shape[-1] > self.side:
             images = functional.avg_pool2d(images, images.shape[-1] // self.side)
-        maps = self.mixing(self.features(images))
+        return tuple(self.mixing(self.features(images)))
+
+    def forward(self, images: Tensor, label: Tensor | None = None, *fixed: Tensor) -> Tensor:
+        logits: Tensor = self.pixels(images, label)
+        if len(self.judges) == 1:
+            return logits
+        maps = fixed or self.fixed(images)
         judged = [
             head(x, label, self.label_weight) for head, x in zip(self.heads, maps, strict=True)
         ]
