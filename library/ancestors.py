@@ -45,6 +45,9 @@ def taken_over(
     ancestor = find_ancestor(library, given.get("fine_tune"))
     trained = dict(ancestor.card["training"]["config"])
     taken = {name: trained[name] for name in (*_SHAPES, *_RECIPE) if name in trained}
+    reached = ancestor.card["training"].get("augmentation_probability")
+    if reached is not None:  # its discriminator has long been shown images augmented so often
+        taken["diffaugment"] = {**taken["diffaugment"], "probability": reached}
     wrong = [
         InvalidValue(
             f"config.{name} is {given[name]!r}, and {ancestor.reference} has {taken[name]!r}.",

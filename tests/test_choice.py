@@ -229,6 +229,11 @@ def test_an_ancestor_s_shape_is_taken_over(
     assert (taken["family"], taken["generator_width"], taken["latent_dim"]) == ("lite", 8, 16)
     assert taken["epochs"] == 3
     assert taken["penalty_every"] == EVERYTHING["penalty_every"]  # its recipe, too
+    reached = library.find("small@1").card["training"]["augmentation_probability"]
+    last = load_file(checkpoints(whole[1].checkpoints)[0])
+    assert reached == pytest.approx(last["adaptive.probability"].item(), abs=1e-4)
+    assert taken["diffaugment"]["probability"] == reached
+    assert taken["diffaugment"]["target"] == EVERYTHING["diffaugment"]["target"]
     plain = {"family": "turbo", "epochs": 3}
     assert taken_over({"family": "turbo", "epochs": 9}, {"epochs": 3}, library) == plain
     with pytest.raises(InvalidValue) as caught:

@@ -42,13 +42,15 @@ _OF_DATASET = (
 class Trained:
     """A run's networks as they are published.
 
-    counters: of the newest checkpoint; best: what chose the weights, None where they are its own.
+    counters: of the newest checkpoint; best: what chose the weights, None where they are its own;
+    augmentation: the probability that it had come to, where it is adaptive.
     """
 
     generator: Generator
     discriminator: nn.Module
     counters: dict[str, Any]
     best: dict[str, Any] | None
+    augmentation: float | None
 
 
 def trained(request: RunRequest) -> Trained:
@@ -66,7 +68,8 @@ def trained(request: RunRequest) -> Trained:
     best = None
     if request.config.choose == "best":
         best = load_best(run, state.counters, game.sampler, game.discriminator)
-    return Trained(game.sampler, game.discriminator, state.counters, best)
+    reached = None if game.adaptive is None else round(game.adaptive.probability.item(), 4)
+    return Trained(game.sampler, game.discriminator, state.counters, best, reached)
 
 
 def publish(
@@ -133,6 +136,7 @@ def publish(
                 "seconds": round(counters["seconds"], 1),
                 "last_epoch": epochs[-1] if epochs else None,
                 "chosen": found.best,
+                "augmentation_probability": found.augmentation,
                 "validation": [
                     {"images": step * config.batch_size, "kid": kid, "by_label": by_label}
                     for step, kid, by_label in counters.get("selection", {}).get("history", [])
