@@ -34,6 +34,7 @@ from evaluation.reading import generated, split_images
 from evaluation.views import Views
 from features import distances
 from features.extractors import FeatureCache, efficientnet_lite0
+from library.atomic import write_bytes
 from library.datasets.opened import open_dataset
 from library.images import Fit
 from library.versions import ModelLibrary, Version
@@ -260,6 +261,9 @@ def main() -> None:
             )
         print(f"measuring {version.reference}", file=sys.stderr, flush=True)
         results.append(measured(version, by_side[side], features, arguments.count))
+        if arguments.json:  # after each: a version takes minutes
+            text = json.dumps(results, indent=1, default=float)
+            write_bytes(arguments.json.absolute(), text.encode())
     for side, real in by_side.items():
         distance = between_classes(real, features)
         chosen = [r for r, v in zip(results, versions, strict=True) if v.resolution == side]
@@ -268,8 +272,6 @@ def main() -> None:
         print(f"{labels[1]} {distance:.1f}; the real images' classifier is right on {told}.\n")
         print(table(chosen, real, distance))
     print(f"\n{reached(versions)}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1, default=float))
 
 
 if __name__ == "__main__":

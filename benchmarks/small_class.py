@@ -70,9 +70,14 @@ def _link(path: Path, folder: Path) -> None:
 
 
 def train(work: Path, identity: str, arguments: argparse.Namespace) -> str:
-    """Train on so many images, to the end of an epoch; the version's name."""
+    """Train on so many images, to the end of an epoch; the version's name.
+
+    One that an earlier call trained is taken as it is; one broken off goes on.
+    """
     name = f"small-{arguments.arm}-{arguments.kimg:g}-{arguments.seed}"
     data_dir = work / "data"
+    if (data_dir / "models" / name).is_dir():
+        return name
     with open_dataset(data_dir, identity, lambda *_: None) as opened:
         images = int(opened.record["splits"]["train"]["images"])
     config: dict[str, Any] = {
@@ -87,7 +92,8 @@ def train(work: Path, identity: str, arguments: argparse.Namespace) -> str:
         config["sampling"] = "natural"
     preset = {} if arguments.arm == "fine-tune" else {"preset": "turbo"}
     request = work / f"{name}.json"
-    content = {"dataset": identity, "data_dir": str(data_dir), "model": name, "config": config}
+    content = {"dataset": identity, "data_dir": str(data_dir), "model": name, "config": config,
+               "run": str(work / "runs" / name)}  # fmt: skip
     request.write_text(json.dumps(content | preset))
     command = [sys.executable, "-m", "training", "run", str(request)]
     with open(work / f"{name}.log", "wb") as log:
