@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from app.datasets.receiving import Receiver
 from app.engine.pool import EnginePool
+from app.generate.near_copies import NearCopyFilters
 from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.train_jobs.events import Readers
@@ -32,6 +33,7 @@ class State:
     readers: Readers  # of event streams
     celery: Celery | None
     receiver: Receiver  # of uploads
+    filters: NearCopyFilters
 
 
 def _state(request: Request) -> State:
@@ -66,9 +68,14 @@ def _receiver(request: Request) -> Receiver:
     return _state(request).receiver
 
 
+def _filters(request: Request) -> NearCopyFilters:
+    return _state(request).filters
+
+
 AppState = Annotated[State, Depends(_state)]
 Jobs = Annotated[JobStore, Depends(_jobs)]
 Library = Annotated[Catalog, Depends(_library)]
 Pool = Annotated[EnginePool, Depends(_pool)]
 Receiving = Annotated[Receiver, Depends(_receiver)]
+NearFilters = Annotated[NearCopyFilters, Depends(_filters)]
 Metering = Annotated[Metrics, Depends(_metrics)]

@@ -105,9 +105,9 @@ def _operator(report: Report, folder: Path) -> None:
     assert train is not None
     _write(folder / "pairs.html", _pairs(report))
     bars = [each.bar_correlation for each in report.measurements.copies.values()]
-    near_copies.write(
-        folder / COPIES, thumbnails(train.levels), min(bars), int(train.levels.shape[1])
-    )
+    small, bar = thumbnails(train.levels), min(bars)
+    unseen = near_copies.NearCopies(small, bar).nearest(report.subject.reference.levels)
+    near_copies.write(folder / COPIES, small, bar, int(train.levels.shape[1]), unseen)
 
 
 def _pairs(report: Report) -> str:

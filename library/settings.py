@@ -45,6 +45,7 @@ class Settings:
     attempts_max: int = 5  # ends without a result in a row, none of which got a step further
     lease_seconds: int = 20  # without a sign from its worker, after which a job is another's
     visibility_seconds: int = 14 * 86_400  # Celery's redelivery; a backstop, leases are sooner
+    real_previews: bool = False  # show training images, small, beside samples; each look is logged
     webhook_hosts: tuple[str, ...] = ()  # that may be told of a job's end
     webhook_secret: str = field(default="", repr=False)  # signs what they are told
 
@@ -140,6 +141,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         attempts_max=number("ATTEMPTS_MAX", 5, 1, 10_000),
         lease_seconds=number("LEASE_SECONDS", 20, 1, 3600),
         visibility_seconds=number("VISIBILITY_SECONDS", 14 * 86_400, 1, 10_000_000),
+        real_previews=text("REAL_PREVIEWS", "0") == "1",
         webhook_hosts=tuple(h for h in text("WEBHOOK_HOSTS", "").replace(",", " ").split() if h),
         webhook_secret=text("WEBHOOK_SECRET", ""),
     )

@@ -74,6 +74,18 @@ def test_a_file_is_the_same_bytes_each_time_and_a_damaged_one_is_told(tmp_path: 
             read(tmp_path / "one.npz")
 
 
+def test_the_closest_is_named_and_placed_among_unseen_images(tmp_path: Path) -> None:
+    train = pictures(6, 9)
+    small = np.stack([thumbnail(each) for each in train])
+    write(tmp_path / "copies.npz", small, 0.9, 64, np.array([0.4, 0.1, 0.3, 0.2]))
+    found = read(tmp_path / "copies.npz")
+    correlation, index = found.closest(train[4])
+    assert correlation == pytest.approx(1.0)
+    assert index == 4
+    assert [found.percentile(c) for c in (0.05, 0.25, 0.4, 0.9)] == [0, 50, 75, 100]
+    assert NearCopies(small, 0.9).percentile(0.5) is None
+
+
 def test_replacement_seeds_are_those_of_the_document() -> None:
     assert [replacement_seed(42, k) for k in range(4)] == VECTORS
     assert replacement_seed(SEED_MAX, 0) == SEED_MAX

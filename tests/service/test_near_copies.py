@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.generate.nearest import LOOKS
 from library.latents import replacement_seed
 from library.near_copies import thumbnail, write
 from library.reports import COPIES, OPERATOR
@@ -34,11 +35,18 @@ def levels(image: dict[str, Any]) -> NDArray[np.uint8]:
         return np.asarray(picture)
 
 
-def report_on(api: Api, model: str, small: NDArray[np.uint8], threshold: float, name: str) -> None:
+def report_on(
+    api: Api,
+    model: str,
+    small: NDArray[np.uint8],
+    threshold: float,
+    name: str,
+    unseen: NDArray[np.float64] | None = None,
+) -> None:
     """A complete report, whose training images are samples of the model itself."""
     digest = api.http.get(f"/models/{model}").json()["digest"]
     root = api.data_dir / "reports" / digest
-    write(root / name / OPERATOR / COPIES, small, threshold, 64)
+    write(root / name / OPERATOR / COPIES, small, threshold, 64, unseen)
     (root / name / "report.json").write_text("{}")
     record = {"id": name, "created_at": 1.0 + int(name[-1]), "status": "complete"}
     (root / f"{name}.json").write_text(json.dumps(record))
@@ -116,3 +124,37 @@ def test_a_generator_that_only_copies_is_told(api: Api, plain: list[dict[str, An
     assert answer.status_code == 409
     assert answer.json()["type"].endswith("near-copies-only")
     assert "16 samples for the seed 7" in answer.json()["detail"]
+
+
+def test_a_sample_is_placed_among_unseen_images_and_its_neighbour_stays_hidden(
+    tmp_path: Path, tiny_models: Path
+) -> None:
+    with Api(tmp_path, tiny_models) as hidden:
+        found = hidden.images(model=PLAIN, seed=0, count=4)
+        small = np.stack([thumbnail(levels(found[seed])) for seed in (1, 2)])
+        at = f"/models/{PLAIN}/samples/_/2/nearest"
+        missing = hidden.http.get(at)
+        assert missing.status_code == 409
+        assert "has no report" in missing.json()["detail"]
+        report_on(hidden, PLAIN, small, 0.9999, "rp-000000000001", np.array([0.5, 0.6, 1.1, 1.2]))
+        answer = hidden.http.get(at)
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert told["correlation"] == pytest.approx(1.0)
+        assert (told["percentile"], told["near_copy"], told["training_images"]) == (50, True, 2)
+        assert not told["preview"]
+        refused = hidden.http.get(f"{at}.png")
+        assert refused.status_code == 403
+        assert "SYNTHORAX_REAL_PREVIEWS" in json.dumps(refused.json())
+        assert not (hidden.data_dir / LOOKS).exists()
+    with Api(hidden.data_dir, tiny_models, real_previews=1) as shown:
+        assert shown.http.get(at).json()["preview"]
+        for _ in range(2):
+            picture = shown.http.get(f"{at}.png")
+            assert picture.status_code == 200
+            assert "no-store" in picture.headers["Cache-Control"]
+        with Image.open(io.BytesIO(picture.content)) as image:
+            assert np.array_equal(np.asarray(image), small[1])
+        looks = [json.loads(line) for line in (shown.data_dir / LOOKS).read_text().splitlines()]
+        assert [look["training_image"] for look in looks] == [1, 1]
+        assert looks[0]["model"] == PLAIN
