@@ -22,6 +22,7 @@ from app.engine.pool import EnginePool
 from app.generate.endpoint import PATH, GenerateEndpoint
 from app.generate.interpolation import router as interpolation
 from app.generate.near_copies import NearCopyFilters
+from app.generate.nearest import router as nearest
 from app.generate.routes import router as generate
 from app.guard import Guard
 from app.health.routes import router as health
@@ -30,6 +31,7 @@ from app.models.catalog import Catalog
 from app.models.routes import router as models
 from app.reports.routes import router as reports
 from app.train_jobs.events import Readers
+from app.train_jobs.figures import router as figures
 from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
@@ -46,6 +48,7 @@ WEB = Path(__file__).parent / "web"
 ROUTERS = (
     generate,
     interpolation,
+    nearest,
     verify,
     models,
     reports,
@@ -55,6 +58,7 @@ ROUTERS = (
     checked_train_jobs,
     train_jobs,
     numbers,
+    figures,
     workers,
     health,
 )
@@ -105,6 +109,7 @@ def create_app(
         readers=Readers(STREAMS_MAX),
         celery=celery_app(settings) if url else None,
         receiver=Receiver(settings),
+        filters=NearCopyFilters(settings.data_dir),
     )
 
     @asynccontextmanager
@@ -140,7 +145,6 @@ def create_app(
         return FileResponse(WEB / "index.html")
 
     app.add_middleware(Guard, settings=settings)
-    filters = NearCopyFilters(settings.data_dir)
-    metrics.collect(filters.families)
-    app.lean = GenerateEndpoint(pool, metrics, Guard(app, settings), filters)
+    metrics.collect(state.filters.families)
+    app.lean = GenerateEndpoint(pool, metrics, Guard(app, settings), state.filters)
     return app

@@ -694,8 +694,13 @@ def test_the_figures_of_the_paper_are_made(
     finished: tuple[RunRequest, list[dict[str, Any]]],
 ) -> None:
     paths = write_figures(finished[0])
-    assert [path.name[:8] for path in paths] == ["figure-5", "figure-6", "figure-7"]
-    for path in paths:
+    drawn = [f"figure-{n}{end}" for n in (5, 6, 7) for end in (".png", ".svg")]
+    assert [path.name[:8] + path.suffix for path in paths] == drawn
+    before = [path.read_bytes() for path in paths]
+    write_figures(finished[0])
+    assert before == [path.read_bytes() for path in paths]
+    assert all(path.read_text().count("<svg") == 1 for path in paths if path.suffix == ".svg")
+    for path in paths[::2]:
         with Image.open(path, formats=["PNG"]) as image:
             pixels = np.asarray(image.convert("L"))
         assert min(pixels.shape) > 500

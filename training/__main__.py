@@ -3,7 +3,7 @@
 run      train what CONFIG.json asks for; one JSON event a line on stdout; run again to go on
 cost     what a run will take on this machine, from half a minute of its steps
 publish  put a run's generator into the model library
-figures  the paper's figures 5, 6 and 7 from a run folder
+figures  the paper's figures 5, 6 and 7 from a run folder, as PNG and SVG
 sample   a grid of samples of a published version, with torch
 fit      the largest batch size that the memory holds, measured
 """

@@ -1,4 +1,4 @@
-"""The paper's figures 5, 6 and 7 from a run folder."""
+"""The paper's figures 5, 6 and 7 from a run folder, as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ _EPOCHS_SHOWN = 6
 
 
 def write_figures(request: RunRequest) -> list[Path]:
-    """Write figure-5 (real beside synthetic), -6 (samples at epochs), -7 (losses) as PNG.
+    """Write figure-5 (real beside synthetic), -6 (samples at epochs), -7 (losses), each twice.
 
     Raises Conflict when the run has not finished an epoch.
     """
@@ -39,16 +40,19 @@ def write_figures(request: RunRequest) -> list[Path]:
         )
     run.figures.mkdir(exist_ok=True, mode=0o700)
     made = {
-        "figure-5-real-and-synthetic.png": real_and_synthetic(request),
-        "figure-6-samples-by-epoch.png": samples_by_epoch(run, request.config.resolution),
-        "figure-7-losses.png": loss_figure(run),
+        "figure-5-real-and-synthetic": real_and_synthetic(request),
+        "figure-6-samples-by-epoch": samples_by_epoch(run, request.config.resolution),
+        "figure-7-losses": losses_by_epoch(run),
     }
-    for name, content in made.items():
-        write_bytes(run.figures / name, content)
-    return [run.figures / name for name in made]
+    paths = []
+    for name, figure in made.items():
+        for form in ("png", "svg"):
+            paths.append(run.figures / f"{name}.{form}")
+            write_bytes(paths[-1], _saved(figure, form))
+    return paths
 
 
-def real_and_synthetic(request: RunRequest) -> bytes:
+def real_and_synthetic(request: RunRequest) -> Figure:
     """64 real images, chosen by the run's seed, beside the last epoch's 64 samples."""
     run, config = request.run, request.config
     fit: Fit = config.fit  # type: ignore[assignment]  # checked by library.config
@@ -60,10 +64,10 @@ def real_and_synthetic(request: RunRequest) -> bytes:
     left, right = figure.subplots(1, 2)
     _picture(left, grid(np.asarray(data.images[np.sort(chosen)]), 8), "Real")
     _picture(right, np.asarray(Image.open(run.sample(last))), f"Synthetic, epoch {last}")
-    return _png(figure)
+    return figure
 
 
-def samples_by_epoch(run: RunFolder, resolution: int) -> bytes:
+def samples_by_epoch(run: RunFolder, resolution: int) -> Figure:
     """The same 16 latents at up to six epochs, from the first to the last."""
     epochs = run.sampled_epochs()
     picks = np.unique(np.geomspace(1, len(epochs), _EPOCHS_SHOWN).round().astype(int) - 1)
@@ -75,10 +79,15 @@ def samples_by_epoch(run: RunFolder, resolution: int) -> bytes:
     for axis, pick in zip(axes, picks, strict=False):
         shown = np.asarray(Image.open(run.sample(epochs[pick])))[:side, :side]
         _picture(axis, shown, f"Epoch {epochs[pick]}")
-    return _png(figure)
+    return figure
 
 
 def loss_figure(run: RunFolder, counters: Mapping[str, Any] | None = None) -> bytes:
+    """losses_by_epoch as PNG."""
+    return _saved(losses_by_epoch(run, counters), "png")
+
+
+def losses_by_epoch(run: RunFolder, counters: Mapping[str, Any] | None = None) -> Figure:
     """Losses of discriminator and generator, and D(x) and D(G(z)), over epochs.
 
     counters: of a checkpoint; the KID on validation images that it remembers is drawn below.
@@ -113,7 +122,7 @@ def loss_figure(run: RunFolder, counters: Mapping[str, Any] | None = None) -> by
         axis.grid(alpha=0.3)
         axis.legend(loc=place, frameon=False)
     (more[-1] if more else outputs).set_xlabel("Epoch")
-    return _png(figure)
+    return figure
 
 
 def _picture(axis: Axes, levels: NDArray[np.uint8], title: str) -> None:
@@ -122,7 +131,10 @@ def _picture(axis: Axes, levels: NDArray[np.uint8], title: str) -> None:
     axis.set_axis_off()
 
 
-def _png(figure: Figure) -> bytes:
+def _saved(figure: Figure, form: str) -> bytes:
+    """The same bytes for the same figure: without a date, and with ids from a fixed salt."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    with rc_context({"svg.hashsalt": "synthorax"}):
+        metadata = {"Date": None} if form == "svg" else None
+        figure.savefig(buffer, format=form, dpi=_DPI, metadata=metadata)
     return buffer.getvalue()
