@@ -53,14 +53,19 @@ async function json(response) {
  */
 export async function request(path, options) {
   const response = await call(path, options);
+  if (!response.ok) throw await problemOf(response);
+  return response.status === 204 ? null : json(response);
+}
+
+/** The problem that an answer tells. @param {Response} response */
+async function problemOf(response) {
   const content = await json(response);
-  if (response.ok) return content;
   const made = {
     title: response.statusText,
     status: response.status,
     detail: `The server answered ${response.status} ${response.statusText}.`,
   };
-  throw new Problem(
+  return new Problem(
     content && typeof content === "object" ? { ...made, ...content } : made,
     response.headers.get("x-request-id"),
   );
@@ -84,6 +89,60 @@ export function sampleUrl(reference, label, seed, truncation) {
   return `/models/${part(name)}@${part(version)}/samples/${part(label ?? "_")}/${seed}.png?truncation=${query}`;
 }
 
+const nearestPath = (reference, { label, seed }) => {
+  const [name, version] = reference.split("@");
+  return `/models/${part(name)}@${part(version)}/samples/${part(label ?? "_")}/${seed}/nearest`;
+};
+/** How near a sample lies to the training images. */
+export const nearest = (reference, image, truncation, signal) =>
+  request(`${nearestPath(reference, image)}?truncation=${truncation}`, { signal });
+/** The training image itself, where the operator lets it be seen. */
+export const nearestUrl = (reference, image, truncation) =>
+  `${nearestPath(reference, image)}.png?truncation=${truncation}`;
+
+/** The strip from one sample to the one of another seed. */
+export function interpolateUrl(reference, { label, seed }, to, steps, truncation) {
+  const [name, version] = reference.split("@");
+  const query = new URLSearchParams({ from: seed, to, steps, truncation });
+  if (label !== null) query.set("label", label);
+  return `/models/${part(name)}@${part(version)}/interpolate?${query}`;
+}
+
+/**
+ * A file that the server makes, and what it is called.  Throws a Problem.
+ * @param {Record<string, any>} body of POST /generate @param {string} accept a media type
+ */
+export async function generateFile(body, accept) {
+  let response;
+  try {
+    response = await fetch("/generate", {
+      method: "POST",
+      headers: { Accept: `${accept}, application/problem+json`, "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem(UNREACHABLE);
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response.blob();
+}
+
+/** Which sample a picture is. @param {File} file */
+export async function verify(file) {
+  let response;
+  try {
+    response = await fetch("/verify", {
+      method: "POST",
+      headers: { "Content-Type": file.type || "image/png" },
+      body: file,
+    });
+  } catch {
+    throw new Problem(UNREACHABLE);
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
+}
+
 export const models = (signal) => request("/models", { signal });
 export const presets = (signal) => request("/presets", { signal });
 export const generate = (body, signal) => request("/generate", { method: "POST", body, signal });
@@ -96,9 +155,67 @@ export const run = (id, signal) => request(`/train-jobs/${part(id)}`, { signal }
 export const runMetrics = (id, signal) => request(`/train-jobs/${part(id)}/metrics`, { signal });
 export const cancelRun = (id) =>
   request(`/train-jobs/${part(id)}/cancel`, { method: "POST", body: {} });
+export const finishRun = (id) =>
+  request(`/train-jobs/${part(id)}/finish`, { method: "POST", body: {} });
+export const resumeRun = (id, changes = {}) =>
+  request(`/train-jobs/${part(id)}/resume`, { method: "POST", body: changes });
+export const cloneRun = (id, changes = {}) =>
+  request(`/train-jobs/${part(id)}/clone`, { method: "POST", body: changes });
+export const deleteRun = (id) => request(`/train-jobs/${part(id)}`, { method: "DELETE" });
+export const metricsUrl = (id) => `/train-jobs/${part(id)}/metrics?format=csv`;
 export const runEvents = (id) => new EventSource(`/train-jobs/${part(id)}/events`);
 export const mosaicUrl = (id, epoch) => `/train-jobs/${part(id)}/samples/${epoch}.png`;
 
 /** One page of runs, newest first. @param {string | null} after the `next` of the page before */
 export const runs = (after, signal) =>
   request(`/train-jobs?limit=20${after ? `&after=${part(after)}` : ""}`, { signal });
+
+const version = (reference) => `/models/${reference.split("@").map(part).join("@")}`;
+export const model = (reference, signal) => request(version(reference), { signal });
+export const activate = (reference) => request(`${version(reference)}/activate`, { method: "POST" });
+export const gridUrl = (reference) => `${version(reference)}/samples.png`;
+export const cardUrl = (reference) => `${version(reference)}/card`;
+export const reports = (reference, signal) => request(`${version(reference)}/reports`, { signal });
+export const report = (reference, id, signal) => request(`${version(reference)}/reports/${id}`, { signal });
+export const reportUrl = (reference, id, end) => `${version(reference)}/reports/${id}/${end}`;
+export const makeReport = (reference, body) =>
+  request(`${version(reference)}/reports`, { method: "POST", body });
+export const compareModels = (one, other, signal) =>
+  request(`/models/compare?one=${part(one)}&other=${part(other)}`, { signal });
+
+export const datasets = (signal) => request("/datasets", { signal });
+export const datasetUrl = (id, end, query = {}) =>
+  `/datasets/${part(id)}/${end}${Object.keys(query).length ? `?${new URLSearchParams(query)}` : ""}`;
+export const registerFolder = (body) => request("/datasets", { method: "POST", body });
+export const deleteDataset = (id) => request(`/datasets/${part(id)}`, { method: "DELETE" });
+
+/**
+ * Uploads a ZIP; `told` hears how much of it has gone.
+ * @param {File} file @param {(sent: number, total: number) => void} told @param {AbortSignal} signal
+ */
+export function uploadDataset(file, name, told, signal) {
+  return new Promise((resolve, reject) => {
+    // fetch cannot say how much of a body has been sent.
+    const sending = new XMLHttpRequest();
+    sending.open("POST", `/datasets?name=${part(name)}`);
+    sending.setRequestHeader("Content-Type", "application/zip");
+    sending.responseType = "json";
+    sending.upload.onprogress = (event) => told(event.loaded, event.total || file.size);
+    sending.onload = () =>
+      sending.status < 300
+        ? resolve(sending.response)
+        : reject(
+            new Problem(
+              {
+                status: sending.status,
+                detail: `The server answered ${sending.status}.`,
+                ...sending.response,
+              },
+              sending.getResponseHeader("x-request-id"),
+            ),
+          );
+    sending.onerror = () => reject(new Problem(UNREACHABLE));
+    signal.addEventListener("abort", () => sending.abort());
+    sending.send(file);
+  });
+}

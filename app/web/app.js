@@ -1,69 +1,74 @@
-// The router: which view the address names, and the frame around it.
-import { h, navigate } from "./dom.js";
-import { generateView } from "./generate.js";
-import { runView } from "./run.js";
-import { runsView } from "./runs.js";
+// The router: which page the address names, and what stands around it.
+import { Shortcuts, openSheet } from "./keys.js";
+import { navigate } from "./navigate.js";
+import { Banner } from "./parts.js";
+import { html, render, signal, useEffect, useRef, useState } from "./vendor/ui/ui.js";
 
 /**
- * A view makes its element at once and fills it later; `signal` aborts when the view is left.
- * @type {[RegExp, string, string, (signal: AbortSignal, id: string) => HTMLElement][]}
+ * The first that matches; a page is loaded when it is first asked for.
+ * @type {[RegExp, string, string, () => Promise<any>][]}
  */
 const ROUTES = [
-  [/^\/$/, "generate", "Generate", generateView],
-  [/^\/ui\/runs\/?$/, "train", "Train", runsView],
-  [/^\/ui\/runs\/([^/]+)\/?$/, "train", "Run", (signal, id) => runView(signal, id)],
-  [/^\/ui\/?$/, "generate", "Generate", generateView],
+  [/^\/(?:ui\/?)?$/, "generate", "Generate", () => import("./generate/page.js")],
+  [/^\/ui\/models\/?$/, "models", "Models", () => import("./models/list.js")],
+  [/^\/ui\/models\/compare\/?$/, "models", "Compare models", () => import("./models/compare.js")],
+  [/^\/ui\/models\/([^/]+)\/?$/, "models", "Model", () => import("./models/version.js")],
+  [/^\/ui\/datasets\/?$/, "datasets", "Datasets", () => import("./datasets/list.js")],
+  [/^\/ui\/datasets\/([^/]+)\/?$/, "datasets", "Dataset", () => import("./datasets/dataset.js")],
+  [/^\/ui\/runs\/?$/, "runs", "Runs", () => import("./runs/list.js")],
+  [/^\/ui\/runs\/compare\/?$/, "runs", "Compare runs", () => import("./runs/compare.js")],
+  [/^\/ui\/runs\/([^/]+)\/?$/, "runs", "Run", () => import("./runs/run.js")],
 ];
 
-const main = /** @type {HTMLElement} */ (document.getElementById("main"));
-let leaving = new AbortController();
-let shown = "";
+const address = signal(location.pathname + location.search);
+let navigated = false;
 
-function lost() {
-  return h(
-    "div",
-    { class: "empty" },
-    h("h1", { tabindex: -1 }, "There is no such page"),
-    h(
-      "p",
-      {},
-      h("a", { href: "/" }, "Generate images"),
-      " or see ",
-      h("a", { href: "/ui/runs" }, "the runs"),
-      ".",
-    ),
-  );
+function Lost() {
+  return html`<div class="empty">
+    <h1 tabindex="-1">There is no such page</h1>
+    <p><a href="/">Generate images</a> or see <a href="/ui/runs">the runs</a>.</p>
+  </div>`;
 }
 
-function show() {
-  // Following a link within the page (the skip link) is no change of view.
-  const address = location.pathname + location.search;
-  if (address === shown) return;
-  const first = shown === "";
-  shown = address;
-  leaving.abort();
-  leaving = new AbortController();
-  let [section, title, element] = ["", "Not found", null];
-  for (const [pattern, name, words, view] of ROUTES) {
-    const match = pattern.exec(location.pathname);
-    if (!match) continue;
-    [section, title] = [name, words];
-    document.title = `${title} · Synthorax`;
-    element = view(leaving.signal, decodeURIComponent(match[1] ?? ""));
-    break;
+function Page() {
+  const [path] = address.value.split("?");
+  const route = ROUTES.find(([pattern]) => pattern.test(path));
+  const [page, setPage] = useState({ of: null, Component: null, problem: null });
+  const main = useRef(document.getElementById("main"));
+  useEffect(() => {
+    document.title = `${route?.[2] ?? "Not found"} · Synthorax`;
+    for (const link of document.querySelectorAll("[data-route]")) {
+      if (link.dataset.route === route?.[1]) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    route?.[3]().then(
+      (module) => setPage({ of: route, Component: module.default, problem: null }),
+      (problem) => setPage({ of: route, Component: null, problem }),
+    );
+  }, [route]);
+  const ready = page.of === route;
+  useEffect(() => {
+    if (!navigated || !ready) return;
+    scrollTo(0, 0);
+    main.current.querySelector("h1")?.focus({ preventScroll: true });
+  }, [address.value, ready]);
+  if (!route) return html`<${Lost} />`;
+  if (!ready) return null;
+  if (page.problem) {
+    const problem = { message: "This page could not be loaded.", details: () => String(page.problem) };
+    return html`<${Banner} problem=${problem}><button onClick=${() => location.reload()}>Load again</button><//>`;
   }
-  if (!element) document.title = `${title} · Synthorax`;
-  main.replaceChildren(element ?? lost());
-  for (const link of document.querySelectorAll("[data-route]")) {
-    if (link.dataset.route === section) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  if (first) return;
-  scrollTo(0, 0);
-  main.querySelector("h1")?.focus({ preventScroll: true });
+  const id = decodeURIComponent(route[0].exec(path)[1] ?? "");
+  return html`<${page.Component} key=${address.value} id=${id} /><${Shortcuts} />`;
 }
 
-addEventListener("popstate", show);
+/** Following a link within the page (the skip link) is no change of page. */
+addEventListener("popstate", () => {
+  const now = location.pathname + location.search;
+  if (now === address.value) return;
+  navigated = true;
+  address.value = now;
+});
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
@@ -73,7 +78,9 @@ document.addEventListener("click", (event) => {
   if (link.hash || !(link.pathname === "/" || link.pathname.startsWith("/ui"))) return;
   event.preventDefault();
   // Where one already is, a link must not throw the form's content away.
-  if (link.pathname !== location.pathname || link.search) navigate(link.href);
+  if (link.pathname === location.pathname && !link.search) return;
+  navigate(link.href);
 });
 
-show();
+document.getElementById("shortcuts")?.addEventListener("click", openSheet);
+render(html`<${Page} />`, document.getElementById("main"));

@@ -39,3 +39,15 @@ export function clock(moment) {
 /** What is left of a run in words, or "" where nobody knows. @param {number | null | undefined} eta */
 export const left = (eta) =>
   eta === null || eta === undefined ? "" : `about ${duration(eta)} left`;
+
+/** 123456789 → "118 MB". @param {number} bytes */
+export function size(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
+}

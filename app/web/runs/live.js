@@ -1,5 +1,5 @@
 // A run followed live: the job as the server last told it, brought forward by its events.
-import { Problem, run, runEvents, runMetrics } from "./api.js";
+import { Problem, run, runEvents, runMetrics } from "../api.js";
 import { Metrics } from "./metrics.js";
 import { isLive } from "./service.js";
 

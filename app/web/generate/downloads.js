@@ -1,0 +1,46 @@
+// The images as files: made again by the server, with what makes each one again inside.
+import { Problem, generateFile } from "../api.js";
+import { Banner, announce } from "../parts.js";
+import { html, useState } from "../vendor/ui/ui.js";
+
+/** @type {[string, string, string, Record<string, any>][]} */
+const FORMS = [
+  ["ZIP of PNG", "application/zip", "zip", {}],
+  ["ZIP of DICOM", "application/zip", "dicom.zip", { format: "dicom" }],
+  ["NumPy array", "application/x-npy", "npy", {}],
+];
+
+/** @param {{body: any, images: any[], chosen: Set<number>}} props what was answered, and what is selected */
+export function Downloads({ body, images, chosen }) {
+  const [working, setWorking] = useState("");
+  const [problem, setProblem] = useState(null);
+  const few = chosen.size > 0;
+  async function save([name, accept, end, more]) {
+    setWorking(name);
+    setProblem(null);
+    const { model, truncation } = body;
+    const items = [...chosen].sort((a, b) => a - b).map((i) => ({ seed: images[i].seed, label: images[i].label }));
+    try {
+      const blob = await generateFile(few ? { model, truncation, items, ...more } : { ...body, ...more }, accept);
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = `${model.replace("@", "-")}-${images[0].seed}.${end}`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      announce(`${name} saved`);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+    }
+    setWorking("");
+  }
+  return html`<div class="downloads">
+    <p class="hint">${few ? `The ${chosen.size} selected` : `All ${images.length}`}, with a manifest that
+      makes each one again. Files carry no burnt-in mark: what they are is in their metadata.</p>
+    <div class="bar">
+      ${FORMS.map((form) => html`<button type="button" class="small" key=${form[0]} disabled=${working !== ""}
+        onClick=${() => save(form)}>${working === form[0] ? "Making…" : form[0]}</button>`)}
+    </div>
+    ${problem && html`<${Banner} problem=${problem} />`}
+  </div>`;
+}

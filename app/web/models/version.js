@@ -1,0 +1,124 @@
+// One version: what it is, what its report says, and how it was made.
+import {
+  Problem, activate, cardUrl, gridUrl, makeReport, model, models, report, reportUrl, reports,
+} from "../api.js"; // prettier-ignore
+import { ago, duration, whole } from "../format.js";
+import { Banner, CopyButton, Progress, announce, useAsked } from "../parts.js";
+import { flat } from "../settings.js";
+import { html, useEffect, useState } from "../vendor/ui/ui.js";
+import { Checks, Fidelity, LIGHTS, Lights } from "./lights.js";
+
+const POLL_MS = 3000;
+
+async function everything(reference, signal) {
+  const [card, listed, made] = await Promise.all([
+    model(reference, signal),
+    models(signal),
+    reports(reference, signal),
+  ]);
+  const newest = made.data.find((each) => each.status === "complete");
+  return {
+    card,
+    entry: listed.data.find((each) => each.reference === reference),
+    others: listed.data.filter((each) => each.usable && each.reference !== reference),
+    made: made.data,
+    found: newest ? await report(reference, newest.id, signal) : null,
+  };
+}
+
+export default function VersionPage({ id: reference }) {
+  const { content, problem, again } = useAsked((signal) => everything(reference, signal), [reference]);
+  const [failed, setFailed] = useState(null);
+  const [working, setWorking] = useState(false);
+  const waiting = content?.made.find((each) => ["pending", "running"].includes(each.status));
+  useEffect(() => {
+    if (!waiting) return undefined;
+    const timer = setTimeout(again, POLL_MS);
+    return () => clearTimeout(timer);
+  }, [content]);
+  async function act(deed, said) {
+    setWorking(true);
+    setFailed(null);
+    try {
+      await deed();
+      announce(said);
+      again();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setFailed(error);
+    }
+    setWorking(false);
+  }
+  if (problem && !content)
+    return html`<h1 tabindex="-1">${reference}</h1><${Banner} problem=${problem}><a class="button small" href="/ui/models">All models</a><//>`;
+  if (!content) return html`<h1 tabindex="-1">${reference}</h1>`;
+  const { card, entry, others, made, found } = content;
+  const { training } = card;
+  return html`<div class="run-page">
+    <p><a href="/ui/models" class="back">Models</a></p>
+    <header class="run-head">
+      <div class="run-title"><h1 tabindex="-1">${reference}</h1>
+        ${entry?.active && html`<span class="badge">served</span>`}${card.private && html`<span class="badge">private data</span>`}</div>
+      <div class="bar-end">
+        <a class="button" href=${`/?model=${reference}&count=16&seed=42&truncation=1`}>Generate</a>
+        ${!entry?.active && html`<button type="button" disabled=${working}
+          onClick=${() => act(() => activate(reference), `${reference} is served now`)}>Serve by default</button>`}
+        <a class="button" href=${cardUrl(reference)} download=${`${reference}.md`}>Card</a>
+        ${others.length > 0 && html`<a class="button" href=${`/ui/models/compare?one=${reference}&other=${others[0].reference}`}>Compare</a>`}
+      </div>
+      <p class="hint">${card.resolution} × ${card.resolution} px · ${card.architecture.family}
+        ${" · "}${card.labels.length ? `classes ${card.labels.join(", ")}` : "no classes"} · published ${ago(card.created)}
+        ${card.attribution && html`<br />${card.attribution}`}</p>
+    </header>
+    ${(failed ?? problem) && html`<${Banner} problem=${failed ?? problem} />`}
+    <div class="run-body">
+      <div class="stack">
+        <section class="panel" aria-labelledby="report">
+          <div class="bar"><h2 id="report">Report</h2>
+            <div class="bar-end">
+              ${found && html`<a class="button small" href=${reportUrl(reference, found.id, "report.html")} target="_blank">Full report</a>
+                <a class="button small" href=${reportUrl(reference, found.id, "exports.zip")} download>Tables and figures</a>`}
+              <button type="button" class="small" disabled=${working || waiting}
+                onClick=${() => act(() => makeReport(reference, {}), "The report is being made")}>${found ? "Evaluate again" : "Evaluate"}</button>
+            </div></div>
+          ${waiting && html`<p class="hint">${waiting.progress?.phase ?? "Waiting for a worker"} …</p>
+            <${Progress} fraction=${waiting.progress?.fraction ?? 0} label="Progress of the report" />`}
+          ${made[0]?.status === "failed" && html`<p class="error">The newest report failed: ${made[0].error?.detail}</p>`}
+          ${!found && !waiting && html`<p class="empty">Not evaluated yet. A report needs held-out real images: a dataset with a split.</p>`}
+          ${found && html`<${Lights} lights=${found.lights} />
+            <p class="hint">On ${whole(found.data.reference.images)} real images of ${found.data.reference.patients ?? "unknown"} patients,${" "}
+              ${whole(found.data.generated)} samples, ${found.protocol.version}. There is no overall score.</p>
+            ${LIGHTS.map(([key, name]) => html`<h3>${name}</h3><${Checks} checks=${found.checks} light=${key} />
+              ${key === "privacy" && html`<p class="hint">${found.privacy.sentence}</p>`}
+              ${key === "fidelity" && html`<${Fidelity} fidelity=${found.fidelity} />`}`)}
+            <h3>Limits</h3><ul class="limits">${found.limits.map((text) => html`<li>${text}</li>`)}</ul>`}
+        </section>
+        <section class="panel" aria-labelledby="grid">
+          <h2 id="grid">Seeds 0 to 63</h2>
+          <div class="mosaic-box"><img class="mosaic" src=${gridUrl(reference)} loading="lazy"
+            alt=${`Synthetic images of ${reference}, seeds 0 to 63, classes by row`} /></div>
+        </section>
+      </div>
+      <section class="panel" aria-labelledby="made">
+        <div class="bar"><h2 id="made">How it was made</h2>
+          <div class="bar-end"><${CopyButton} label="Copy" name="Copy the configuration as JSON"
+            text=${() => JSON.stringify({ preset: training.preset, config: training.config }, null, 2)} /></div></div>
+        <table class="settings"><caption class="unseen">How it was made</caption><tbody>
+          ${[
+            ["digest", card.digest.slice(0, 16)],
+            card.job && ["run", html`<a href=${`/ui/runs/${card.job}`}>${card.job}</a>`],
+            ...card.ancestry.map((each) => ["began with", each.model]),
+            ["images shown", whole(training.images)],
+            ["took", duration(training.seconds)],
+            ["device", training.environment.device],
+            ["torch", training.environment.torch],
+            ["dataset", (card.dataset.fingerprint ?? "").slice(0, 16)],
+            ...Object.entries(card.dataset.labels ?? {}).map(([label, count]) => [`· ${label}`, whole(count.images ?? count)]),
+            ["preset", training.preset],
+            ...flat(training.config),
+          ].filter(Boolean).map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}
+        </tbody></table>
+      </section>
+    </div>
+  </div>`;
+}
