@@ -1,0 +1,123 @@
+"""A newcomer's way through the page: upload, train, watch, reload, compare, report; and breaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.service.browser import chromium, visiting
+from tests.service.conftest import IMAGES, Service, wait_until
+from tests.sets import packed
+
+LONG_MS = 180_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with visiting(browser) as opened:
+        yield opened
+
+
+def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_path: Path) -> None:
+    archive = packed(IMAGES, tmp_path / "mine.zip")
+    page.goto(f"{service.url}/ui/datasets")
+    page.get_by_label("A ZIP of images").set_input_files(archive)
+    expect(page.get_by_role("heading", name="mine")).to_be_visible()
+    expect(page.get_by_text("Ready")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_role("row", name="NORMAL").first).to_be_visible()
+    expect(page.get_by_alt_text("before and after the loader")).to_be_visible()
+    page.get_by_role("link", name="Train on it").click()
+
+    page.get_by_label("Model name").fill("newcomer")
+    page.get_by_label("Preset").select_option("quick")
+    page.get_by_label("Epochs").fill("3")
+    page.get_by_role("button", name="Start").click()
+    batch = page.get_by_label("Batch size")
+    expect(batch).to_have_attribute("aria-invalid", "true")  # 24 images are less than a batch
+    batch.fill("8")
+    page.get_by_role("button", name="Start").click()
+    expect(page).to_have_url(re.compile("/ui/runs/[^/]+$"))
+    expect(page.get_by_alt_text("Synthetic images from the fixed noise, epoch")).to_be_visible(
+        timeout=LONG_MS
+    )
+    page.reload()
+    expect(page.get_by_role("link", name="Generate with newcomer@1")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator(".plot canvas")).to_have_count(2)
+    page.get_by_role("button", name="Data table").click()
+    expect(page.get_by_role("rowheader", name="3", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Pin epoch 3").click()
+    page.get_by_role("button", name="Previous epoch").click()
+    expect(page.get_by_alt_text("epoch 3")).to_be_visible()
+    expect(page.get_by_alt_text("epoch 2")).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Figures").click()
+    assert waiting.value.suggested_filename.endswith("figures.zip")
+
+    page.get_by_role("link", name="Its page").click()
+    expect(page.get_by_role("heading", name="newcomer@1")).to_be_visible()
+    expect(page.get_by_alt_text("Synthetic images of newcomer@1")).to_be_visible()
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_alt_text("of newcomer@1, seed 0")).to_be_visible()
+
+
+def test_a_run_is_cancelled_resumed_and_cloned(service: Service, page: Page, dataset: Path) -> None:
+    job = service.train(dataset, epochs=400)
+    page.goto(f"{service.url}/ui/runs/{job['id']}")
+    expect(page.get_by_text(re.compile("epoch [1-9]")).first).to_be_visible(timeout=LONG_MS)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Keep training").click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_text("Cancelled").first).to_be_visible(timeout=LONG_MS)
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Finish epoch and save").click(timeout=LONG_MS)
+    expect(page.get_by_role("link", name="Generate with tiny@")).to_be_visible(timeout=LONG_MS)
+    page.goto(f"{service.url}/ui/runs")
+    boxes = page.get_by_role("checkbox", name="Select ")
+    if boxes.count() < 2:
+        service.ended(service.train(dataset)["id"])
+        page.reload()
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    page.get_by_role("link", name="Compare 2 runs").click()
+    expect(page.get_by_role("button", name="Only differences")).to_be_visible()
+    expect(page.get_by_role("row", name="epochs done")).to_be_visible()
+
+
+def test_what_is_missing_is_said(service: Service, page: Page) -> None:
+    page.goto(f"{service.url}/ui/runs/job-that-never-was")
+    expect(page.get_by_role("alert")).to_contain_text("job-that-never-was")
+    page.goto(f"{service.url}/ui/nothing-here")
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    page.goto(f"{service.url}/ui/runs")
+    page.get_by_label("Dataset").select_option("folder")
+    page.get_by_label("Folder of images").fill("no/such/folder")
+    page.get_by_label("Model name").fill("never")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_label("Folder of images")).to_have_attribute("aria-invalid", "true")
+
+
+def test_a_run_is_watched_across_a_restart(
+    own_service: Service, browser: Browser, dataset: Path
+) -> None:
+    """The stream breaks, the page says so, and goes on when the server is back."""
+    job = own_service.train(dataset, epochs=60)
+    with visiting(browser) as page:
+        page.goto(f"{own_service.url}/ui/runs/{job['id']}")
+        expect(page.get_by_text(re.compile("epoch [1-9]")).first).to_be_visible(timeout=LONG_MS)
+        assert own_service.stop() == 0
+        expect(page.get_by_text("Live updates interrupted")).to_be_visible()
+        own_service.start()
+        wait_until(lambda: own_service.job(job["id"])["finished_at"] is not None)
+        expect(page.get_by_role("link", name="Generate with tiny@")).to_be_visible(timeout=LONG_MS)
+        expect(page.get_by_text("Live updates interrupted")).to_have_count(0)
