@@ -42,8 +42,13 @@ const PACKAGES = [
     "Apache-2.0",
     "swagger-ui",
     Object.fromEntries(
-      ["LICENSE", "NOTICE", "swagger-ui-bundle.js", "swagger-ui-bundle.js.LICENSE.txt", "swagger-ui.css"]
-        .map((name) => [`swagger-ui-dist/${name}`, name]),
+      [
+        "LICENSE",
+        "NOTICE",
+        "swagger-ui-bundle.js",
+        "swagger-ui-bundle.js.LICENSE.txt",
+        "swagger-ui.css",
+      ].map((name) => [`swagger-ui-dist/${name}`, name]),
     ),
   ],
 ];
@@ -68,12 +73,25 @@ function run(...command) {
 
 function bundle(name, source) {
   writeFileSync(join(work, `${name}.src.js`), source);
-  const options = ["--bundle", "--format=esm", "--minify", "--legal-comments=none", "--target=es2022"];
+  const options = [
+    "--bundle",
+    "--format=esm",
+    "--minify",
+    "--legal-comments=none",
+    "--target=es2022",
+  ];
   run("npx", "esbuild", `${name}.src.js`, ...options, `--outfile=${join(modules, `${name}.js`)}`);
 }
 
 writeFileSync(join(work, "package.json"), '{"private": true}');
-run("npm", "install", "--no-audit", "--no-fund", ESBUILD, ...PACKAGES.map(([name, v]) => `${name}@${v}`));
+run(
+  "npm",
+  "install",
+  "--no-audit",
+  "--no-fund",
+  ESBUILD,
+  ...PACKAGES.map(([name, v]) => `${name}@${v}`),
+);
 bundle("ui", UI);
 bundle("uplot", UPLOT);
 
@@ -83,7 +101,12 @@ const list = PACKAGES.map(([name, version, licence, folder, files]) => {
   const hashes = Object.entries(files).map(([from, to]) => {
     const path = `${folder}/${to}`;
     cpSync(join(modules, from), join(vendor, path));
-    return [path, createHash("sha256").update(readFileSync(join(vendor, path))).digest("hex")];
+    return [
+      path,
+      createHash("sha256")
+        .update(readFileSync(join(vendor, path)))
+        .digest("hex"),
+    ];
   });
   const { integrity } = locked[`node_modules/${name}`];
   return { name, version, licence, integrity, folder, files: Object.fromEntries(hashes) };

@@ -117,7 +117,10 @@ export async function generateFile(body, accept) {
   try {
     response = await fetch("/generate", {
       method: "POST",
-      headers: { Accept: `${accept}, application/problem+json`, "Content-Type": "application/json" },
+      headers: {
+        Accept: `${accept}, application/problem+json`,
+        "Content-Type": "application/json",
+      },
       body: JSON.stringify(body),
     });
   } catch {
@@ -167,16 +170,21 @@ export const runEvents = (id) => new EventSource(`/train-jobs/${part(id)}/events
 export const mosaicUrl = (id, epoch) => `/train-jobs/${part(id)}/samples/${epoch}.png`;
 
 /** One page of runs, newest first. @param {string | null} after the `next` of the page before */
-export const runs = (after, signal) =>
-  request(`/train-jobs?limit=20${after ? `&after=${part(after)}` : ""}`, { signal });
+export const runs = (after, signal, status = "") =>
+  request(
+    `/train-jobs?limit=20${after ? `&after=${part(after)}` : ""}${status && `&status=${status}`}`,
+    { signal },
+  );
 
 const version = (reference) => `/models/${reference.split("@").map(part).join("@")}`;
 export const model = (reference, signal) => request(version(reference), { signal });
-export const activate = (reference) => request(`${version(reference)}/activate`, { method: "POST" });
+export const activate = (reference) =>
+  request(`${version(reference)}/activate`, { method: "POST" });
 export const gridUrl = (reference) => `${version(reference)}/samples.png`;
 export const cardUrl = (reference) => `${version(reference)}/card`;
 export const reports = (reference, signal) => request(`${version(reference)}/reports`, { signal });
-export const report = (reference, id, signal) => request(`${version(reference)}/reports/${id}`, { signal });
+export const report = (reference, id, signal) =>
+  request(`${version(reference)}/reports/${id}`, { signal });
 export const reportUrl = (reference, id, end) => `${version(reference)}/reports/${id}/${end}`;
 export const makeReport = (reference, body) =>
   request(`${version(reference)}/reports`, { method: "POST", body });

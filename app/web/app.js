@@ -2,6 +2,7 @@
 import { Shortcuts, openSheet } from "./keys.js";
 import { navigate } from "./navigate.js";
 import { Banner } from "./parts.js";
+import { ServiceState } from "./service-state.js";
 import { html, render, signal, useEffect, useRef, useState } from "./vendor/ui/ui.js";
 
 /**
@@ -55,7 +56,10 @@ function Page() {
   if (!route) return html`<${Lost} />`;
   if (!ready) return null;
   if (page.problem) {
-    const problem = { message: "This page could not be loaded.", details: () => String(page.problem) };
+    const problem = {
+      message: "This page could not be loaded.",
+      details: () => String(page.problem),
+    };
     return html`<${Banner} problem=${problem}><button onClick=${() => location.reload()}>Load again</button><//>`;
   }
   const id = decodeURIComponent(route[0].exec(path)[1] ?? "");
@@ -84,3 +88,4 @@ document.addEventListener("click", (event) => {
 
 document.getElementById("shortcuts")?.addEventListener("click", openSheet);
 render(html`<${Page} />`, document.getElementById("main"));
+render(html`<${ServiceState} />`, document.getElementById("service"));

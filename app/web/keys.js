@@ -41,7 +41,11 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
   const focused = event.target;
   const own = key === "Space" || key === "Enter" || key.startsWith("Arrow");
-  if (own && focused instanceof HTMLElement && focused.closest("button, a, summary, [role=radiogroup], input"))
+  if (
+    own &&
+    focused instanceof HTMLElement &&
+    focused.closest("button, a, summary, [role=radiogroup], input")
+  )
     return;
   for (const table of [...[...tables].reverse().map((each) => each.current), EVERYWHERE]) {
     const found = table.find(([name]) => name.split(" ").includes(key));

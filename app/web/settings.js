@@ -1,6 +1,12 @@
 // Configurations as rows of a table.
 const shownAs = (value) =>
-  value === null || value === undefined ? "–" : value === true ? "yes" : value === false ? "no" : String(value);
+  value === null || value === undefined
+    ? "–"
+    : value === true
+      ? "yes"
+      : value === false
+        ? "no"
+        : String(value);
 
 /** @returns {[string, string][]} names and values, groups flattened */
 export function flat(config, prefix = "") {

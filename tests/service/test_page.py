@@ -199,3 +199,20 @@ def test_the_way_to_another_seed_is_drawn(service: Service, page: Page) -> None:
 def test_the_reference_is_drawn_without_a_cdn(service: Service, page: Page) -> None:
     page.goto(f"{service.url}/docs")
     expect(page.get_by_text("/train-jobs").first).to_be_visible()
+
+
+def test_dragging_on_a_picture_sets_its_window(service: Service, page: Page) -> None:
+    page.goto(f"{service.url}/?model=tiny%402&count=2&seed=7")
+    page.get_by_role("button", name="Inspect Synthetic").first.click()
+    inspector = page.get_by_role("complementary", name="Inspector")
+    box = inspector.locator(".large").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 56, y + 20)
+    page.mouse.up()
+    expect(inspector.get_by_label("Window", exact=True).first).to_have_value("200")
+    expect(inspector.get_by_label("Level", exact=True).first).to_have_value("148")
+    page.keyboard.press("Space")
+    expect(inspector.get_by_label("Window", exact=True).first).to_have_value("256")

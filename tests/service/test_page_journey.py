@@ -121,3 +121,23 @@ def test_a_run_is_watched_across_a_restart(
         wait_until(lambda: own_service.job(job["id"])["finished_at"] is not None)
         expect(page.get_by_role("link", name="Generate with tiny@")).to_be_visible(timeout=LONG_MS)
         expect(page.get_by_text("Live updates interrupted")).to_have_count(0)
+
+
+def test_another_version_is_served_and_its_bundled_report_read(
+    service: Service, page: Page
+) -> None:
+    page.goto(f"{service.url}/ui/models")
+    card = page.locator(".card", has=page.get_by_role("heading", name="tiny@1"))
+    card.get_by_role("button", name="Serve by default").click()
+    expect(card.get_by_text("served", exact=True)).to_be_visible()
+    made = service.http.post("/generate", json={"seed": 1}).json()
+    assert (made["model"]["name"], made["model"]["version"]) == ("tiny", 1)
+    page.goto(f"{service.url}/ui/models/chest-xray-turbo@2")
+    expect(page.get_by_text("There is no overall score.")).to_be_visible()
+    expect(page.get_by_role("rowheader", name=re.compile("KID × 1000"))).to_be_visible()
+    expect(page.get_by_text("They do not prove anonymity.")).to_be_visible()
+
+
+def test_the_frame_says_who_is_there(service: Service, page: Page) -> None:
+    page.goto(service.url)
+    expect(page.locator("#service")).to_contain_text("1 worker · 0 waiting")

@@ -58,7 +58,9 @@ def test_no_page_breaks_a_rule(
     service: Service, browser: Browser, routes: list[str], theme: str
 ) -> None:
     axe, found = Axe(), []
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    # What is no matter of colours is the same in both themes.
+    everything = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    options = {"runOnly": everything if theme == "dark" else ["color-contrast"]}
     with visiting(browser, color_scheme=theme) as page:
         for route in routes:
             visit(page, service.url + route)

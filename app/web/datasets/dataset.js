@@ -38,16 +38,22 @@ export default function DatasetPage({ id }) {
       <div class="run-title"><h1 tabindex="-1">${found.name}</h1><${Status} dataset=${found} />
         <span class="run-told">${whole(found.images)} images${found.patients ? ` of ${whole(found.patients)} patients` : ""}</span></div>
       <div class="bar-end">
-        ${ready && html`<a class="button" href=${`/ui/runs?dataset=${id}`}>Train on it</a>
-          <a class="button" href=${datasetUrl(id, "report.html")} target="_blank">Report</a>`}
+        ${
+          ready &&
+          html`<a class="button" href=${`/ui/runs?dataset=${id}`}>Train on it</a>
+          <a class="button" href=${datasetUrl(id, "report.html")} target="_blank">Report</a>`
+        }
         <button type="button" class="danger" onClick=${() => setAsking(true)}>Delete</button>
       </div>
       <p class="hint"><span class="mono">${id}</span> · ${found.path ? `in place: ${found.path}` : `upload, ${size(found.stored_bytes)}`}
         ${found.created_at ? ` · made ${ago(new Date(1000 * found.created_at).toISOString())}` : ""}</p>
     </header>
-    ${found.progress && html`<p class="hint" role="status">${found.progress.phase}: ${whole(found.progress.done)}
+    ${
+      found.progress &&
+      html`<p class="hint" role="status">${found.progress.phase}: ${whole(found.progress.done)}
       ${found.progress.total ? ` of ${whole(found.progress.total)} files` : ""}</p>
-      <${Progress} fraction=${found.progress.total ? found.progress.done / found.progress.total : 0} label="Progress of the validation" />`}
+      <${Progress} fraction=${found.progress.total ? found.progress.done / found.progress.total : 0} label="Progress of the validation" />`
+    }
     ${failed && html`<${Banner} problem=${failed} />`}
     ${found.error && html`<${Banner} problem=${new Problem(found.error)} />`}
     <div class="run-body">
@@ -61,19 +67,25 @@ export default function DatasetPage({ id }) {
           <div class="bar"><h2 id="choices">Choices</h2><div class="bar-end">
             <${CopyButton} label="Copy" name="Copy the choices as JSON" text=${() => JSON.stringify(found.choices, null, 2)} /></div></div>
           <table class="settings"><caption class="unseen">Choices</caption><tbody>
-            ${[["fingerprint", (found.fingerprint ?? "–").slice(0, 16)], ["patients by", found.patients_by ?? "–"],
-              ["split by", found.split_by ?? "–"], ...flat(found.choices ?? {})].map(
-              ([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}
+            ${[
+              ["fingerprint", (found.fingerprint ?? "–").slice(0, 16)],
+              ["patients by", found.patients_by ?? "–"],
+              ["split by", found.split_by ?? "–"],
+              ...flat(found.choices ?? {}),
+            ].map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}
           </tbody></table>
         </section>
       </div>
     </div>
-    ${asking && html`<${Dialog} title="Delete this dataset?" onClose=${() => setAsking(false)}>
+    ${
+      asking &&
+      html`<${Dialog} title="Delete this dataset?" onClose=${() => setAsking(false)}>
       <p>${found.path ? "Its index and pictures go; the folder itself stays as it is." : "The upload and everything made of it go."}
         Models that were trained on it stay.</p>
       <div class="dialog-end"><button type="button" autofocus onClick=${() => setAsking(false)}>Keep it</button>
         <button type="button" class="danger" onClick=${remove}>Delete</button></div>
-    <//>`}
+    <//>`
+    }
   </div>`;
 }
 
@@ -85,20 +97,36 @@ function Counts({ found }) {
     <div class="table-box" role="region" aria-label="Images by class and split" tabindex="0"><table>
       <thead><tr><th scope="col">Class</th><th scope="col">All</th>${splits.map(([name]) => html`<th scope="col">${SPLITS[name] ?? name}</th>`)}</tr></thead>
       <tbody>
-        ${labels.map((label) => html`<tr key=${label}><th scope="row">${label}</th><td>${whole(found.labels[label].images)}</td>
-          ${splits.map(([, split]) => html`<td>${whole(split.labels[label] ?? 0)}</td>`)}</tr>`)}
-        ${splits.some(([, split]) => split.patients) && html`<tr><th scope="row">patients</th><td>${found.patients ? whole(found.patients) : "–"}</td>
-          ${splits.map(([, split]) => html`<td>${split.patients ? whole(split.patients) : "–"}</td>`)}</tr>`}
+        ${labels.map(
+          (
+            label,
+          ) => html`<tr key=${label}><th scope="row">${label}</th><td>${whole(found.labels[label].images)}</td>
+          ${splits.map(([, split]) => html`<td>${whole(split.labels[label] ?? 0)}</td>`)}</tr>`,
+        )}
+        ${
+          splits.some(([, split]) => split.patients) &&
+          html`<tr><th scope="row">patients</th><td>${found.patients ? whole(found.patients) : "–"}</td>
+          ${splits.map(([, split]) => html`<td>${split.patients ? whole(split.patients) : "–"}</td>`)}</tr>`
+        }
       </tbody></table></div>
-    ${found.duplicates && html`<p class="hint">${whole(found.duplicates.identical)} files with the bytes of another were left out;${" "}
-      ${whole(found.duplicates.near_images)} images are nearly the same as another, and never in another split.</p>`}
-    ${Object.keys(found.outliers).length > 0 && html`<p class="hint">Unusual: ${Object.entries(found.outliers).map(([flag, n]) => `${flag} ${whole(n)}`).join(", ")}.</p>`}
+    ${
+      found.duplicates &&
+      html`<p class="hint">${whole(found.duplicates.identical)} files with the bytes of another were left out;${" "}
+      ${whole(found.duplicates.near_images)} images are nearly the same as another, and never in another split.</p>`
+    }
+    ${
+      Object.keys(found.outliers).length > 0 &&
+      html`<p class="hint">Unusual: ${Object.entries(found.outliers)
+        .map(([flag, n]) => `${flag} ${whole(n)}`)
+        .join(", ")}.</p>`
+    }
   </section>`;
 }
 
 function Reasons({ found }) {
   const part = (title, count, reasons, files) =>
-    count > 0 && html`<section class="panel">
+    count > 0 &&
+    html`<section class="panel">
       <h2>${whole(count)} files ${title}</h2>
       <ul class="limits">${Object.entries(reasons).map(([reason, n]) => html`<li>${whole(n)}: ${reason}</li>`)}</ul>
       <details><summary>The files</summary>
@@ -130,9 +158,11 @@ function Pictures({ id, labels }) {
       <div class="mosaic-box"><img class="mosaic" loading="lazy" src=${datasetUrl(id, "thumbnails.png", { count: 120, ...(label ? { label } : {}) })}
         alt=${`Small images of ${label || "all classes"}`} /></div></section>
     <section class="panel" aria-labelledby="figure-2"><h2 id="figure-2">Augmentation, as in the paper's figure 2</h2>
-      ${FIGURE_2.map(([name, words, , low, high, step]) => html`<label for=${`rule-${name}`}>${words}</label>
+      ${FIGURE_2.map(
+        ([name, words, , low, high, step]) => html`<label for=${`rule-${name}`}>${words}</label>
         <${Slider} label=${words} value=${rule[name]} min=${low} max=${high} step=${step} control=${{ id: `rule-${name}` }}
-          onChange=${(value) => setRule({ ...rule, [name]: Math.min(Math.max(value, low), high) })} />`)}
+          onChange=${(value) => setRule({ ...rule, [name]: Math.min(Math.max(value, low), high) })} />`,
+      )}
       <div class="mosaic-box"><img class="mosaic" loading="lazy" src=${datasetUrl(id, "augmentation.png", rule)}
         alt="Images of the dataset, moved by each change alone and by all together" /></div></section>`;
 }

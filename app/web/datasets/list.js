@@ -32,17 +32,25 @@ export default function DatasetsPage() {
     <section class="results" aria-label="Datasets">
       <h1 tabindex="-1">Datasets</h1>
       ${problem && html`<${Banner} problem=${problem}><button class="small" onClick=${again}>Try again</button><//>`}
-      ${content?.data.length === 0 && html`<div class="empty"><h2>No datasets</h2>
-        <p>Drop a ZIP with one sub-folder per class (PNG, JPEG, DICOM). Nothing leaves this server.</p></div>`}
+      ${
+        content?.data.length === 0 &&
+        html`<div class="empty"><h2>No datasets</h2>
+        <p>Drop a ZIP with one sub-folder per class (PNG, JPEG, DICOM). Nothing leaves this server.</p></div>`
+      }
       <ul class="runs" hidden=${!content?.data.length}>
-        ${(content?.data ?? []).map((each) => html`<li class="run" key=${each.id}>
+        ${(content?.data ?? []).map(
+          (each) => html`<li class="run" key=${each.id}>
           <a class="run-name" href=${`/ui/datasets/${each.id}`}>${each.name}</a>
           <${Status} dataset=${each} />
           <span class="run-told">${told(each)}</span>
           <time class="run-when">${each.created_at ? ago(new Date(1000 * each.created_at).toISOString()) : ""}</time>
-          ${each.progress?.total > 0 && html`<${Progress} fraction=${each.progress.done / each.progress.total}
-            label=${`Validation of ${each.name}`} />`}
-        </li>`)}
+          ${
+            each.progress?.total > 0 &&
+            html`<${Progress} fraction=${each.progress.done / each.progress.total}
+            label=${`Validation of ${each.name}`} />`
+          }
+        </li>`,
+        )}
       </ul>
     </section>
   </div>`;
@@ -51,8 +59,14 @@ export default function DatasetsPage() {
 function told(dataset) {
   if (dataset.status === "failed") return dataset.error?.detail ?? "";
   if (dataset.progress) return `${dataset.progress.phase} …`;
-  const labels = Object.entries(dataset.labels).map(([name, { images }]) => `${name} ${whole(images)}`);
-  return [`${whole(dataset.images)} images`, labels.join(", "), dataset.path ?? (dataset.stored_bytes ? size(dataset.stored_bytes) : "")]
+  const labels = Object.entries(dataset.labels).map(
+    ([name, { images }]) => `${name} ${whole(images)}`,
+  );
+  return [
+    `${whole(dataset.images)} images`,
+    labels.join(", "),
+    dataset.path ?? (dataset.stored_bytes ? size(dataset.stored_bytes) : ""),
+  ]
     .filter(Boolean)
     .join(" · ");
 }
@@ -68,7 +82,12 @@ function Upload({ made }) {
     if (!file || sending) return;
     setProblem(null);
     if (!/\.zip$/i.test(file.name)) {
-      setProblem(new Problem({ detail: `${file.name} is no ZIP.`, remedy: "Pack the class folders into one ZIP." }));
+      setProblem(
+        new Problem({
+          detail: `${file.name} is no ZIP.`,
+          remedy: "Pack the class folders into one ZIP.",
+        }),
+      );
       return;
     }
     leaving.current = new AbortController();
@@ -95,9 +114,12 @@ function Upload({ made }) {
       onClick=${() => sending || input.current.click()}>Choose a ZIP</button>
     <input ref=${input} type="file" class="unseen" tabindex="-1" accept=".zip" aria-label="A ZIP of images"
       onChange=${(event) => (send(event.currentTarget.files[0]), (event.currentTarget.value = ""))} />
-    ${sending && html`<p class="hint" role="status">Sending ${sending.name}: ${Math.floor(100 * sending.fraction)} %</p>
+    ${
+      sending &&
+      html`<p class="hint" role="status">Sending ${sending.name}: ${Math.floor(100 * sending.fraction)} %</p>
       <${Progress} fraction=${sending.fraction} label=${`Upload of ${sending.name}`} />
-      <button type="button" class="small" onClick=${() => (leaving.current.abort(), setSending(null))}>Stop the upload</button>`}
+      <button type="button" class="small" onClick=${() => (leaving.current.abort(), setSending(null))}>Stop the upload</button>`
+    }
     ${problem && html`<${Banner} problem=${problem} />`}
   </section>`;
 }
@@ -122,7 +144,9 @@ function Register({ made }) {
   return html`<form class="panel form" novalidate onSubmit=${submit} aria-labelledby="register">
     <h2 id="register">Use a folder in place</h2>
     <${Field} label="Folder of images" error=${error} hint="On the server, under a dataset root. Nothing is copied.">
-      ${(tied) => html`<input ...${tied} type="text" placeholder="chest-xray" autocomplete="off" spellcheck="false"
+      ${(
+        tied,
+      ) => html`<input ...${tied} type="text" placeholder="chest-xray" autocomplete="off" spellcheck="false"
         value=${path} onInput=${(event) => setPath(event.currentTarget.value)} />`}
     <//>
     <button class="wide">Register</button>

@@ -24,18 +24,26 @@ export function Compare({ first, second, close }) {
   const picture = (image, style) =>
     html`<img class="windowed" src=${pixels(image)} width=${image.width} height=${image.height}
       alt=${`${alt(image)}, ${image.of}`} style=${style} />`;
-  const caption = (image) => html`<figcaption><span class="mono">${image.seed}</span> ${image.label ?? ""}${" "}
+  const caption = (
+    image,
+  ) => html`<figcaption><span class="mono">${image.seed}</span> ${image.label ?? ""}${" "}
     <span class="hint mono">${image.of}</span></figcaption>`;
-  const figure = (image) => html`<figure><div class="viewport">${picture(image)}</div>${caption(image)}</figure>`;
+  const figure = (image) =>
+    html`<figure><div class="viewport">${picture(image)}</div>${caption(image)}</figure>`;
   return html`<${Dialog} title="Compare two images" class="compare" onClose=${close}>
     <div class="bar">
       <${Segments} label="How" value=${way} options=${WAYS} onChange=${setWay} />
-      ${way === "blink" && html`<button type="button" class="small" onClick=${() => setBlinking(!blinking)}>
+      ${
+        way === "blink" &&
+        html`<button type="button" class="small" onClick=${() => setBlinking(!blinking)}>
         ${blinking ? "Pause" : "Blink"}</button>
-        <button type="button" class="small" onClick=${() => (setBlinking(false), setLate(!late))}>Other image</button>`}
+        <button type="button" class="small" onClick=${() => (setBlinking(false), setLate(!late))}>Other image</button>`
+      }
     </div>
     ${way === "side" && html`<div class="pair-of">${figure(first)}${figure(second)}</div>`}
-    ${way === "swipe" && html`<div class="stacked">
+    ${
+      way === "swipe" &&
+      html`<div class="stacked">
         <div class="viewport">${picture(first)}
           ${picture(second, { clipPath: `inset(0 0 0 ${share}%)` })}
           <span class="swipe-line" style=${{ left: `${share}%` }}></span>
@@ -44,10 +52,14 @@ export function Compare({ first, second, close }) {
           onChange=${(v) => setShare(Math.min(Math.max(v, 0), 100))}
           control=${{ "aria-label": "Where the first ends, percent" }} />
         <div class="pair-of">${caption(first)}${caption(second)}</div>
-      </div>`}
-    ${way === "blink" && html`<div class="stacked">
+      </div>`
+    }
+    ${
+      way === "blink" &&
+      html`<div class="stacked">
         <div class="viewport">${picture(late ? second : first)}</div>${caption(late ? second : first)}
-      </div>`}
+      </div>`
+    }
     <form method="dialog" class="dialog-end"><button>Close</button></form>
   <//>`;
 }

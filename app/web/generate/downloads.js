@@ -19,9 +19,14 @@ export function Downloads({ body, images, chosen }) {
     setWorking(name);
     setProblem(null);
     const { model, truncation } = body;
-    const items = [...chosen].sort((a, b) => a - b).map((i) => ({ seed: images[i].seed, label: images[i].label }));
+    const items = [...chosen]
+      .sort((a, b) => a - b)
+      .map((i) => ({ seed: images[i].seed, label: images[i].label }));
     try {
-      const blob = await generateFile(few ? { model, truncation, items, ...more } : { ...body, ...more }, accept);
+      const blob = await generateFile(
+        few ? { model, truncation, items, ...more } : { ...body, ...more },
+        accept,
+      );
       const link = document.createElement("a");
       link.href = URL.createObjectURL(blob);
       link.download = `${model.replace("@", "-")}-${images[0].seed}.${end}`;
@@ -38,8 +43,10 @@ export function Downloads({ body, images, chosen }) {
     <p class="hint">${few ? `The ${chosen.size} selected` : `All ${images.length}`}, with a manifest that
       makes each one again. Files carry no burnt-in mark: what they are is in their metadata.</p>
     <div class="bar">
-      ${FORMS.map((form) => html`<button type="button" class="small" key=${form[0]} disabled=${working !== ""}
-        onClick=${() => save(form)}>${working === form[0] ? "Making…" : form[0]}</button>`)}
+      ${FORMS.map(
+        (form) => html`<button type="button" class="small" key=${form[0]} disabled=${working !== ""}
+        onClick=${() => save(form)}>${working === form[0] ? "Making…" : form[0]}</button>`,
+      )}
     </div>
     ${problem && html`<${Banner} problem=${problem} />`}
   </div>`;

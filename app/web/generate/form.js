@@ -24,12 +24,16 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
       ${(tied) => html`<select ...${tied} value=${request.model}
         onChange=${(event) => edit({ model: event.currentTarget.value, label: null })}>
         ${!entry && html`<option value=${request.model}>${request.model}</option>`}
-        ${models.map((m) => html`<option key=${m.reference} value=${m.reference} disabled=${!m.usable}>
+        ${models.map(
+          (m) => html`<option key=${m.reference} value=${m.reference} disabled=${!m.usable}>
           ${m.usable ? `${m.reference}${m.active ? " (active)" : ""}` : `${m.reference}: ${m.reason}`}
-        </option>`)}
+        </option>`,
+        )}
       </select>`}
     <//>
-    ${(labels.length > 0 || request.label !== null) && html`<${Field} label="Class" error=${errors.label}>
+    ${
+      (labels.length > 0 || request.label !== null) &&
+      html`<${Field} label="Class" error=${errors.label}>
       ${(tied) => html`<select ...${tied} value=${request.label === null ? "" : `=${request.label}`}
         onChange=${(event) => edit({ label: event.currentTarget.value ? event.currentTarget.value.slice(1) : null })}>
         <option value="">drawn from the seed</option>
@@ -37,14 +41,19 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
           (name) => html`<option key=${name} value=${`=${name}`}>${name}</option>`,
         )}
       </select>`}
-    <//>`}
+    <//>`
+    }
     <div class="pair">
       <${Field} label="Images" error=${errors.count}>
-        ${(tied) => html`<input ...${tied} type="number" min="1" max=${COUNT_MAX} step="1" inputmode="numeric"
+        ${(
+          tied,
+        ) => html`<input ...${tied} type="number" min="1" max=${COUNT_MAX} step="1" inputmode="numeric"
           value=${request.count} onInput=${on("count")} />`}
       <//>
       <${Field} label="Seed of the first" error=${errors.seed}>
-        ${(tied) => html`<input ...${tied} type="number" min="0" max=${SEED_MAX} step="1" inputmode="numeric"
+        ${(
+          tied,
+        ) => html`<input ...${tied} type="number" min="0" max=${SEED_MAX} step="1" inputmode="numeric"
             placeholder="random" autocomplete="off" value=${request.seed} onInput=${on("seed")} />
           <button type="button" class="icon-button framed" aria-label="A new random seed" title="A new random seed"
             aria-disabled=${busy ? "true" : undefined}
@@ -76,7 +85,8 @@ export function checked({ model, label, count, seed, truncation }) {
   const errors = {};
   const whole = (text, name, low, high) => {
     const value = Number(text);
-    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= low && value <= high) return value;
+    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= low && value <= high)
+      return value;
     errors[name] = `Use a whole number from ${low} to ${high}.`;
     return null;
   };

@@ -1,7 +1,14 @@
 // The generated images: black viewports, every pixel a whole number of screen pixels.
 import { sampleUrl } from "../api.js";
 import { CopyButton, Icon } from "../parts.js";
-import { Component, html, useCallback, useEffect, useLayoutEffect, useRef } from "../vendor/ui/ui.js";
+import {
+  Component,
+  html,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+} from "../vendor/ui/ui.js";
 
 export const SIZES = { S: 128, M: 192, L: 256 };
 const GAP = 12;
@@ -84,7 +91,18 @@ class Tile extends Component {
  *   focus: (index: number) => void, open: (index: number) => void, choose: (index: number) => void,
  *   columns: {current: number}, busy: boolean}} props
  */
-export function Grid({ images, reference, truncation, chosen, focused, focus, open, choose, columns, busy }) {
+export function Grid({
+  images,
+  reference,
+  truncation,
+  chosen,
+  focused,
+  focus,
+  open,
+  choose,
+  columns,
+  busy,
+}) {
   const list = useRef(null);
   const opened = useCallback(open, [images]);
   const selected = useCallback(choose, [images]);
@@ -92,9 +110,13 @@ export function Grid({ images, reference, truncation, chosen, focused, focus, op
     const place = Number(event.target.dataset?.index);
     if (!Number.isInteger(place) || event.ctrlKey || event.metaKey || event.altKey) return;
     const steps = {
-      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns.current, ArrowDown: columns.current,
-      Home: -place, End: images.length - 1 - place,
-    }; // prettier-ignore
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -columns.current,
+      ArrowDown: columns.current,
+      Home: -place,
+      End: images.length - 1 - place,
+    };
     const to = place + (steps[event.key] ?? 0);
     if (!(event.key in steps)) return;
     event.preventDefault();
@@ -108,7 +130,10 @@ export function Grid({ images, reference, truncation, chosen, focused, focus, op
   return html`<ul class="grid" ref=${list} aria-label="Generated images" aria-busy=${busy ? "true" : undefined}
     onKeyDown=${move}>
     ${images.map(
-      (image, index) => html`<${Tile} key=${`${reference} ${image.label} ${image.seed}`} image=${image} index=${index}
+      (
+        image,
+        index,
+      ) => html`<${Tile} key=${`${reference} ${image.label} ${image.seed}`} image=${image} index=${index}
         reference=${reference} truncation=${truncation} chosen=${chosen.has(index)}
         focusable=${index === focused} open=${opened} choose=${selected} />`,
     )}

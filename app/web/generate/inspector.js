@@ -20,7 +20,10 @@ export function Viewport({ src, width, label, zoom, children }) {
   useEffect(() => {
     // The middle stays the middle.
     const node = box.current;
-    node.scrollTo((node.scrollWidth - node.clientWidth) / 2, (node.scrollHeight - node.clientHeight) / 2);
+    node.scrollTo(
+      (node.scrollWidth - node.clientWidth) / 2,
+      (node.scrollHeight - node.clientHeight) / 2,
+    );
   }, [zoom]);
   const handlers = {
     onPointerDown: (event) => {

@@ -19,19 +19,29 @@ export function Nearest({ image, reference, truncation }) {
   }, [image, reference, truncation]);
   return html`<section class="nearest" aria-labelledby="nearest">
     <h3 id="nearest">Nearest training image</h3>
-    ${problem && html`<p class="hint">${problem.status === 409
-      ? html`Not known: <a href=${`/ui/models/${reference}`}>${reference}</a> has no report made on this server.`
-      : problem.message}</p>`}
-    ${found && html`<p>${sentence(found)}</p>
+    ${
+      problem &&
+      html`<p class="hint">${
+        problem.status === 409
+          ? html`Not known: <a href=${`/ui/models/${reference}`}>${reference}</a> has no report made on this server.`
+          : problem.message
+      }</p>`
+    }
+    ${
+      found &&
+      html`<p>${sentence(found)}</p>
       <p class="hint">Of ${found.training_images.toLocaleString("en")} training images, by their 32 × 32 thumbnails
         (correlation ${found.correlation.toFixed(3)}). This does not prove that it shows no one.</p>
-      ${found.preview
-        ? looking
-          ? html`<div class="pair-of">
+      ${
+        found.preview
+          ? looking
+            ? html`<div class="pair-of">
               <figure><div class="viewport"><img src=${nearestUrl(reference, image, truncation)} width="32" height="32"
                 alt="The training image nearest to this sample, 32 × 32" /></div><figcaption class="real">real, 32 × 32</figcaption></figure></div>`
-          : html`<button type="button" class="small" onClick=${() => setLooking(true)}>Show it (the look is logged)</button>`
-        : html`<p class="hint">Training images are not shown here; the operator decides.</p>`}`}
+            : html`<button type="button" class="small" onClick=${() => setLooking(true)}>Show it (the look is logged)</button>`
+          : html`<p class="hint">Training images are not shown here; the operator decides.</p>`
+      }`
+    }
   </section>`;
 }
 

@@ -15,7 +15,11 @@ import { CODE, FIRST, readQuery, writeQuery } from "./request.js";
 import { WINDOW_KEYS, WindowFilter, reset, shown, untouched } from "./window.js";
 
 const size = kept("tile", innerWidth < 700 ? "S" : "M", (value) => value in SIZES);
-const SIZE_OPTIONS = [["S", "S", "Small tiles"], ["M", "M", "Medium tiles"], ["L", "L", "Large tiles"]];
+const SIZE_OPTIONS = [
+  ["S", "S", "Small tiles"],
+  ["M", "M", "Medium tiles"],
+  ["L", "L", "Large tiles"],
+];
 const CHUNK = 250; // images of one JSON answer
 /** The last query answered, so that the page is as it was when one comes back to it. */
 let remembered = "";
@@ -23,7 +27,8 @@ let remembered = "";
 export default function GeneratePage() {
   const { content, problem, again } = useAsked((signal) => models(signal), []);
   const head = html`<h1 class="unseen" tabindex="-1">Generate</h1>`;
-  if (problem) return html`${head}<${Banner} problem=${problem}><button onClick=${again}>Try again</button><//>`;
+  if (problem)
+    return html`${head}<${Banner} problem=${problem}><button onClick=${again}>Try again</button><//>`;
   if (!content) return head;
   const listed = content.data;
   if (!listed.some((model) => model.usable)) return html`${head}<${NoModel} listed=${listed} />`;
@@ -59,7 +64,10 @@ async function generated(body, signal, told) {
   let answer = null;
   for (let done = 0; done < body.count; done = answer.images.length) {
     const seed = answer ? answer.images[0].seed + done : body.seed;
-    const part = await generate({ ...body, seed, count: Math.min(CHUNK, body.count - done) }, signal);
+    const part = await generate(
+      { ...body, seed, count: Math.min(CHUNK, body.count - done) },
+      signal,
+    );
     answer = answer ? { ...answer, images: [...answer.images, ...part.images] } : part;
     told(answer.images.length);
   }
@@ -67,7 +75,9 @@ async function generated(body, signal, told) {
 }
 
 function Workspace({ models: listed }) {
-  const [request, setRequest] = useState(() => asText(readQuery(location.search || remembered) ?? FIRST, listed));
+  const [request, setRequest] = useState(() =>
+    asText(readQuery(location.search || remembered) ?? FIRST, listed),
+  );
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -112,14 +122,19 @@ function Workspace({ models: listed }) {
       remembered = writeQuery(answered);
       if (!bare) history.replaceState(history.state, "", `/${remembered}`);
       remember(remembered);
-      announce(`${made.images.length} synthetic ${made.images.length > 1 ? "images" : "image"} generated`);
+      announce(
+        `${made.images.length} synthetic ${made.images.length > 1 ? "images" : "image"} generated`,
+      );
     } catch (error) {
       if (!(error instanceof Problem)) {
         if (error.name === "AbortError") return;
         throw error;
       }
       const named = Object.fromEntries(
-        error.errors.map((each) => [each.field, error.errors.length === 1 ? error.message : each.allowed]),
+        error.errors.map((each) => [
+          each.field,
+          error.errors.length === 1 ? error.message : each.allowed,
+        ]),
       );
       if (Object.keys(named).some((name) => name in asked)) setErrors(named);
       else setProblem(error);
@@ -152,11 +167,16 @@ function Workspace({ models: listed }) {
     if (open !== null && open + by >= 0 && open + by < images.length) inspect(open + by);
   }
   const pair = [...chosen].sort((a, b) => a - b);
-  const compare = () => pair.length === 2 && setComparing(pair.map((i) => ({ ...images[i], of: answer.reference })));
+  const compare = () =>
+    pair.length === 2 && setComparing(pair.map((i) => ({ ...images[i], of: answer.reference })));
 
   useShortcuts([
     ["Ctrl+Enter", "Generate", () => submit()],
-    ["n", "Generate with a new random seed", () => submit({ seed: String(Math.floor(Math.random() * 2 ** 31)) })],
+    [
+      "n",
+      "Generate with a new random seed",
+      () => submit({ seed: String(Math.floor(Math.random() * 2 ** 31)) }),
+    ],
     ["ArrowLeft", "Previous image in the inspector", () => step(-1)],
     ["ArrowRight", "Next image in the inspector", () => step(1)],
     ["Escape", "Close the inspector", () => open !== null && close()],
@@ -165,7 +185,11 @@ function Workspace({ models: listed }) {
     ["b", "Compare two selected images", compare],
     ["+ =", "Zoom in", () => setZoom((z) => Math.min(z * 2, 8))],
     ["-", "Zoom out", () => setZoom((z) => Math.max(z / 2, 1))],
-    ...WINDOW_KEYS.map(([key, words, deed]) => [key, words, () => (key === "Space" && setZoom(1), deed())]),
+    ...WINDOW_KEYS.map(([key, words, deed]) => [
+      key,
+      words,
+      () => (key === "Space" && setZoom(1), deed()),
+    ]),
   ]);
 
   return html`<div class="workspace" data-inspecting=${open === null ? undefined : ""}
@@ -177,22 +201,36 @@ function Workspace({ models: listed }) {
       <${Recall} recalled=${(found) => submit(asText(found, listed))} />
     <//>
     <section class="results" ref=${results} aria-label="Images">
-      ${answer && html`<${Bar} answer=${answer} chosen=${chosen} panel=${panel} setPanel=${setPanel} compare=${compare}
-        selectAll=${() => setChosen(new Set(chosen.size === images.length ? [] : images.keys()))} />`}
+      ${
+        answer &&
+        html`<${Bar} answer=${answer} chosen=${chosen} panel=${panel} setPanel=${setPanel} compare=${compare}
+        selectAll=${() => setChosen(new Set(chosen.size === images.length ? [] : images.keys()))} />`
+      }
       ${answer && panel === "code" && html`<${Code} body=${answer.body} />`}
       ${answer && panel === "save" && html`<${Downloads} body=${answer.body} images=${images} chosen=${chosen} />`}
-      ${!answer && !busy && html`<p class="empty">Choose a class and press Generate. The seed under each image
-        reproduces it exactly.</p>`}
+      ${
+        !answer &&
+        !busy &&
+        html`<p class="empty">Choose a class and press Generate. The seed under each image
+        reproduces it exactly.</p>`
+      }
       ${busy && Number(request.count) > CHUNK && html`<p class="hint" role="status">${coming} of ${request.count} images</p>`}
-      ${answer ? html`<${Grid} images=${images} reference=${answer.reference} truncation=${answer.body.truncation}
+      ${
+        answer
+          ? html`<${Grid} images=${images} reference=${answer.reference} truncation=${answer.body.truncation}
             chosen=${chosen} focused=${focused} focus=${setFocused} open=${inspect} choose=${toggle}
             columns=${columns} busy=${busy} />
           <p class="hint mono">model ${short(answer.model.digest)} · ${answer.engine.backend} ${answer.engine.precision} ·
             engine ${short(answer.engine.digest)}</p>`
-        : busy && html`<${Placeholders} count=${Math.min(Number(request.count) || 16, 64)} />`}
+          : busy && html`<${Placeholders} count=${Math.min(Number(request.count) || 16, 64)} />`
+      }
     </section>
-    ${open !== null && images[open] && html`<${Inspector} image=${images[open]} reference=${answer.reference}
-      truncation=${answer.body.truncation} zoom=${zoom} setZoom=${setZoom} close=${close} />`}
+    ${
+      open !== null &&
+      images[open] &&
+      html`<${Inspector} image=${images[open]} reference=${answer.reference}
+      truncation=${answer.body.truncation} zoom=${zoom} setZoom=${setZoom} close=${close} />`
+    }
     ${comparing && html`<${Compare} first=${comparing[0]} second=${comparing[1]} close=${() => setComparing(null)} />`}
   </div>`;
 }
@@ -202,7 +240,10 @@ const short = (digest) => `${digest ?? ""}`.replace(/^\w+:/, "").slice(0, 12);
 function Bar({ answer, chosen, panel, setPanel, compare, selectAll }) {
   const { images, reference, body } = answer;
   const [from, to] = [images[0].seed, images.at(-1).seed];
-  const fold = (name, words) => html`<button type="button" class="small" aria-expanded=${String(panel === name)}
+  const fold = (
+    name,
+    words,
+  ) => html`<button type="button" class="small" aria-expanded=${String(panel === name)}
     onClick=${() => setPanel(panel === name ? "" : name)}>${words}</button>`;
   return html`<div class="bar">
     <p class="summary"><strong>${images.length} ${images.length > 1 ? "images" : "image"}</strong>
@@ -210,8 +251,11 @@ function Bar({ answer, chosen, panel, setPanel, compare, selectAll }) {
       <span class="mono">${images.length > 1 ? `seeds ${from}–${to}` : `seed ${from}`}</span>
       ${body.truncation === 1 ? "" : ` · truncation ${body.truncation}`}</p>
     <div class="bar-end">
-      ${!untouched(shown.value) && html`<button type="button" class="small" onClick=${reset}>Window${" "}
-        ${shown.value.width}/${shown.value.level}${shown.value.invert ? ", inverted" : ""}: reset</button>`}
+      ${
+        !untouched(shown.value) &&
+        html`<button type="button" class="small" onClick=${reset}>Window${" "}
+        ${shown.value.width}/${shown.value.level}${shown.value.invert ? ", inverted" : ""}: reset</button>`
+      }
       ${chosen.size > 0 && html`<span class="hint">${chosen.size} selected</span>`}
       <button type="button" class="small" onClick=${selectAll}>${chosen.size === images.length ? "Select none" : "Select all"}</button>
       <button type="button" class="small" disabled=${chosen.size !== 2} onClick=${compare}

@@ -83,12 +83,15 @@ export function Scrubber({ image, reference, truncation, show }) {
       <button type="button" onClick=${load}>Draw</button>
     </div>
     ${error && html`<p class="error" id="scrub-error" role="alert">${error}</p>`}
-    ${found && html`<div class="beside">
+    ${
+      found &&
+      html`<div class="beside">
       <button type="button" class="icon-button framed" aria-label=${playing ? "Pause" : "Play"}
         onClick=${() => setPlaying(!playing)}><${Icon} name=${playing ? "pause" : "play"} /></button>
       <${Slider} label="Place on the way" min="0" max=${found.length - 1} step="1" value=${place}
         onChange=${(value) => (setPlaying(false), go(Math.min(Math.max(Math.round(value), 0), found.length - 1)))}
         control=${{ "aria-label": "Place on the way, number" }} />
-    </div>`}
+    </div>`
+    }
   </details>`;
 }

@@ -28,7 +28,8 @@ export default function CompareModelsPage() {
     setStart(next.seed);
     history.replaceState(history.state, "", `?${new URLSearchParams(next)}`);
   }
-  const pick = (name, value, words) => html`<${Field} label=${words}>${(tied) => html`<select ...${tied} value=${value}
+  const pick = (name, value, words) =>
+    html`<${Field} label=${words}>${(tied) => html`<select ...${tied} value=${value}
     onChange=${(event) => set({ [name]: event.currentTarget.value })}>
     ${usable.map((m) => html`<option key=${m.reference} value=${m.reference}>${m.reference}</option>`)}</select>`}<//>`;
   const seeds = Array.from({ length: SEEDS }, (_, i) => start + i);
@@ -37,30 +38,47 @@ export default function CompareModelsPage() {
     <h1 tabindex="-1">Compare two versions</h1>
     <form class="panel row-form" onSubmit=${(event) => event.preventDefault()}>
       ${pick("one", one, "One")}${pick("other", other, "The other")}
-      <${Field} label="Class">${(tied) => html`<select ...${tied} value=${label} onChange=${(e) => set({ label: e.currentTarget.value })}>
+      <${Field} label="Class">${(
+        tied,
+      ) => html`<select ...${tied} value=${label} onChange=${(e) => set({ label: e.currentTarget.value })}>
         <option value="">drawn from the seed</option>${shared.map((l) => html`<option key=${l} value=${l}>${l}</option>`)}</select>`}<//>
-      <${Field} label="First seed">${(tied) => html`<input ...${tied} type="number" min="0" step="1" value=${start}
+      <${Field} label="First seed">${(
+        tied,
+      ) => html`<input ...${tied} type="number" min="0" step="1" value=${start}
         onChange=${(e) => Number.isSafeInteger(Number(e.currentTarget.value)) && set({ seed: Number(e.currentTarget.value) })} />`}<//>
     </form>
-    ${[one, other].map((reference, i) => both[i] && html`<section class="strip" aria-label=${reference}>
+    ${[one, other].map(
+      (reference, i) =>
+        both[i] &&
+        html`<section class="strip" aria-label=${reference}>
       <h2>${reference}</h2>
-      <ul>${seeds.map((seed) => html`<li key=${seed}><div class="viewport"><img loading="lazy" width=${both[i].resolution}
+      <ul>${seeds.map(
+        (
+          seed,
+        ) => html`<li key=${seed}><div class="viewport"><img loading="lazy" width=${both[i].resolution}
           height=${both[i].resolution} src=${sampleUrl(reference, label || null, seed, 1)}
           alt=${`Synthetic ${label || "chest X-ray"} of ${reference}, seed ${seed}`} /></div>
-        <span class="mono">${seed}</span></li>`)}</ul>
-    </section>`)}
+        <span class="mono">${seed}</span></li>`,
+      )}</ul>
+    </section>`,
+    )}
     <section class="panel" aria-labelledby="differences">
       <h2 id="differences">Reports</h2>
       ${problem && html`<${Banner} problem=${problem} />`}
-      ${content && (content.differences.length === 0
-        ? html`<p class="hint">Their reports do not differ by more than noise.</p>`
-        : html`<div class="table-box" role="region" aria-label="Differences" tabindex="0"><table>
+      ${
+        content &&
+        (content.differences.length === 0
+          ? html`<p class="hint">Their reports do not differ by more than noise.</p>`
+          : html`<div class="table-box" role="region" aria-label="Differences" tabindex="0"><table>
           <thead><tr><th scope="col">Measure</th><th scope="col">Class</th><th scope="col">${one}</th><th scope="col">${other}</th>
             <th scope="col">real images</th><th scope="col">Nearer</th></tr></thead>
-          <tbody>${content.differences.map((d) => html`<tr key=${`${d.metric} ${d.label}`}>
+          <tbody>${content.differences.map(
+            (d) => html`<tr key=${`${d.metric} ${d.label}`}>
             <th scope="row">${d.metric.replaceAll("_", " ")}</th><td>${d.label}</td><td>${number(d.one)}</td><td>${number(d.other)}</td>
-            <td class="real">${number(d.floor)}</td><td>${d.better === "none" ? "no difference" : d.better === "one" ? one : other}</td></tr>`)}
-          </tbody></table></div>`)}
+            <td class="real">${number(d.floor)}</td><td>${d.better === "none" ? "no difference" : d.better === "one" ? one : other}</td></tr>`,
+          )}
+          </tbody></table></div>`)
+      }
     </section>
   </div>`;
 }

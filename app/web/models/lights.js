@@ -11,8 +11,13 @@ export const LIGHTS = [
 /** Three lights in words; colour only adds to them. @param {{lights: Record<string, string>}} props */
 export function Lights({ lights }) {
   return html`<ul class="lights">
-    ${LIGHTS.map(([key, name]) => html`<li key=${key} class=${`light ${(lights[key] ?? "none").replace(" ", "-")}`}>
-      <span class="light-name">${name}</span> ${lights[key] ?? "not measured"}</li>`)}
+    ${LIGHTS.map(
+      ([
+        key,
+        name,
+      ]) => html`<li key=${key} class=${`light ${(lights[key] ?? "none").replace(" ", "-")}`}>
+      <span class="light-name">${name}</span> ${lights[key] ?? "not measured"}</li>`,
+    )}
   </ul>`;
 }
 
@@ -58,6 +63,9 @@ export function Checks({ checks, light }) {
   const one = (check) => html`<li class=${`light ${check.verdict.replace(" ", "-")}`}>
     <span class="unseen">${check.verdict}: </span>${check.text}</li>`;
   return html`<ul class="checks">${sorted.slice(0, 4).map(one)}</ul>
-    ${sorted.length > 4 && html`<details><summary>${sorted.length - 4} more</summary>
-      <ul class="checks">${sorted.slice(4).map(one)}</ul></details>`}`;
+    ${
+      sorted.length > 4 &&
+      html`<details><summary>${sorted.length - 4} more</summary>
+      <ul class="checks">${sorted.slice(4).map(one)}</ul></details>`
+    }`;
 }

@@ -1,7 +1,16 @@
 // One version: what it is, what its report says, and how it was made.
 import {
-  Problem, activate, cardUrl, gridUrl, makeReport, model, models, report, reportUrl, reports,
-} from "../api.js"; // prettier-ignore
+  Problem,
+  activate,
+  cardUrl,
+  gridUrl,
+  makeReport,
+  model,
+  models,
+  report,
+  reportUrl,
+  reports,
+} from "../api.js";
 import { ago, duration, whole } from "../format.js";
 import { Banner, CopyButton, Progress, announce, useAsked } from "../parts.js";
 import { flat } from "../settings.js";
@@ -27,7 +36,10 @@ async function everything(reference, signal) {
 }
 
 export default function VersionPage({ id: reference }) {
-  const { content, problem, again } = useAsked((signal) => everything(reference, signal), [reference]);
+  const { content, problem, again } = useAsked(
+    (signal) => everything(reference, signal),
+    [reference],
+  );
   const [failed, setFailed] = useState(null);
   const [working, setWorking] = useState(false);
   const waiting = content?.made.find((each) => ["pending", "running"].includes(each.status));
@@ -61,8 +73,11 @@ export default function VersionPage({ id: reference }) {
         ${entry?.active && html`<span class="badge">served</span>`}${card.private && html`<span class="badge">private data</span>`}</div>
       <div class="bar-end">
         <a class="button" href=${`/?model=${reference}&count=16&seed=42&truncation=1`}>Generate</a>
-        ${!entry?.active && html`<button type="button" disabled=${working}
-          onClick=${() => act(() => activate(reference), `${reference} is served now`)}>Serve by default</button>`}
+        ${
+          !entry?.active &&
+          html`<button type="button" disabled=${working}
+          onClick=${() => act(() => activate(reference), `${reference} is served now`)}>Serve by default</button>`
+        }
         <a class="button" href=${cardUrl(reference)} download=${`${reference}.md`}>Card</a>
         ${others.length > 0 && html`<a class="button" href=${`/ui/models/compare?one=${reference}&other=${others[0].reference}`}>Compare</a>`}
       </div>
@@ -76,22 +91,36 @@ export default function VersionPage({ id: reference }) {
         <section class="panel" aria-labelledby="report">
           <div class="bar"><h2 id="report">Report</h2>
             <div class="bar-end">
-              ${found && html`<a class="button small" href=${reportUrl(reference, found.id, "report.html")} target="_blank">Full report</a>
-                <a class="button small" href=${reportUrl(reference, found.id, "exports.zip")} download>Tables and figures</a>`}
+              ${
+                found &&
+                html`<a class="button small" href=${reportUrl(reference, found.id, "report.html")} target="_blank">Full report</a>
+                <a class="button small" href=${reportUrl(reference, found.id, "exports.zip")} download>Tables and figures</a>`
+              }
               <button type="button" class="small" disabled=${working || waiting}
                 onClick=${() => act(() => makeReport(reference, {}), "The report is being made")}>${found ? "Evaluate again" : "Evaluate"}</button>
             </div></div>
-          ${waiting && html`<p class="hint">${waiting.progress?.phase ?? "Waiting for a worker"} …</p>
-            <${Progress} fraction=${waiting.progress?.fraction ?? 0} label="Progress of the report" />`}
+          ${
+            waiting &&
+            html`<p class="hint">${waiting.progress?.phase ?? "Waiting for a worker"} …</p>
+            <${Progress} fraction=${waiting.progress?.fraction ?? 0} label="Progress of the report" />`
+          }
           ${made[0]?.status === "failed" && html`<p class="error">The newest report failed: ${made[0].error?.detail}</p>`}
           ${!found && !waiting && html`<p class="empty">Not evaluated yet. A report needs held-out real images: a dataset with a split.</p>`}
-          ${found && html`<${Lights} lights=${found.lights} />
+          ${
+            found &&
+            html`<${Lights} lights=${found.lights} />
             <p class="hint">On ${whole(found.data.reference.images)} real images of ${found.data.reference.patients ?? "unknown"} patients,${" "}
               ${whole(found.data.generated)} samples, ${found.protocol.version}. There is no overall score.</p>
-            ${LIGHTS.map(([key, name]) => html`<h3>${name}</h3><${Checks} checks=${found.checks} light=${key} />
+            ${LIGHTS.map(
+              ([
+                key,
+                name,
+              ]) => html`<h3>${name}</h3><${Checks} checks=${found.checks} light=${key} />
               ${key === "privacy" && html`<p class="hint">${found.privacy.sentence}</p>`}
-              ${key === "fidelity" && html`<${Fidelity} fidelity=${found.fidelity} />`}`)}
-            <h3>Limits</h3><ul class="limits">${found.limits.map((text) => html`<li>${text}</li>`)}</ul>`}
+              ${key === "fidelity" && html`<${Fidelity} fidelity=${found.fidelity} />`}`,
+            )}
+            <h3>Limits</h3><ul class="limits">${found.limits.map((text) => html`<li>${text}</li>`)}</ul>`
+          }
         </section>
         <section class="panel" aria-labelledby="grid">
           <h2 id="grid">Seeds 0 to 63</h2>
@@ -113,10 +142,15 @@ export default function VersionPage({ id: reference }) {
             ["device", training.environment.device],
             ["torch", training.environment.torch],
             ["dataset", (card.dataset.fingerprint ?? "").slice(0, 16)],
-            ...Object.entries(card.dataset.labels ?? {}).map(([label, count]) => [`· ${label}`, whole(count.images ?? count)]),
+            ...Object.entries(card.dataset.labels ?? {}).map(([label, count]) => [
+              `· ${label}`,
+              whole(count.images ?? count),
+            ]),
             ["preset", training.preset],
             ...flat(training.config),
-          ].filter(Boolean).map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}
+          ]
+            .filter(Boolean)
+            .map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}
         </tbody></table>
       </section>
     </div>

@@ -21,7 +21,10 @@ const BELIEFS = [
 const GLOSSARY = [
   ["Loss D, Loss G", "What the discriminator and the generator each try to make small."],
   ["D(x)", "The discriminator's mean belief that real images are real: 1 is certain."],
-  ["D(G(z))", "The same for synthetic images, before and after its own step. Near 0.5 on both, the two are in balance."],
+  [
+    "D(G(z))",
+    "The same for synthetic images, before and after its own step. Near 0.5 on both, the two are in balance.",
+  ],
 ];
 
 /** An exponential mean that begins at the first value. @param {number} share kept of the past */
@@ -37,26 +40,46 @@ function smoothed(values, share) {
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function options({ series, width, height, log, fixed, xAxis, marks }) {
-  const axis = { stroke: ink("--fg2"), grid: { stroke: ink("--line"), width: 1 }, ticks: { stroke: ink("--line"), width: 1 },
-    font: "12px Inter Variable, sans-serif" }; // prettier-ignore
+  const axis = {
+    stroke: ink("--fg2"),
+    grid: { stroke: ink("--line"), width: 1 },
+    ticks: { stroke: ink("--line"), width: 1 },
+    font: "12px Inter Variable, sans-serif",
+  };
   return {
     width,
     height,
     pxAlign: 1,
+    padding: [8, 16, 0, 0], // both panels end at the same place
     legend: { show: false },
     cursor: { sync: { key: SYNC }, y: false, points: { size: 5 }, drag: { x: true, y: false } },
     scales: {
       x: { time: false },
-      y: fixed ? { range: [0, 1] } : { distr: log ? 3 : 1, range: log ? undefined : (_, low, high) => [Math.min(0, low), high * 1.05 || 1] },
+      y: fixed
+        ? { range: [0, 1] }
+        : {
+            distr: log ? 3 : 1,
+            range: log ? undefined : (_, low, high) => [Math.min(0, low), high * 1.05 || 1],
+          },
     },
     axes: [
       { ...axis, show: xAxis, size: 28, label: undefined },
-      { ...axis, size: 52, values: (_, all) => all.map((v) => (v === null ? "" : String(Number(v.toPrecision(3))))) },
+      {
+        ...axis,
+        size: 52,
+        values: (_, all) => all.map((v) => (v === null ? "" : String(Number(v.toPrecision(3))))),
+      },
     ],
     series: [
       {},
-      ...series.map(([, label, colour, dash, thick]) => ({ label, stroke: ink(colour), dash, width: thick, spanGaps: true,
-        points: { show: (u, i) => u.data[i].length < 2 } })),
+      ...series.map(([, label, colour, dash, thick]) => ({
+        label,
+        stroke: ink(colour),
+        dash,
+        width: thick,
+        spanGaps: true,
+        points: { show: (u, i) => u.data[i].length < 2 },
+      })),
     ],
     hooks: {
       draw: [
@@ -73,9 +96,25 @@ function options({ series, width, height, log, fixed, xAxis, marks }) {
             ctx.restore();
           };
           const { left, top, width: w, height: h } = u.bbox;
-          if (fixed) line(left, u.valToPos(0.5, "y", true), left + w, u.valToPos(0.5, "y", true), ink("--ctl"), []);
+          if (fixed)
+            line(
+              left,
+              u.valToPos(0.5, "y", true),
+              left + w,
+              u.valToPos(0.5, "y", true),
+              ink("--ctl"),
+              [],
+            );
           const chosen = marks.current;
-          if (chosen !== null && chosen <= u.scales.x.max) line(u.valToPos(chosen, "x", true), top, u.valToPos(chosen, "x", true), top + h, ink("--fg2"), [1, 3]);
+          if (chosen !== null && chosen <= u.scales.x.max)
+            line(
+              u.valToPos(chosen, "x", true),
+              top,
+              u.valToPos(chosen, "x", true),
+              top + h,
+              ink("--fg2"),
+              [1, 3],
+            );
         },
       ],
     },
@@ -83,7 +122,17 @@ function options({ series, width, height, log, fixed, xAxis, marks }) {
 }
 
 /** One panel. @param {{title: string, series: any[], height: number, data: any[][], log?: boolean, fixed?: boolean, xAxis?: boolean, marks: any, told: Function}} props */
-function Panel({ title, series, height, data, log = false, fixed = false, xAxis = false, marks, told }) {
+function Panel({
+  title,
+  series,
+  height,
+  data,
+  log = false,
+  fixed = false,
+  xAxis = false,
+  marks,
+  told,
+}) {
   const place = useRef(null);
   const plot = useRef(null);
   const [values, setValues] = useState([]);
@@ -96,7 +145,15 @@ function Panel({ title, series, height, data, log = false, fixed = false, xAxis 
     const make = () => {
       plot.current?.destroy();
       const width = Math.floor(place.current.clientWidth);
-      const given = options({ series, width: Math.max(width, 120), height, log, fixed, xAxis, marks });
+      const given = options({
+        series,
+        width: Math.max(width, 120),
+        height,
+        log,
+        fixed,
+        xAxis,
+        marks,
+      });
       given.hooks.setCursor = [show];
       given.hooks.setData = [show];
       plot.current = new uPlot(given, latest.current, place.current);
@@ -104,7 +161,8 @@ function Panel({ title, series, height, data, log = false, fixed = false, xAxis 
     };
     const watcher = new ResizeObserver(() => {
       const width = Math.floor(place.current?.clientWidth ?? 0);
-      if (width > 80 && plot.current && plot.current.width !== width) plot.current.setSize({ width, height });
+      if (width > 80 && plot.current && plot.current.width !== width)
+        plot.current.setSize({ width, height });
     });
     make();
     watcher.observe(place.current);
@@ -122,14 +180,18 @@ function Panel({ title, series, height, data, log = false, fixed = false, xAxis 
   useEffect(() => plot.current?.setData(data), [data]);
   useEffect(() => plot.current?.redraw(false), [marks.current]);
   const last = data[0].length - 1;
-  const said = last < 0 ? `${title}: no values yet.`
-    : `${title} at epoch ${number(data[0][last])}: ${series.map(([, name], i) => `${name} ${number(data[i + 1][last])}`).join(", ")}.`; // prettier-ignore
+  const said =
+    last < 0
+      ? `${title}: no values yet.`
+      : `${title} at epoch ${number(data[0][last])}: ${series.map(([, name], i) => `${name} ${number(data[i + 1][last])}`).join(", ")}.`;
   return html`<div class="chart-panel">
     <div class="chart-head"><h3>${title}</h3><ul class="legend">
-      ${series.map(([key, name, colour, dash, thick], i) => html`<li key=${key}>
+      ${series.map(
+        ([key, name, colour, dash, thick], i) => html`<li key=${key}>
         <svg width="22" height="8" aria-hidden="true"><path d="M0 4H22" fill="none" style=${{ stroke: `var(${colour})` }}
           stroke-width=${thick} stroke-dasharray=${dash.join(" ")} /></svg>
-        <span>${name}</span><span class="value mono">${number(values[i])}</span></li>`)}
+        <span>${name}</span><span class="value mono">${number(values[i])}</span></li>`,
+      )}
     </ul></div>
     <div class="plot" ref=${place} role="img" aria-label=${said}></div>
   </div>`;
@@ -170,10 +232,14 @@ export function Chart({ metrics, turn, chosen, children }) {
         ${children}
       </div></div>
     ${data[0].length === 0 && html`<p class="hint waiting">The curves begin with the first step.</p>`}
-    ${data[0].length > 0 && !table && html`<div class="plots">
+    ${
+      data[0].length > 0 &&
+      !table &&
+      html`<div class="plots">
       <${Panel} key=${`loss ${log}`} title="Loss" series=${LOSSES} height=${212} data=${data.slice(0, 3)} log=${log} marks=${marks} told=${setCursor} />
       <${Panel} title="D(x), D(G(z))" series=${BELIEFS} height=${172} data=${[data[0], ...data.slice(3)]} fixed xAxis marks=${marks} told=${setCursor} />
-    </div>`}
+    </div>`
+    }
     ${table && html`<${Table} rows=${rows} />`}
     <details class="glossary"><summary>What the curves mean, and smoothing</summary>
       <dl>${GLOSSARY.map(([term, words]) => html`<dt>${term}</dt><dd>${words}</dd>`)}</dl>

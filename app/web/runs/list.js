@@ -29,7 +29,10 @@ export default function RunsPage() {
       if (leaving.signal.aborted) return;
       const before = held.current;
       const jobs = page instanceof Error ? [...before.values()] : page.data;
-      const away = serviceNotice(ready, jobs.some((job) => job.status === "queued"));
+      const away = serviceNotice(
+        ready,
+        jobs.some((job) => job.status === "queued"),
+      );
       setNotice(away);
       setAsked(true);
       // One message is enough where the notice has said why.
@@ -61,20 +64,29 @@ export default function RunsPage() {
     }
   }
   const choose = (id) =>
-    setChosen((before) => (before.includes(id) ? before.filter((each) => each !== id) : [...before, id].slice(-COMPARED)));
+    setChosen((before) =>
+      before.includes(id) ? before.filter((each) => each !== id) : [...before, id].slice(-COMPARED),
+    );
 
   return html`<div class="split">
     <${NewRun} />
     <section class="results" aria-label="Runs">
       <div class="bar"><h1 tabindex="-1">Runs</h1><div class="bar-end">
-        ${chosen.length > 1
-          ? html`<a class="button small" href=${`/ui/runs/compare?runs=${chosen.join(",")}`}>Compare ${chosen.length} runs</a>`
-          : known.size > 1 && html`<span class="hint">Select two to six to compare them.</span>`}
+        ${
+          chosen.length > 1
+            ? html`<a class="button small" href=${`/ui/runs/compare?runs=${chosen.join(",")}`}>Compare ${chosen.length} runs</a>`
+            : known.size > 1 && html`<span class="hint">Select two to six to compare them.</span>`
+        }
       </div></div>
       ${notice && html`<p class="notice" role="status">${notice}</p>`}
       ${problem && html`<${Banner} problem=${problem} />`}
-      ${asked && known.size === 0 && !problem && html`<div class="empty"><h2>No runs</h2>
-        <p>Choose a dataset and press Start. The quick preset gives a first look within minutes.</p></div>`}
+      ${
+        asked &&
+        known.size === 0 &&
+        !problem &&
+        html`<div class="empty"><h2>No runs</h2>
+        <p>Choose a dataset and press Start. The quick preset gives a first look within minutes.</p></div>`
+      }
       <ul class="runs" aria-label="Runs" hidden=${known.size === 0}>
         ${[...known.values()].map((job) => html`<${Row} key=${job.id} job=${job} chosen=${chosen.includes(job.id)} choose=${choose} />`)}
       </ul>

@@ -10,7 +10,11 @@ const MEASURE_MS = 2000;
 const RESOLUTIONS = ["64", "128", "256", "512"];
 
 async function everything(signal) {
-  const [made, listed, configs] = await Promise.all([datasets(signal), models(signal), presets(signal)]);
+  const [made, listed, configs] = await Promise.all([
+    datasets(signal),
+    models(signal),
+    presets(signal),
+  ]);
   return {
     ready: made.data.filter((each) => each.status === "ready"),
     usable: listed.data.filter((each) => each.usable),
@@ -22,9 +26,17 @@ async function everything(signal) {
 export function NewRun() {
   const { content, problem } = useAsked(everything, []);
   const [form, setForm] = useState({
-    dataset: new URLSearchParams(location.search).get("dataset") ?? "", path: "", model: "", preset: "", epochs: "", conditional: true, ancestor: "",
-    batch_size: "", resolution: "", seed: "",
-  }); // prettier-ignore
+    dataset: new URLSearchParams(location.search).get("dataset") ?? "",
+    path: "",
+    model: "",
+    preset: "",
+    epochs: "",
+    conditional: true,
+    ancestor: "",
+    batch_size: "",
+    resolution: "",
+    seed: "",
+  });
   const [errors, setErrors] = useState({});
   const [failed, setFailed] = useState(null);
   const [cost, setCost] = useState("");
@@ -50,8 +62,13 @@ export function NewRun() {
   const preset = content?.presets.find((each) => each.name === form.preset);
   function choose(name) {
     const config = content.presets.find((each) => each.name === name)?.config;
-    edit({ preset: name, epochs: String(config?.epochs ?? ""), conditional: config?.conditional ?? false,
-      batch_size: String(config?.batch_size ?? ""), resolution: String(config?.resolution ?? "") }); // prettier-ignore
+    edit({
+      preset: name,
+      epochs: String(config?.epochs ?? ""),
+      conditional: config?.conditional ?? false,
+      batch_size: String(config?.batch_size ?? ""),
+      resolution: String(config?.resolution ?? ""),
+    });
   }
 
   /** The body of POST /train-jobs, or null after saying beside each field what is wrong with it. */
@@ -87,9 +104,18 @@ export function NewRun() {
     };
   }
 
-  const FIELDS = { "dataset.path": "path", dataset: form.dataset === FOLDER ? "path" : "dataset", model: "model", preset: "preset",
-    "config.epochs": "epochs", "config.conditional": "conditional", "config.fine_tune": "ancestor",
-    "config.batch_size": "batch_size", "config.resolution": "resolution", "config.seed": "seed" }; // prettier-ignore
+  const FIELDS = {
+    "dataset.path": "path",
+    dataset: form.dataset === FOLDER ? "path" : "dataset",
+    model: "model",
+    preset: "preset",
+    "config.epochs": "epochs",
+    "config.conditional": "conditional",
+    "config.fine_tune": "ancestor",
+    "config.batch_size": "batch_size",
+    "config.resolution": "resolution",
+    "config.seed": "seed",
+  };
   function refuse(error) {
     if (!(error instanceof Problem)) {
       if (error.name !== "AbortError") throw error;
@@ -97,7 +123,8 @@ export function NewRun() {
     }
     const named = {};
     for (const each of error.errors)
-      if (each.field in FIELDS) named[FIELDS[each.field]] = error.errors.length === 1 ? error.message : each.allowed;
+      if (each.field in FIELDS)
+        named[FIELDS[each.field]] = error.errors.length === 1 ? error.message : each.allowed;
     if (Object.keys(named).length) setErrors(named);
     else setFailed(error);
   }
@@ -148,15 +175,20 @@ export function NewRun() {
         ${data.ready.map((each) => html`<option key=${each.id} value=${each.id}>${each.name} (${whole(each.images)} images)</option>`)}
         <option value=${FOLDER}>A folder on the server …</option></select>`}
     <//>
-    ${form.dataset === FOLDER && html`<${Field} label="Folder of images" error=${errors.path}
+    ${
+      form.dataset === FOLDER &&
+      html`<${Field} label="Folder of images" error=${errors.path}
       hint="Under a dataset root; one sub-folder per class.">
       ${(tied) => html`<input ...${tied} type="text" placeholder="chest-xray/train" autocomplete="off" spellcheck="false" value=${form.path} onInput=${on("path")} />`}
-    <//>`}
+    <//>`
+    }
     <${Field} label="Model name" error=${errors.model} hint="Published under this name.">
       ${(tied) => html`<input ...${tied} type="text" placeholder="chest-demo" autocomplete="off" spellcheck="false" value=${form.model} onInput=${on("model")} />`}
     <//>
     <${Field} label="Preset" error=${errors.preset} hint=${preset?.description}>
-      ${(tied) => html`<select ...${tied} value=${form.preset} onChange=${(e) => choose(e.currentTarget.value)}>
+      ${(
+        tied,
+      ) => html`<select ...${tied} value=${form.preset} onChange=${(e) => choose(e.currentTarget.value)}>
         ${data.presets.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select>`}
     <//>
     <${Field} label="Epochs" error=${errors.epochs}>
@@ -177,7 +209,9 @@ export function NewRun() {
           ${(tied) => html`<input ...${tied} type="number" min="2" max="8192" step="1" inputmode="numeric" value=${form.batch_size} onInput=${on("batch_size")} />`}
         <//>
         <${Field} label="Resolution" error=${errors.resolution}>
-          ${(tied) => html`<select ...${tied} value=${form.resolution} disabled=${form.ancestor !== ""} onChange=${on("resolution")}>
+          ${(
+            tied,
+          ) => html`<select ...${tied} value=${form.resolution} disabled=${form.ancestor !== ""} onChange=${on("resolution")}>
             ${RESOLUTIONS.map((side) => html`<option key=${side} value=${side}>${side} × ${side} px</option>`)}</select>`}
         <//>
         <${Field} label="Seed" error=${errors.seed} hint="Weights, order and noise follow from it.">

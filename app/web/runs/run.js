@@ -1,5 +1,14 @@
 // One run's page: what it does now, its curves, its samples, and how it was started.
-import { Problem, cancelRun, cloneRun, dataset, deleteRun, finishRun, readiness, resumeRun } from "../api.js";
+import {
+  Problem,
+  cancelRun,
+  cloneRun,
+  dataset,
+  deleteRun,
+  finishRun,
+  readiness,
+  resumeRun,
+} from "../api.js";
 import { ago, clock, duration, left, number, whole } from "../format.js";
 import { useShortcuts } from "../keys.js";
 import { navigate } from "../navigate.js";
@@ -85,15 +94,28 @@ export default function RunPage({ id }) {
   }
   const merged = (answer) => setJob((before) => ({ ...before, ...answer }));
   useShortcuts([
-    ["ArrowLeft", "Samples of the epoch before", () => last && setChosen((c) => Math.max((c ?? last) - 1, 1))],
-    ["ArrowRight", "Samples of the next epoch", () => last && setChosen((c) => Math.min((c ?? last) + 1, last))],
+    [
+      "ArrowLeft",
+      "Samples of the epoch before",
+      () => last && setChosen((c) => Math.max((c ?? last) - 1, 1)),
+    ],
+    [
+      "ArrowRight",
+      "Samples of the next epoch",
+      () => last && setChosen((c) => Math.min((c ?? last) + 1, last)),
+    ],
     ["End", "Samples of the newest epoch", () => last && setChosen(last)],
   ]);
 
-  if (lost) return html`<h1 tabindex="-1">${id}</h1><${Banner} problem=${lost}><a class="button small" href="/ui/runs">All runs</a><//>`;
+  if (lost)
+    return html`<h1 tabindex="-1">${id}</h1><${Banner} problem=${lost}><a class="button small" href="/ui/runs">All runs</a><//>`;
   if (!job) return html`<h1 tabindex="-1">${id}</h1>`;
   const live = isLive(job.status);
-  const notice = interrupted ? INTERRUPTED : live ? serviceNotice(ready, job.status === "queued") : null;
+  const notice = interrupted
+    ? INTERRUPTED
+    : live
+      ? serviceNotice(ready, job.status === "queued")
+      : null;
   return html`<div class="run-page">
     <p><a href="/ui/runs" class="back">Runs</a></p>
     <header class="run-head">
@@ -118,27 +140,40 @@ export default function RunPage({ id }) {
       </div>
       <div class="stack"><${Log} lines=${log} /><${Settings} job=${job} data=${data} /></div>
     </div>
-    ${asking === "cancel" && html`<${Dialog} title="Cancel this run?" onClose=${() => setAsking(null)}>
+    ${
+      asking === "cancel" &&
+      html`<${Dialog} title="Cancel this run?" onClose=${() => setAsking(null)}>
       <p>Training stops and no model is published. The newest checkpoint stays on disk, with the curves and samples so far:
         the run can be resumed.</p>
       <div class="dialog-end"><button type="button" autofocus onClick=${() => setAsking(null)}>Keep training</button>
-        <button type="button" class="danger" onClick=${() => act(cancelRun, merged)}>Cancel run</button></div><//>`}
-    ${asking === "delete" && html`<${Dialog} title="Delete this run?" onClose=${() => setAsking(null)}>
+        <button type="button" class="danger" onClick=${() => act(cancelRun, merged)}>Cancel run</button></div><//>`
+    }
+    ${
+      asking === "delete" &&
+      html`<${Dialog} title="Delete this run?" onClose=${() => setAsking(null)}>
       <p>Its curves, samples and checkpoints go. A model that it published stays.</p>
       <div class="dialog-end"><button type="button" autofocus onClick=${() => setAsking(null)}>Keep it</button>
-        <button type="button" class="danger" onClick=${() => act(deleteRun, () => navigate("/ui/runs"))}>Delete run</button></div><//>`}
+        <button type="button" class="danger" onClick=${() => act(deleteRun, () => navigate("/ui/runs"))}>Delete run</button></div><//>`
+    }
   </div>`;
 }
 
 function actions({ job, act, merged, setAsking }) {
   const opened = (made) => navigate(`/ui/runs/${encodeURIComponent(made.id)}`);
-  const button = (words, deed, kind = "") => html`<button type="button" class=${kind} onClick=${deed}>${words}</button>`;
+  const button = (words, deed, kind = "") =>
+    html`<button type="button" class=${kind} onClick=${deed}>${words}</button>`;
   const { status } = job;
   return [
-    status === "succeeded" && job.model && html`<a class="button" href=${`/?model=${job.model}&count=16&seed=42&truncation=1`}>Generate with ${job.model}</a>
+    status === "succeeded" &&
+      job.model &&
+      html`<a class="button" href=${`/?model=${job.model}&count=16&seed=42&truncation=1`}>Generate with ${job.model}</a>
       <a class="button" href=${`/ui/models/${job.model}`}>Its page</a>`,
-    status === "running" && (job.finishing ? html`<span class="hint">It ends after this epoch.</span>` : button("Finish epoch and save", () => act(finishRun, merged))),
-    ["failed", "cancelled"].includes(status) && button("Resume", () => act(resumeRun, () => location.reload())),
+    status === "running" &&
+      (job.finishing
+        ? html`<span class="hint">It ends after this epoch.</span>`
+        : button("Finish epoch and save", () => act(finishRun, merged))),
+    ["failed", "cancelled"].includes(status) &&
+      button("Resume", () => act(resumeRun, () => location.reload())),
     !isLive(status) && button("Run again", () => act(cloneRun, opened)),
     ["queued", "running"].includes(status) && button("Cancel", () => setAsking("cancel"), "danger"),
     !isLive(status) && button("Delete", () => setAsking("delete"), "danger"),
@@ -149,8 +184,18 @@ function told(job) {
   const { epoch, epochs, eta_seconds } = job.progress ?? {};
   const running = job.status === "running";
   const phase = running && job.phase && job.phase !== "training" ? `${job.phase} …` : null;
-  const took = job.finished_at && job.started_at && `took ${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)}`;
-  return [job.progress && `epoch ${epoch}/${epochs}`, phase, running && !phase && left(eta_seconds), took].filter(Boolean).join(" · ");
+  const took =
+    job.finished_at &&
+    job.started_at &&
+    `took ${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)}`;
+  return [
+    job.progress && `epoch ${epoch}/${epochs}`,
+    phase,
+    running && !phase && left(eta_seconds),
+    took,
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 function mark(status, fraction) {
@@ -161,23 +206,36 @@ function mark(status, fraction) {
 
 /** Says the start, each quarter and the end, once, and nothing that was so when the page opened. */
 function announcer() {
-  const ends = { running: "The run has started", failed: "The run failed", cancelled: "The run is cancelled" };
+  const ends = {
+    running: "The run has started",
+    failed: "The run failed",
+    cancelled: "The run is cancelled",
+  };
   let before = null;
   return (job, fraction) => {
     const quarter = Math.floor(4 * fraction);
     if (before && before.status !== job.status) {
-      const words = job.status === "succeeded" ? `The run is done. ${job.model ?? ""}` : ends[job.status];
+      const words =
+        job.status === "succeeded" ? `The run is done. ${job.model ?? ""}` : ends[job.status];
       if (words) announce(words);
-    } else if (before && quarter > before.quarter && quarter < 4) announce(`${25 * quarter} % done`);
+    } else if (before && quarter > before.quarter && quarter < 4)
+      announce(`${25 * quarter} % done`);
     before = { status: job.status, quarter: Math.max(quarter, before?.quarter ?? 0) };
   };
 }
 
-const NUMBERS = [["loss_d", "Loss D"], ["loss_g", "Loss G"], ["d_x", "D(x)"], ["d_g_z1", "D(G(z)) before"], ["d_g_z2", "D(G(z)) after"],
-  ["images_per_second", "Images / s"]]; // prettier-ignore
+const NUMBERS = [
+  ["loss_d", "Loss D"],
+  ["loss_g", "Loss G"],
+  ["d_x", "D(x)"],
+  ["d_g_z1", "D(G(z)) before"],
+  ["d_g_z2", "D(G(z)) after"],
+  ["images_per_second", "Images / s"],
+];
 
 function Numbers({ metrics }) {
-  const shown = (key, value) => (key === "images_per_second" && value >= 100 ? whole(Math.round(value)) : number(value));
+  const shown = (key, value) =>
+    key === "images_per_second" && value >= 100 ? whole(Math.round(value)) : number(value);
   return html`<dl class="numbers" aria-label="Newest values">
     ${NUMBERS.map(([key, name]) => html`<div key=${key}><dt>${name}</dt><dd>${shown(key, metrics?.[key])}</dd></div>`)}</dl>`;
 }
@@ -190,11 +248,19 @@ function Log({ lines }) {
     if (box.current && atEnd.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines]);
   return html`<section class="panel" aria-labelledby="log"><h2 id="log">Log</h2>
-    ${lines.length === 0 ? html`<p class="hint">Nothing yet.</p>`
-      : html`<div class="log" ref=${box} tabindex="0" role="region" aria-label="Log lines"
+    ${
+      lines.length === 0
+        ? html`<p class="hint">Nothing yet.</p>`
+        : html`<div class="log" ref=${box} tabindex="0" role="region" aria-label="Log lines"
           onScroll=${({ currentTarget: b }) => (atEnd.current = b.scrollHeight - b.scrollTop - b.clientHeight < 64)}><ol>
-          ${lines.map(({ level = "info", message, time }, i) => html`<li key=${i}><time>${time ? clock(time) : ""}</time>
-            <span>${level !== "info" && html`<strong class=${level}>${level}: </strong>`}${message}</span></li>`)}</ol></div>`}
+          ${lines.map(
+            (
+              { level = "info", message, time },
+              i,
+            ) => html`<li key=${i}><time>${time ? clock(time) : ""}</time>
+            <span>${level !== "info" && html`<strong class=${level}>${level}: </strong>`}${message}</span></li>`,
+          )}</ol></div>`
+    }
   </section>`;
 }
 
@@ -203,7 +269,12 @@ function Settings({ job, data }) {
   const rows = [
     ["attempt", String(job.attempt)],
     job.worker && ["worker", job.worker],
-    ["data", data ? html`<a href=${`/ui/datasets/${data.id}`}>${data.name}</a>` : (job.dataset?.path ?? job.dataset?.id ?? "–")],
+    [
+      "data",
+      data
+        ? html`<a href=${`/ui/datasets/${data.id}`}>${data.name}</a>`
+        : (job.dataset?.path ?? job.dataset?.id ?? "–"),
+    ],
     data && ["images", whole(data.images ?? 0)],
     ...labels.map(([label, { images }]) => [`· ${label}`, whole(images)]),
     data?.refused_count > 0 && ["refused files", whole(data.refused_count)],

@@ -24,8 +24,11 @@ function Mosaic({ id, epoch }) {
     );
   }, [id, epoch]);
   return html`<figure><figcaption class="hint">epoch ${shown?.epoch ?? epoch}</figcaption>
-    <div class="mosaic-box">${shown && html`<img class="mosaic" src=${shown.src} width=${shown.width} height=${shown.height}
-      alt=${`Synthetic images from the fixed noise, epoch ${shown.epoch}`} />`}</div>
+    <div class="mosaic-box">${
+      shown &&
+      html`<img class="mosaic" src=${shown.src} width=${shown.width} height=${shown.height}
+      alt=${`Synthetic images from the fixed noise, epoch ${shown.epoch}`} />`
+    }</div>
     ${missing && html`<p class="error" role="status">The samples of epoch ${epoch} could not be loaded.</p>`}</figure>`;
 }
 
@@ -49,16 +52,30 @@ export function Timeline({ id, last, chosen, choose }) {
     const timer = setInterval(() => go(shown >= last ? 1 : shown + 1), PLAY_MS);
     return () => clearInterval(timer);
   }, [playing, shown, last]);
-  const number = (event) => event.currentTarget.value !== "" && go(Number(event.currentTarget.value));
-  const button = (words, icon, deed, off = false) => html`<button type="button" class="icon-button framed" aria-label=${words} title=${words}
+  const number = (event) =>
+    event.currentTarget.value !== "" && go(Number(event.currentTarget.value));
+  const button = (
+    words,
+    icon,
+    deed,
+    off = false,
+  ) => html`<button type="button" class="icon-button framed" aria-label=${words} title=${words}
     aria-disabled=${off ? "true" : undefined} onClick=${deed}><${Icon} name=${icon} /></button>`;
   return html`<section class="panel" aria-labelledby="samples">
     <div class="bar"><h2 id="samples">Samples by epoch</h2><span class="hint">the same noise each time</span>
-      ${last > 0 && html`<div class="bar-end">
-        ${pinned === null ? html`<button type="button" class="small" onClick=${() => setPinned(shown)}>Pin epoch ${shown}</button>`
-          : html`<button type="button" class="small" onClick=${() => setPinned(null)}>Unpin epoch ${pinned}</button>`}</div>`}</div>
+      ${
+        last > 0 &&
+        html`<div class="bar-end">
+        ${
+          pinned === null
+            ? html`<button type="button" class="small" onClick=${() => setPinned(shown)}>Pin epoch ${shown}</button>`
+            : html`<button type="button" class="small" onClick=${() => setPinned(null)}>Unpin epoch ${pinned}</button>`
+        }</div>`
+      }</div>
     ${!last && html`<p class="hint waiting">The first samples come with the end of epoch 1.</p>`}
-    ${last > 0 && html`<div class="timeline">
+    ${
+      last > 0 &&
+      html`<div class="timeline">
         ${button("Previous epoch", "left", () => go(shown - 1), shown <= 1)}
         <input type="range" min="1" max=${last} step="1" value=${shown} aria-label="Epoch" aria-valuetext=${`epoch ${shown} of ${last}`} onInput=${number} />
         ${button("Next epoch", "right", () => go(shown + 1), shown >= last)}
@@ -67,6 +84,7 @@ export function Timeline({ id, last, chosen, choose }) {
         <button type="button" aria-disabled=${shown === last ? "true" : undefined} onClick=${() => go(last, true)}>Newest</button>
       </div>
       <div class=${pinned === null ? "" : "pair-of"}>
-        ${pinned !== null && html`<${Mosaic} id=${id} epoch=${pinned} />`}<${Mosaic} id=${id} epoch=${shown} /></div>`}
+        ${pinned !== null && html`<${Mosaic} id=${id} epoch=${pinned} />`}<${Mosaic} id=${id} epoch=${shown} /></div>`
+    }
   </section>`;
 }
