@@ -82,17 +82,19 @@ export async function readiness(signal) {
 
 const part = encodeURIComponent;
 
+/** A version's address. @param {string} reference name@version */
+const version = (reference) => `/models/${reference.split("@").map(part).join("@")}`;
+
 /** The address of one sample. @param {string} reference name@version */
 export function sampleUrl(reference, label, seed, truncation) {
-  const [name, version] = reference.split("@");
   const query = truncation === 1 ? "1.0" : String(truncation);
-  return `/models/${part(name)}@${part(version)}/samples/${part(label ?? "_")}/${seed}.png?truncation=${query}`;
+  return `${version(reference)}/samples/${part(label ?? "_")}/${seed}.png?truncation=${query}`;
 }
 
 const nearestPath = (reference, { label, seed }) => {
-  const [name, version] = reference.split("@");
-  return `/models/${part(name)}@${part(version)}/samples/${part(label ?? "_")}/${seed}/nearest`;
+  return `${version(reference)}/samples/${part(label ?? "_")}/${seed}/nearest`;
 };
+
 /** How near a sample lies to the training images. */
 export const nearest = (reference, image, truncation, signal) =>
   request(`${nearestPath(reference, image)}?truncation=${truncation}`, { signal });
@@ -102,10 +104,9 @@ export const nearestUrl = (reference, image, truncation) =>
 
 /** The strip from one sample to the one of another seed. */
 export function interpolateUrl(reference, { label, seed }, to, steps, truncation) {
-  const [name, version] = reference.split("@");
   const query = new URLSearchParams({ from: seed, to, steps, truncation });
   if (label !== null) query.set("label", label);
-  return `/models/${part(name)}@${part(version)}/interpolate?${query}`;
+  return `${version(reference)}/interpolate?${query}`;
 }
 
 /**
@@ -165,7 +166,6 @@ export const resumeRun = (id, changes = {}) =>
 export const cloneRun = (id, changes = {}) =>
   request(`/train-jobs/${part(id)}/clone`, { method: "POST", body: changes });
 export const deleteRun = (id) => request(`/train-jobs/${part(id)}`, { method: "DELETE" });
-export const metricsUrl = (id) => `/train-jobs/${part(id)}/metrics?format=csv`;
 export const runEvents = (id) => new EventSource(`/train-jobs/${part(id)}/events`);
 export const mosaicUrl = (id, epoch) => `/train-jobs/${part(id)}/samples/${epoch}.png`;
 
@@ -176,7 +176,6 @@ export const runs = (after, signal, status = "") =>
     { signal },
   );
 
-const version = (reference) => `/models/${reference.split("@").map(part).join("@")}`;
 export const model = (reference, signal) => request(version(reference), { signal });
 export const activate = (reference) =>
   request(`${version(reference)}/activate`, { method: "POST" });

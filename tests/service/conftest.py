@@ -16,6 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.service.browser import chromium, visiting
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IMAGES = ROOT / "tests" / "data" / "chest_xray"
@@ -204,3 +207,15 @@ def own_service(tmp_path: Path, roots: Path, tiny_models: Path) -> Iterator[Serv
     running.start()
     yield running
     running.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with visiting(browser) as opened:
+        yield opened

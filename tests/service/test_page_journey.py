@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.service.browser import chromium, visiting
+from tests.service.browser import visiting
 from tests.service.conftest import IMAGES, Service, wait_until
 from tests.sets import packed
 
 LONG_MS = 180_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with visiting(browser) as opened:
-        yield opened
 
 
 def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.service.browser import chromium, visiting
+from tests.service.browser import visiting
 from tests.service.conftest import ROOT, Service
 
 WEB = ROOT / "app" / "web"
 SCRIPT_MAX = 150_000  # bytes that a page loads, as they lie on the disk
 TARGET_MIN = 24  # CSS pixels
 WIDTHS = (1440, 900, 390)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
