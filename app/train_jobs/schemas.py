@@ -188,6 +188,9 @@ class TrainJob(BaseModel):
     metrics: Metrics | None
     model: str | None = Field(description="the published version, once there is one")
     error: dict[str, Any] | None
+    environment: dict[str, Any] | None = Field(
+        None, description="device, threads, arithmetic and versions of the run; null in a list"
+    )
     webhook: WebhookState | None
     links: dict[str, str]
 

@@ -12,6 +12,7 @@ from app.train_jobs.checking import check
 from app.train_jobs.idempotency import Idempotency
 from app.train_jobs.schemas import CloneRequest, TrainJobRequest
 from app.train_jobs.shown import shown
+from library.atomic import read_json
 from library.config import GROUPS
 from library.datasets.opened import Opened
 from library.datasets.records import change_record, read_record, register
@@ -160,7 +161,12 @@ class TrainJobService:
 
     def show(self, record: dict[str, Any]) -> dict[str, Any]:
         """A record as the API shows it."""
-        return shown(record, self._waits([record]).get(record["id"]))
+        answer = shown(record, self._waits([record]).get(record["id"]))
+        try:
+            began = read_json(run_folder(self.settings.data_dir, record["id"]).environment)
+        except (OSError, ValueError):  # not begun
+            began = None
+        return {**answer, "environment": began}
 
     def _waits(self, records: list[dict[str, Any]]) -> dict[str, Wait]:
         """How queued jobs wait; asked only where one is shown."""

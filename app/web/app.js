@@ -1,5 +1,6 @@
 // The router: which page the address names, and what stands around it.
 import { Shortcuts, openSheet } from "./keys.js";
+import { styles, whenIdle } from "./later.js";
 import { navigate } from "./navigate.js";
 import { Banner } from "./parts.js";
 import { ServiceState } from "./service-state.js";
@@ -42,8 +43,11 @@ function Page() {
       if (link.dataset.route === route?.[1]) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    route?.[3]().then(
-      (module) => setPage({ of: route, Component: module.default, problem: null }),
+    if (!route) return;
+    const first = route === ROUTES[0];
+    if (first) whenIdle(styles);
+    Promise.all([route[3](), first || styles()]).then(
+      ([module]) => setPage({ of: route, Component: module.default, problem: null }),
       (problem) => setPage({ of: route, Component: null, problem }),
     );
   }, [route]);

@@ -1,13 +1,12 @@
-// A plain script in the head: where the address is Generate's, its modules are asked for at once, and
-// not one after the other as they name each other.
+// A plain script in the head: what the address will need is asked for at once, and not one after the
+// other as the modules name each other.
 (() => {
-  if (location.pathname !== "/") return;
-  const names =
-    "page compare downloads form grid history inspector nearest recall request scrubber window";
-  for (const name of names.split(" ")) {
-    const link = document.createElement("link");
-    link.rel = "modulepreload";
-    link.href = `/static/generate/${name}.js`;
-    document.head.append(link);
-  }
+  const ask = (href, settings) =>
+    document.head.append(Object.assign(document.createElement("link"), { href, ...settings }));
+  if (location.pathname === "/")
+    for (const name of "page form grid history recall request window".split(" "))
+      ask(`/static/generate/${name}.js`, { rel: "modulepreload" });
+  else
+    for (const name of "runs run chart vendor/uplot/uplot library".split(" "))
+      ask(`/static/${name}.css`, { rel: "preload", as: "style" });
 })();

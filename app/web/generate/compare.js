@@ -11,7 +11,7 @@ const WAYS = [
 ];
 
 /** @param {{first: any, second: any, close: () => void}} props images, with `of`: what they are of */
-export function Compare({ first, second, close }) {
+export default function Compare({ first, second, close }) {
   const [way, setWay] = useState("side");
   const [share, setShare] = useState(50);
   const [late, setLate] = useState(false);

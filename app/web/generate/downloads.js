@@ -10,8 +10,8 @@ const FORMS = [
   ["NumPy array", "application/x-npy", "npy", {}],
 ];
 
-/** @param {{body: any, images: any[], chosen: Set<number>}} props what was answered, and what is selected */
-export function Downloads({ body, images, chosen }) {
+/** @param {{body: any, images: any[], chosen: Set<number>}} props what was posted, and what is selected */
+export default function Downloads({ body, images, chosen }) {
   const [working, setWorking] = useState("");
   const [problem, setProblem] = useState(null);
   const few = chosen.size > 0;

@@ -1,7 +1,7 @@
 // What to draw: the form of the Generate page.
 import { Field, Icon, Slider } from "../parts.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
-import { COUNT_MAX, SEED_MAX, TRUNCATION_MAX, described } from "./request.js";
+import { COUNT_MAX, SEED_MAX, TRUNCATION_MAX, described, drawnSeed } from "./request.js";
 
 /**
  * @param {{models: any[], request: any, edit: (change: any) => void, errors: Record<string, string>,
@@ -22,7 +22,7 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
     onSubmit=${(event) => (event.preventDefault(), submit())}>
     <${Field} label="Model" error=${errors.model} hint=${entry ? described(entry) : null}>
       ${(tied) => html`<select ...${tied} value=${request.model}
-        onChange=${(event) => edit({ model: event.currentTarget.value, label: null })}>
+        onChange=${(event) => edit({ model: event.currentTarget.value, label: null, each: false })}>
         ${!entry && html`<option value=${request.model}>${request.model}</option>`}
         ${models.map(
           (m) => html`<option key=${m.reference} value=${m.reference} disabled=${!m.usable}>
@@ -34,9 +34,12 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
     ${
       (labels.length > 0 || request.label !== null) &&
       html`<${Field} label="Class" error=${errors.label}>
-      ${(tied) => html`<select ...${tied} value=${request.label === null ? "" : `=${request.label}`}
-        onChange=${(event) => edit({ label: event.currentTarget.value ? event.currentTarget.value.slice(1) : null })}>
+      ${(
+        tied,
+      ) => html`<select ...${tied} value=${request.each ? EACH : request.label === null ? "" : `=${request.label}`}
+        onChange=${(event) => edit(chosenClass(event.currentTarget.value))}>
         <option value="">drawn from the seed</option>
+        ${labels.length > 1 && html`<option value=${EACH}>each class, the same seeds</option>`}
         ${[...new Set([...labels, ...(request.label === null ? [] : [request.label])])].map(
           (name) => html`<option key=${name} value=${`=${name}`}>${name}</option>`,
         )}
@@ -44,7 +47,7 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
     <//>`
     }
     <div class="pair">
-      <${Field} label="Images" error=${errors.count}>
+      <${Field} label=${request.each && labels.length > 1 ? "Images of each" : "Images"} error=${errors.count}>
         ${(
           tied,
         ) => html`<input ...${tied} type="number" min="1" max=${COUNT_MAX} step="1" inputmode="numeric"
@@ -57,7 +60,7 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
             placeholder="random" autocomplete="off" value=${request.seed} onInput=${on("seed")} />
           <button type="button" class="icon-button framed" aria-label="A new random seed" title="A new random seed"
             aria-disabled=${busy ? "true" : undefined}
-            onClick=${() => busy || submit({ seed: String(Math.floor(Math.random() * 2 ** 31)) })}>
+            onClick=${() => busy || submit({ seed: String(drawnSeed()) })}>
             <${Icon} name="again" /></button>`}
       <//>
     </div>
@@ -77,11 +80,18 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
   </form>`;
 }
 
+const EACH = "*"; // no class: those begin with =
+const chosenClass = (value) => ({
+  each: value === EACH,
+  label: value.startsWith("=") ? value.slice(1) : null,
+});
+
 /**
- * The body of POST /generate that a form stands for, or what is wrong with each field.
+ * The request that a form stands for, or what is wrong with each field.
+ * @param {any} request as its boxes hold it @param {number} classes that the model has
  * @returns {{body: any, errors: null} | {body: null, errors: Record<string, string>}}
  */
-export function checked({ model, label, count, seed, truncation }) {
+export function checked({ model, label, each, count, seed, truncation }, classes) {
   const errors = {};
   const whole = (text, name, low, high) => {
     const value = Number(text);
@@ -90,11 +100,15 @@ export function checked({ model, label, count, seed, truncation }) {
     errors[name] = `Use a whole number from ${low} to ${high}.`;
     return null;
   };
-  const images = whole(count, "count", 1, COUNT_MAX);
+  const most = each ? Math.floor(COUNT_MAX / Math.max(classes, 1)) : COUNT_MAX;
+  const images = whole(count, "count", 1, most);
   const start = seed.trim() === "" ? null : whole(seed, "seed", 0, SEED_MAX);
   const psi = Number(truncation);
   if (truncation.trim() === "" || !(psi > 0 && psi <= TRUNCATION_MAX))
     errors.truncation = `Use a number above 0, up to ${TRUNCATION_MAX}.`;
   if (Object.keys(errors).length) return { body: null, errors };
-  return { body: { model, label, count: images, seed: start, truncation: psi }, errors: null };
+  return {
+    body: { model, label, each, count: images, seed: start, truncation: psi },
+    errors: null,
+  };
 }

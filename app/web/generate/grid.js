@@ -62,9 +62,9 @@ class Tile extends Component {
     return Object.keys(next).some((key) => next[key] !== this.props[key]);
   }
 
-  render({ image, index, reference, truncation, chosen, focusable, open, choose }) {
+  render({ image, index, first, reference, truncation, chosen, focusable, open, choose }) {
     const said = alt(image);
-    return html`<li class="tile" data-chosen=${chosen ? "" : undefined}>
+    return html`<li class="tile" data-first=${first ? "" : undefined} data-chosen=${chosen ? "" : undefined}>
       <button type="button" class="viewport" data-index=${index} tabindex=${focusable ? 0 : -1}
         aria-label=${`Inspect ${said}`}
         onClick=${(event) => (event.shiftKey ? choose(index) : open(index))}>
@@ -85,14 +85,27 @@ class Tile extends Component {
   }
 }
 
+/** Where the tile above or below lies, each class beginning a row of its own. */
+function vertical(place, by, columns, perClass) {
+  const from = Math.floor(place / perClass) * perClass;
+  const inside = place - from + by * columns;
+  if (inside >= 0 && inside < perClass) return from + inside;
+  const column = (place - from) % columns;
+  if (by > 0) return from + perClass + column;
+  const last = Math.floor((perClass - 1 - column) / columns) * columns + column;
+  return from - perClass + last;
+}
+
 /**
- * The grid.  Arrows move along it, Enter opens.
- * @param {{images: any[], reference: string, truncation: number, chosen: Set<number>, focused: number,
+ * The grid.  Arrows move along it, Enter opens.  perClass: the images of a class, where each class
+ * begins a row of its own.
+ * @param {{images: any[], perClass: number | null, reference: string, truncation: number, chosen: Set<number>, focused: number,
  *   focus: (index: number) => void, open: (index: number) => void, choose: (index: number) => void,
  *   columns: {current: number}, busy: boolean}} props
  */
 export function Grid({
   images,
+  perClass,
   reference,
   truncation,
   chosen,
@@ -109,16 +122,17 @@ export function Grid({
   const move = (event) => {
     const place = Number(event.target.dataset?.index);
     if (!Number.isInteger(place) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const steps = {
-      ArrowLeft: -1,
-      ArrowRight: 1,
-      ArrowUp: -columns.current,
-      ArrowDown: columns.current,
-      Home: -place,
-      End: images.length - 1 - place,
+    const aside = (by) => vertical(place, by, columns.current, perClass ?? images.length);
+    const places = {
+      ArrowLeft: place - 1,
+      ArrowRight: place + 1,
+      ArrowUp: aside(-1),
+      ArrowDown: aside(1),
+      Home: 0,
+      End: images.length - 1,
     };
-    const to = place + (steps[event.key] ?? 0);
-    if (!(event.key in steps)) return;
+    const to = places[event.key];
+    if (to === undefined) return;
     event.preventDefault();
     if (to < 0 || to >= images.length) return;
     focus(to);
@@ -133,7 +147,7 @@ export function Grid({
       (
         image,
         index,
-      ) => html`<${Tile} key=${`${reference} ${image.label} ${image.seed}`} image=${image} index=${index}
+      ) => html`<${Tile} key=${`${reference} ${image.label} ${image.seed}`} image=${image} index=${index} first=${perClass !== null && index % perClass === 0}
         reference=${reference} truncation=${truncation} chosen=${chosen.has(index)}
         focusable=${index === focused} open=${opened} choose=${selected} />`,
     )}

@@ -21,8 +21,8 @@ export function History() {
     <summary>History (${past.value.length})</summary>
     <ol>
       ${past.value.map((query) => {
-        const { model, label, count, seed } = readQuery(query) ?? {};
-        return html`<li key=${query}><a href=${`/${query}`}>${model} · ${label ?? "any class"} · ${count} from${" "}
+        const { model, label, each, count, seed } = readQuery(query) ?? {};
+        return html`<li key=${query}><a href=${`/${query}`}>${model} · ${each ? "each class" : (label ?? "any class")} · ${count} from${" "}
           <span class="mono">${seed}</span></a></li>`;
       })}
     </ol>

@@ -1,6 +1,8 @@
 // One image, large: zoom, window and level, what made it, and the way to another seed.
 import { sampleUrl } from "../api.js";
-import { CopyButton, Icon } from "../parts.js";
+import { CopyButton, Icon, Toggle } from "../parts.js";
+import { kept } from "../store.js";
+import { useShortcuts } from "../keys.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
 import { alt, fileName, pixels } from "./grid.js";
 import { Nearest } from "./nearest.js";
@@ -8,6 +10,7 @@ import { Scrubber } from "./scrubber.js";
 import { WindowControls, setLevel, setWidth, shown } from "./window.js";
 
 const ZOOM_MAX = 8;
+const overlays = kept("overlays", true, (value) => typeof value === "boolean");
 
 /**
  * A black square that shows a picture.  Dragging sets window (across) and level (down), as viewers of
@@ -72,11 +75,12 @@ export function ZoomControls({ zoom, setZoom }) {
  * @param {{image: any, reference: string, truncation: number, zoom: number, setZoom: Function,
  *   close: () => void}} props
  */
-export function Inspector({ image, reference, truncation, zoom, setZoom, close }) {
+export default function Inspector({ image, reference, truncation, zoom, setZoom, close }) {
   const [other, setOther] = useState(null);
   const head = useRef(null);
   const label = alt(image);
   useEffect(() => setOther(null), [image]);
+  useShortcuts([["o", "Words on the picture", () => (overlays.value = !overlays.value)]]);
   return html`<aside class="panel inspector" aria-label="Inspector">
     <div class="bar">
       <h2 ref=${head} tabindex="-1">Seed <span class="mono">${image.seed}</span></h2>
@@ -87,13 +91,17 @@ export function Inspector({ image, reference, truncation, zoom, setZoom, close }
     </div>
     <${Viewport} src=${other ?? pixels(image)} width=${image.width} label=${label} zoom=${zoom}>
       <span class="corner top-left">SYNTHETIC</span>
-      <span class="corner top-right">${image.label ?? ""}</span>
-      <span class="corner bottom-left mono">${reference}</span>
-      <span class="corner bottom-right mono">${image.width} × ${image.height}</span>
+      ${
+        overlays.value &&
+        html`<span class="corner top-right">${image.label ?? ""}</span>
+          <span class="corner bottom-left mono">${reference}</span>
+          <span class="corner bottom-right mono">${image.width} × ${image.height}</span>`
+      }
     <//>
     <div class="bar">
       <${ZoomControls} zoom=${zoom} setZoom=${setZoom} />
       <div class="bar-end">
+        <${Toggle} on=${overlays.value} onChange=${(on) => (overlays.value = on)} title="Words on the picture (o)">Words<//>
         <${CopyButton} label="Link" name="Copy the image's own address" icon=${false}
           text=${() => location.origin + sampleUrl(reference, image.label, image.seed, truncation)} />
         <a class="button small" download=${fileName(reference, image)}

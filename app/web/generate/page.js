@@ -2,17 +2,23 @@
 import { Problem, generate, models } from "../api.js";
 import { Banner, CopyButton, Segments, announce, copy, useAsked } from "../parts.js";
 import { useShortcuts } from "../keys.js";
+import { later, whenIdle } from "../later.js";
 import { kept } from "../store.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/ui/ui.js";
-import { Compare } from "./compare.js";
-import { Downloads } from "./downloads.js";
 import { GenerateForm, checked } from "./form.js";
 import { Grid, Placeholders, SIZES, useFitted } from "./grid.js";
 import { History, remember } from "./history.js";
-import { Inspector } from "./inspector.js";
 import { Recall } from "./recall.js";
-import { CODE, FIRST, readQuery, writeQuery } from "./request.js";
+import { CODE, FIRST, bodyOf, drawnSeed, readQuery, writeQuery } from "./request.js";
 import { WINDOW_KEYS, WindowFilter, reset, shown, untouched } from "./window.js";
+
+/** What the first pictures do not need; asked for once they are there. */
+const LATER = {
+  compare: () => import("./compare.js"),
+  downloads: () => import("./downloads.js"),
+  inspector: () => import("./inspector.js"),
+};
+const [Compare, Downloads, Inspector] = Object.values(LATER).map(later);
 
 const size = kept("tile", innerWidth < 700 ? "S" : "M", (value) => value in SIZES);
 const SIZE_OPTIONS = [
@@ -53,21 +59,24 @@ function asText(request, models) {
   return {
     model: found?.reference ?? wanted,
     label: request.label,
+    each: request.each,
     count: String(request.count),
     seed: request.seed === null ? "" : String(request.seed),
     truncation: String(request.truncation),
   };
 }
 
-/** Images of a request, asked for in parts: one JSON answer holds 256. */
+/** Images of a body of POST /generate, asked for in parts: one JSON answer holds 256. */
 async function generated(body, signal, told) {
   let answer = null;
-  for (let done = 0; done < body.count; done = answer.images.length) {
+  const all = body.items?.length ?? body.count;
+  for (let done = 0; done < all; done = answer.images.length) {
+    const count = Math.min(CHUNK, all - done);
     const seed = answer ? answer.images[0].seed + done : body.seed;
-    const part = await generate(
-      { ...body, seed, count: Math.min(CHUNK, body.count - done) },
-      signal,
-    );
+    const asked = body.items
+      ? { ...body, items: body.items.slice(done, done + count) }
+      : { ...body, seed, count };
+    const part = await generate(asked, signal);
     answer = answer ? { ...answer, images: [...answer.images, ...part.images] } : part;
     told(answer.images.length);
   }
@@ -102,10 +111,13 @@ function Workspace({ models: listed }) {
   async function submit(change, { bare = false } = {}) {
     const asked = { ...latest.current, ...change };
     if (change) setRequest(asked);
-    const { body, errors: wrong } = checked(asked);
+    const labels = listed.find((m) => m.reference === asked.model)?.labels ?? [];
+    const { body: wanted, errors: wrong } = checked(asked, labels.length);
     setErrors(wrong ?? {});
     setProblem(null);
-    if (!body) return;
+    if (!wanted) return;
+    if (wanted.each) wanted.seed ??= drawnSeed();
+    const body = bodyOf(wanted, labels);
     leaving.current?.abort();
     const mine = (leaving.current = new AbortController());
     setBusy(true);
@@ -114,14 +126,15 @@ function Workspace({ models: listed }) {
       const made = await generated(body, mine.signal, setComing);
       const reference = `${made.model.name}@${made.model.version}`;
       // A seed or model that the server chose becomes part of what reproduces the answer.
-      const answered = { ...body, model: reference, seed: made.images[0].seed };
-      setAnswer({ ...made, reference, body: answered });
+      const answered = { ...wanted, model: reference, seed: made.images[0].seed };
+      setAnswer({ ...made, reference, request: answered, labels });
       setChosen(new Set());
       setOpen(null);
       setFocused(0);
       remembered = writeQuery(answered);
       if (!bare) history.replaceState(history.state, "", `/${remembered}`);
       remember(remembered);
+      whenIdle(() => Object.values(LATER).forEach((load) => load().catch(() => {})));
       announce(
         `${made.images.length} synthetic ${made.images.length > 1 ? "images" : "image"} generated`,
       );
@@ -172,11 +185,7 @@ function Workspace({ models: listed }) {
 
   useShortcuts([
     ["Ctrl+Enter", "Generate", () => submit()],
-    [
-      "n",
-      "Generate with a new random seed",
-      () => submit({ seed: String(Math.floor(Math.random() * 2 ** 31)) }),
-    ],
+    ["n", "Generate with a new random seed", () => submit({ seed: String(drawnSeed()) })],
     ["ArrowLeft", "Previous image in the inspector", () => step(-1)],
     ["ArrowRight", "Next image in the inspector", () => step(1)],
     ["Escape", "Close the inspector", () => open !== null && close()],
@@ -206,8 +215,8 @@ function Workspace({ models: listed }) {
         html`<${Bar} answer=${answer} chosen=${chosen} panel=${panel} setPanel=${setPanel} compare=${compare}
         selectAll=${() => setChosen(new Set(chosen.size === images.length ? [] : images.keys()))} />`
       }
-      ${answer && panel === "code" && html`<${Code} body=${answer.body} />`}
-      ${answer && panel === "save" && html`<${Downloads} body=${answer.body} images=${images} chosen=${chosen} />`}
+      ${answer && panel === "code" && html`<${Code} request=${answer.request} labels=${answer.labels} />`}
+      ${answer && panel === "save" && html`<${Downloads} body=${bodyOf(answer.request, answer.labels)} images=${images} chosen=${chosen} />`}
       ${
         !answer &&
         !busy &&
@@ -217,8 +226,8 @@ function Workspace({ models: listed }) {
       ${busy && Number(request.count) > CHUNK && html`<p class="hint" role="status">${coming} of ${request.count} images</p>`}
       ${
         answer
-          ? html`<${Grid} images=${images} reference=${answer.reference} truncation=${answer.body.truncation}
-            chosen=${chosen} focused=${focused} focus=${setFocused} open=${inspect} choose=${toggle}
+          ? html`<${Grid} images=${images} reference=${answer.reference} truncation=${answer.request.truncation}
+            perClass=${answer.request.each ? answer.request.count : null} chosen=${chosen} focused=${focused} focus=${setFocused} open=${inspect} choose=${toggle}
             columns=${columns} busy=${busy} />
           <p class="hint mono">model ${short(answer.model.digest)} · ${answer.engine.backend} ${answer.engine.precision} ·
             engine ${short(answer.engine.digest)}</p>`
@@ -229,7 +238,7 @@ function Workspace({ models: listed }) {
       open !== null &&
       images[open] &&
       html`<${Inspector} image=${images[open]} reference=${answer.reference}
-      truncation=${answer.body.truncation} zoom=${zoom} setZoom=${setZoom} close=${close} />`
+      truncation=${answer.request.truncation} zoom=${zoom} setZoom=${setZoom} close=${close} />`
     }
     ${comparing && html`<${Compare} first=${comparing[0]} second=${comparing[1]} close=${() => setComparing(null)} />`}
   </div>`;
@@ -238,8 +247,9 @@ function Workspace({ models: listed }) {
 const short = (digest) => `${digest ?? ""}`.replace(/^\w+:/, "").slice(0, 12);
 
 function Bar({ answer, chosen, panel, setPanel, compare, selectAll }) {
-  const { images, reference, body } = answer;
+  const { images, reference, request } = answer;
   const [from, to] = [images[0].seed, images.at(-1).seed];
+  const label = request.each ? "each class" : request.label;
   const fold = (
     name,
     words,
@@ -247,9 +257,9 @@ function Bar({ answer, chosen, panel, setPanel, compare, selectAll }) {
     onClick=${() => setPanel(panel === name ? "" : name)}>${words}</button>`;
   return html`<div class="bar">
     <p class="summary"><strong>${images.length} ${images.length > 1 ? "images" : "image"}</strong>
-      ${` · ${reference}${body.label === null ? "" : ` · ${body.label}`} · `}
+      ${` · ${reference}${label === null ? "" : ` · ${label}`} · `}
       <span class="mono">${images.length > 1 ? `seeds ${from}–${to}` : `seed ${from}`}</span>
-      ${body.truncation === 1 ? "" : ` · truncation ${body.truncation}`}</p>
+      ${request.truncation === 1 ? "" : ` · truncation ${request.truncation}`}</p>
     <div class="bar-end">
       ${
         !untouched(shown.value) &&
@@ -262,14 +272,14 @@ function Bar({ answer, chosen, panel, setPanel, compare, selectAll }) {
         title=${chosen.size === 2 ? undefined : "Select two images"}>Compare</button>
       <${Segments} label="Tile size" value=${size.value} options=${SIZE_OPTIONS} onChange=${(v) => (size.value = v)} />
       ${fold("save", "Download")}${fold("code", "Code")}
-      <${CopyButton} text=${() => `${location.origin}/${writeQuery(body)}`} label="Copy link" />
+      <${CopyButton} text=${() => `${location.origin}/${writeQuery(request)}`} label="Copy link" />
     </div>
   </div>`;
 }
 
-function Code({ body }) {
+function Code({ request, labels }) {
   const [kind, setKind] = useState("curl");
-  const text = useMemo(() => CODE[kind](body), [kind, body]);
+  const text = useMemo(() => CODE[kind](request, labels), [kind, request, labels]);
   return html`<div class="code-box">
     <div class="stack">
       <${Segments} label="Language" value=${kind} options=${Object.keys(CODE).map((name) => [name, name])} onChange=${setKind} />

@@ -13,7 +13,7 @@ export function Recall({ recalled }) {
     try {
       const found = await verify(file);
       say(found.detail);
-      if (found.sample) recalled({ ...found.sample, count: 1 });
+      if (found.sample) recalled({ ...found.sample, each: false, count: 1 });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       say(error.message);

@@ -1,9 +1,18 @@
 // A request for images: as an address, and as code for other places.
-export const FIRST = { model: null, label: null, count: 16, seed: 42, truncation: 1 };
+export const FIRST = {
+  model: null,
+  label: null,
+  each: false,
+  count: 16,
+  seed: 42,
+  truncation: 1,
+};
 export const SEED_MAX = Number.MAX_SAFE_INTEGER;
 export const COUNT_MAX = 1000;
 export const TRUNCATION_MAX = 1.5;
-const KEYS = ["model", "label", "count", "seed", "truncation"];
+export const drawnSeed = () => Math.floor(Math.random() * 2 ** 31);
+const KEYS = ["model", "label", "classes", "count", "seed", "truncation"];
+const EACH = "each"; // ?classes=each: the same seeds in every class
 
 /** The request of a permalink's query, or null where it has none. @param {string} query */
 export function readQuery(query) {
@@ -13,6 +22,7 @@ export function readQuery(query) {
   return {
     model: given.get("model") || null,
     label: given.get("label") || null,
+    each: given.get("classes") === EACH,
     count: numeric("count", FIRST.count),
     seed: numeric("seed", null),
     truncation: numeric("truncation", FIRST.truncation),
@@ -20,14 +30,31 @@ export function readQuery(query) {
 }
 
 /** The query that reproduces a request. @param {typeof FIRST} request */
-export function writeQuery({ model, label, count, seed, truncation }) {
+export function writeQuery({ model, label, each, count, seed, truncation }) {
   const query = new URLSearchParams();
   if (model) query.set("model", model);
-  if (label !== null) query.set("label", label);
+  if (each) query.set("classes", EACH);
+  else if (label !== null) query.set("label", label);
   query.set("count", String(count));
   if (seed !== null) query.set("seed", String(seed));
   query.set("truncation", String(truncation));
   return `?${query}`.replaceAll("%40", "@");
+}
+
+/** The classes that a request goes through in turn, or null: one request is enough. */
+const turns = ({ each }, labels) => (each && labels.length > 1 ? labels : null);
+
+/**
+ * The body of POST /generate. @param {typeof FIRST} request @param {string[]} labels of its model
+ */
+export function bodyOf(request, labels) {
+  const { model, label, count, seed, truncation } = request;
+  const all = turns(request, labels);
+  if (!all) return { model, label, count, seed, truncation };
+  const items = all.flatMap((each) =>
+    Array.from({ length: count }, (_, i) => ({ seed: seed + i, label: each })),
+  );
+  return { model, truncation, items };
 }
 
 /** A single quote in a shell's single-quoted word is closed, escaped and opened again. */
@@ -35,31 +62,51 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 const python = (text) => (text === null ? "None" : JSON.stringify(text));
 
-/** The same request for a shell, a program and the command line. @param {typeof FIRST} request */
+/**
+ * The same request for a shell, a program and the command line.
+ * @type {Record<string, (request: typeof FIRST, labels: string[]) => string>}
+ */
 export const CODE = {
-  curl: (request) =>
+  curl: (request, labels) =>
     [
       `curl -X POST ${quoted(`${location.origin}/generate`)} \\`,
       "  -H 'Content-Type: application/json' -H 'Accept: application/zip' \\",
-      `  -d ${quoted(JSON.stringify(request))} -o images.zip`,
+      `  -d ${quoted(JSON.stringify(bodyOf(request, labels)))} -o images.zip`,
     ].join("\n"),
-  Python: ({ model, label, count, seed, truncation }) =>
-    [
+  Python(request, labels) {
+    const { model, label, count, seed, truncation } = request;
+    const all = turns(request, labels);
+    const of = (name) =>
+      `client.generate(${name}, ${count}, ${seed}, ${python(model)}, ${truncation})`;
+    return [
       "from synthorax import Client",
       `with Client(${JSON.stringify(location.origin)}) as client:`,
-      `    batch = client.generate(${python(label)}, ${count}, ${seed}, ${python(model)}, ${truncation})`,
-      "batch.samples[0].png  # also .seed, .label, .sha256",
-    ].join("\n"),
-  "Command line": ({ model, label, count, seed, truncation }) =>
-    [
-      `SYNTHORAX_URL=${location.origin} synthorax generate`,
-      label !== null && quoted(label),
-      `-n ${count} --seed ${seed} --model ${model}`,
-      truncation !== 1 && `--truncation ${truncation}`,
-      "-o images",
-    ]
-      .filter(Boolean)
-      .join(" "),
+      all
+        ? `    batches = [${of("label")} for label in ${JSON.stringify(all)}]`
+        : `    batch = ${of(python(label))}`,
+    ].join("\n");
+  },
+  "Command line"(request, labels) {
+    const { model, label, count, seed, truncation } = request;
+    const all = turns(request, labels);
+    const of = (name, folder) =>
+      [
+        `SYNTHORAX_URL=${location.origin} synthorax generate`,
+        name,
+        `-n ${count} --seed ${seed} --model ${model}`,
+        truncation !== 1 && `--truncation ${truncation}`,
+        `-o ${folder}`,
+      ]
+        .filter(Boolean)
+        .join(" ");
+    if (!all) return of(label !== null && quoted(label), "images");
+    const lines = [
+      `for label in ${all.map(quoted).join(" ")}`,
+      `do ${of('"$label"', '"images/$label"')}`,
+      "done",
+    ];
+    return lines.join("\n");
+  },
 };
 
 /** What a version is, in a line. @param {any} model an entry of GET /models */

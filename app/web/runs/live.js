@@ -35,7 +35,9 @@ export async function follow(id, tell, signal) {
       if (event.status !== job.status) await settle();
       else tell.job(job);
     },
-    metric(event) {
+    async metric(event) {
+      // What it runs on is known a little after it began to.
+      if (event.scope === "epoch" && isLive(job.status) && !job.environment) await settle();
       metrics.add(event);
       tell.metrics(metrics);
       if (!isLive(job.status) || event.fraction < reached) return;

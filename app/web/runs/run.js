@@ -264,6 +264,18 @@ function Log({ lines }) {
   </section>`;
 }
 
+/** What decides the bits of a run beside its settings and data. */
+const madeOn = (found) =>
+  found
+    ? [
+        ["device", `${found.device}, ${found.device_name}`],
+        ["threads", String(found.threads)],
+        ["arithmetic", `${found.precision}${found.channels_last ? ", channels last" : ""}`],
+        ["torch", found.torch],
+        ["Python", found.python],
+      ]
+    : [];
+
 function Settings({ job, data }) {
   const labels = Object.entries(data?.labels ?? {});
   const rows = [
@@ -280,11 +292,12 @@ function Settings({ job, data }) {
     data?.refused_count > 0 && ["refused files", whole(data.refused_count)],
     data?.fingerprint && ["fingerprint", data.fingerprint.slice(0, 16)],
     ["priority", job.priority],
+    ...madeOn(job.environment),
     ...flat(job.config),
   ].filter(Boolean);
   return html`<section class="panel" aria-labelledby="settings">
     <div class="bar"><h2 id="settings">Settings</h2><div class="bar-end">
-      <${CopyButton} label="Copy" name="Copy the settings as JSON" text=${() => JSON.stringify({ preset: job.preset, config: job.config }, null, 2)} /></div></div>
+      <${CopyButton} label="Copy" name="Copy the settings as JSON" text=${() => JSON.stringify({ preset: job.preset, config: job.config, environment: job.environment }, null, 2)} /></div></div>
     ${job.ends.length > 0 && html`<ul class="limits">${job.ends.map((end) => html`<li>Attempt ${end.attempt}, ${ago(end.time)}: ${end.reason}</li>`)}</ul>`}
     <table class="settings"><caption class="unseen">Settings</caption><tbody>
       ${rows.map(([name, value]) => html`<tr key=${name}><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>
