@@ -2,7 +2,7 @@
 // single letters off (WCAG 2.1.4).
 import { Dialog, Toggle } from "./parts.js";
 import { kept } from "./store.js";
-import { html, signal, useEffect, useRef } from "./vendor/ui/ui.js";
+import { html, signal, useLayoutEffect, useRef } from "./vendor/ui/ui.js";
 
 export const shortcutsOn = kept("shortcuts", true, (value) => typeof value === "boolean");
 const sheetOpen = signal(false);
@@ -63,7 +63,8 @@ document.addEventListener("keydown", (event) => {
 export function useShortcuts(table) {
   const latest = useRef(table);
   latest.current = table;
-  useEffect(() => {
+  // As soon as the component shows.
+  useLayoutEffect(() => {
     tables.add(latest);
     return () => tables.delete(latest);
   }, []);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -9,6 +11,7 @@ from PIL import Image, ImageFilter
 from evaluation.images import Images
 
 SIDE = 48
+LABELS = ("HEALTHY", "SHADOW")
 
 
 def chests(
@@ -49,3 +52,14 @@ def real(seed: int, patients: int, classes: int = 2, first: int = 0, side: int =
     count = sum(map(len, levels))
     names = tuple(f"{seed}-{i}" for i in range(count))
     return Images(np.concatenate(levels), np.concatenate(labels), np.concatenate(groups), names)
+
+
+def split_folders(folder: Path) -> Path:
+    """Train and test of such pictures in class folders, the patient in each name: p17_3.png."""
+    for split, seed, patients in (("train", 1, 45), ("test", 2, 25)):
+        images = real(seed, patients, first=1000 * seed, side=64)
+        for i, (levels, label) in enumerate(zip(images.levels, images.classes, strict=True)):
+            path = folder / split / LABELS[label] / f"p{images.groups[i]}_{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(levels).save(path)
+    return folder

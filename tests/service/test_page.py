@@ -124,6 +124,45 @@ def test_the_keyboard_alone_generates_inspects_and_selects(service: Service, pag
     expect(page.get_by_label("Select seed 8")).to_be_checked()  # switched off: nothing happens
 
 
+def test_each_class_has_the_same_seeds_in_rows_of_its_own(service: Service, page: Page) -> None:
+    page.goto(f"{service.url}/?model=chest-xray-turbo%402&classes=each&count=3&seed=7")
+    pictures = page.locator(PICTURES)
+    expect(pictures).to_have_count(6)
+    named = pictures.evaluate_all("all => all.map((img) => img.alt)")
+    assert named == [
+        f"Synthetic {label}, seed {seed}" for label in ("NORMAL", "PNEUMONIA") for seed in (7, 8, 9)
+    ]
+    tops = pictures.evaluate_all("all => all.map((img) => img.getBoundingClientRect().top)")
+    assert tops[0] == tops[2] < tops[3] == tops[5]
+    page.locator("[data-index='1']").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[data-index='4']")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("[data-index='1']")).to_be_focused()
+    page.get_by_role("button", name="Download", exact=True).click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="ZIP of PNG").click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert sum(name.endswith(".png") for name in archive.namelist()) == 6
+    page.get_by_role("button", name="Code", exact=True).click()
+    page.get_by_label("Command line").check(force=True)
+    expect(page.get_by_label("The same request: Command line")).to_contain_text(
+        "for label in 'NORMAL' 'PNEUMONIA'"
+    )
+    page.get_by_label("Images of each").fill("501")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Use a whole number from 1 to 500.")).to_be_visible()
+
+
+def test_words_leave_the_picture_but_for_what_it_is(service: Service, page: Page) -> None:
+    page.goto(f"{service.url}/?model=tiny%402&count=2&seed=7")
+    page.get_by_role("button", name="Inspect Synthetic").first.click()
+    corners = page.locator(".corner")
+    expect(corners).to_have_count(4)
+    page.keyboard.press("o")
+    expect(corners).to_have_text(["SYNTHETIC"])
+
+
 def test_two_pictures_are_compared(service: Service, page: Page) -> None:
     page.goto(f"{service.url}/?model=tiny%402&count=4&seed=7")
     for seed in (7, 9):

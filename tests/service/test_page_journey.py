@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.evaluation.pictures import split_folders
 from tests.service.browser import visiting
 from tests.service.conftest import IMAGES, Service, wait_until
 from tests.sets import packed
@@ -54,6 +56,65 @@ def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_p
     expect(page.get_by_alt_text("Synthetic images of newcomer@1")).to_be_visible()
     page.get_by_role("link", name="Compare").click()
     expect(page.get_by_alt_text("of newcomer@1, seed 0")).to_be_visible()
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Press Tab until it has the focus, which must show."""
+    expect(wanted).to_be_visible()
+    for _ in range(150):
+        if wanted.evaluate("node => node === document.activeElement"):
+            assert wanted.evaluate("node => node.matches(':focus-visible')")
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not reach {wanted}")
+
+
+def entered(page: Page, label: str, text: str) -> None:
+    tab_to(page, page.get_by_label(label, exact=True))
+    page.keyboard.press("Control+a")
+    page.keyboard.type(text)
+
+
+def pressed(page: Page, role: Literal["button", "link"], name: str) -> None:
+    tab_to(page, page.get_by_role(role, name=name, exact=True))
+    page.keyboard.press("Enter")
+
+
+def test_the_keyboard_alone_uploads_trains_and_reads_the_report(
+    own_service: Service, browser: Browser, tmp_path: Path
+) -> None:
+    archive = packed(split_folders(tmp_path / "chests"), tmp_path / "chests.zip")
+    with visiting(browser) as page:
+        page.goto(own_service.url)
+        expect(page.locator("[data-index='15']")).to_be_visible()
+        page.keyboard.press("d")
+        with page.expect_file_chooser() as chooser:
+            pressed(page, "button", "Choose a ZIP")
+        chooser.value.set_files(archive)
+        expect(page.get_by_text("Ready")).to_be_visible(timeout=LONG_MS)
+        pressed(page, "link", "Train on it")
+        entered(page, "Model name", "by-keys")
+        tab_to(page, page.get_by_label("Preset"))
+        page.keyboard.type("quick")
+        expect(page.get_by_label("Preset")).to_have_value("quick")
+        entered(page, "Epochs", "1")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("/ui/runs/job-[^/]+$"))
+        done = page.get_by_role("link", name="Its page")
+        expect(done).to_be_visible(timeout=LONG_MS)
+        expect(page.get_by_role("row", name="torch")).to_contain_text("2.")
+        page.keyboard.press("Home")  # what scrolls does not lose the keyboard
+        pressed(page, "link", "Its page")
+        expect(page.get_by_text("There is no overall score.")).to_be_visible(timeout=LONG_MS)
+        expect(page.get_by_role("rowheader", name=re.compile("HEALTHY"))).to_be_visible()
+        pressed(page, "link", "Compare")
+        expect(page.get_by_alt_text("of by-keys@1, seed 0")).to_be_visible()
+        page.keyboard.press("g")
+        expect(page.locator("[data-index='15']")).to_be_visible()
+        pressed(page, "button", "Download")
+        with page.expect_download() as waiting:
+            pressed(page, "button", "ZIP of PNG")
+        assert waiting.value.suggested_filename.endswith(".zip")
 
 
 def test_a_run_is_cancelled_resumed_and_cloned(service: Service, page: Page, dataset: Path) -> None:

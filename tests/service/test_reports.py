@@ -6,32 +6,18 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from tests.evaluation.pictures import real
+from tests.evaluation.pictures import LABELS, split_folders
 from tests.service.conftest import TINY, Service, wait_until
-
-LABELS = ("HEALTHY", "SHADOW")
-
-
-def chests(folder: Path) -> Path:
-    for split, seed, patients in (("train", 1, 45), ("test", 2, 25)):
-        images = real(seed, patients, first=1000 * seed, side=64)
-        for i, (levels, label) in enumerate(zip(images.levels, images.classes, strict=True)):
-            path = folder / split / LABELS[label] / f"p{images.groups[i]}_{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(levels).save(path)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     base = tmp_path_factory.mktemp("reported")
-    chests(base / "roots" / "chests")
+    split_folders(base / "roots" / "chests")
     service = Service(base / "data", base / "roots")
     service.data_dir.mkdir()
     service.start()
