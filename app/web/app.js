@@ -1,9 +1,8 @@
 // The router: which page the address names, and what stands around it.
 import { Shortcuts, openSheet } from "./keys.js";
-import { styles, whenIdle } from "./later.js";
+import { styles } from "./later.js";
 import { navigate } from "./navigate.js";
 import { Banner } from "./parts.js";
-import { ServiceState } from "./service-state.js";
 import { html, render, signal, useEffect, useRef, useState } from "./vendor/ui/ui.js";
 
 /**
@@ -23,6 +22,7 @@ const ROUTES = [
 ];
 
 const address = signal(location.pathname + location.search);
+const SERVICE_MS = 1000;
 let navigated = false;
 
 function Lost() {
@@ -45,7 +45,6 @@ function Page() {
     }
     if (!route) return;
     const first = route === ROUTES[0];
-    if (first) whenIdle(styles);
     Promise.all([route[3](), first || styles()]).then(
       ([module]) => setPage({ of: route, Component: module.default, problem: null }),
       (problem) => setPage({ of: route, Component: null, problem }),
@@ -92,4 +91,8 @@ document.addEventListener("click", (event) => {
 
 document.getElementById("shortcuts")?.addEventListener("click", openSheet);
 render(html`<${Page} />`, document.getElementById("main"));
-render(html`<${ServiceState} />`, document.getElementById("service"));
+// After the page's own first questions.
+setTimeout(async () => {
+  const { ServiceState } = await import("./service-state.js");
+  render(html`<${ServiceState} />`, document.getElementById("service"));
+}, SERVICE_MS);

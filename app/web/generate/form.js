@@ -85,30 +85,3 @@ const chosenClass = (value) => ({
   each: value === EACH,
   label: value.startsWith("=") ? value.slice(1) : null,
 });
-
-/**
- * The request that a form stands for, or what is wrong with each field.
- * @param {any} request as its boxes hold it @param {number} classes that the model has
- * @returns {{body: any, errors: null} | {body: null, errors: Record<string, string>}}
- */
-export function checked({ model, label, each, count, seed, truncation }, classes) {
-  const errors = {};
-  const whole = (text, name, low, high) => {
-    const value = Number(text);
-    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= low && value <= high)
-      return value;
-    errors[name] = `Use a whole number from ${low} to ${high}.`;
-    return null;
-  };
-  const most = each ? Math.floor(COUNT_MAX / Math.max(classes, 1)) : COUNT_MAX;
-  const images = whole(count, "count", 1, most);
-  const start = seed.trim() === "" ? null : whole(seed, "seed", 0, SEED_MAX);
-  const psi = Number(truncation);
-  if (truncation.trim() === "" || !(psi > 0 && psi <= TRUNCATION_MAX))
-    errors.truncation = `Use a number above 0, up to ${TRUNCATION_MAX}.`;
-  if (Object.keys(errors).length) return { body: null, errors };
-  return {
-    body: { model, label, each, count: images, seed: start, truncation: psi },
-    errors: null,
-  };
-}

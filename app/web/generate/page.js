@@ -1,15 +1,25 @@
 // The Generate page: a form, a grid, an inspector, and an address that reproduces them.
-import { Problem, generate, models } from "../api.js";
+import { Problem, models } from "../api.js";
 import { Banner, CopyButton, Segments, announce, copy, useAsked } from "../parts.js";
 import { useShortcuts } from "../keys.js";
-import { later, whenIdle } from "../later.js";
+import { later, styles, whenIdle } from "../later.js";
 import { kept } from "../store.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/ui/ui.js";
-import { GenerateForm, checked } from "./form.js";
+import { first, generated } from "./first.js";
+import { GenerateForm } from "./form.js";
 import { Grid, Placeholders, SIZES, useFitted } from "./grid.js";
 import { History, remember } from "./history.js";
 import { Recall } from "./recall.js";
-import { CODE, FIRST, bodyOf, drawnSeed, readQuery, writeQuery } from "./request.js";
+import {
+  CODE,
+  FIRST,
+  bodyOf,
+  checked,
+  drawnSeed,
+  inBoxes,
+  readQuery,
+  writeQuery,
+} from "./request.js";
 import { WINDOW_KEYS, WindowFilter, reset, shown, untouched } from "./window.js";
 
 /** What the first pictures do not need; asked for once they are there. */
@@ -18,6 +28,11 @@ const LATER = {
   downloads: () => import("./downloads.js"),
   inspector: () => import("./inspector.js"),
 };
+const LATER_MS = 1000;
+function rest() {
+  styles();
+  for (const load of Object.values(LATER)) load().catch(() => {});
+}
 const [Compare, Downloads, Inspector] = Object.values(LATER).map(later);
 
 const size = kept("tile", innerWidth < 700 ? "S" : "M", (value) => value in SIZES);
@@ -26,11 +41,16 @@ const SIZE_OPTIONS = [
   ["M", "M", "Medium tiles"],
   ["L", "L", "Large tiles"],
 ];
-const CHUNK = 250; // images of one JSON answer
 /** The last query answered, so that the page is as it was when one comes back to it. */
 let remembered = "";
 
+/** What the address asks for, or what one came back to; null: nothing. */
+const addressed = () => readQuery(location.search || remembered);
+
 export default function GeneratePage() {
+  const begun = useRef(undefined);
+  if (begun.current === undefined) begun.current = first(location.search || remembered);
+  useEffect(() => () => begun.current?.leaving.abort(), []);
   const { content, problem, again } = useAsked((signal) => models(signal), []);
   const head = html`<h1 class="unseen" tabindex="-1">Generate</h1>`;
   if (problem)
@@ -38,7 +58,7 @@ export default function GeneratePage() {
   if (!content) return head;
   const listed = content.data;
   if (!listed.some((model) => model.usable)) return html`${head}<${NoModel} listed=${listed} />`;
-  return html`${head}<${Workspace} models=${listed} />`;
+  return html`${head}<${Workspace} models=${listed} begun=${begun.current} />`;
 }
 
 function NoModel({ listed }) {
@@ -50,43 +70,17 @@ function NoModel({ listed }) {
   </div>`;
 }
 
-/** A request as the boxes hold it, its model one that there is where it can be. */
+/** The same, its model one that there is where it can be. */
 function asText(request, models) {
   const usable = models.filter((m) => m.usable);
   const active = usable.find((m) => m.active) ?? usable[0];
   const wanted = request.model ?? active.reference;
   const found = usable.find((m) => m.reference === wanted || (m.name === wanted && m.active));
-  return {
-    model: found?.reference ?? wanted,
-    label: request.label,
-    each: request.each,
-    count: String(request.count),
-    seed: request.seed === null ? "" : String(request.seed),
-    truncation: String(request.truncation),
-  };
+  return inBoxes({ ...request, model: found?.reference ?? wanted });
 }
 
-/** Images of a body of POST /generate, asked for in parts: one JSON answer holds 256. */
-async function generated(body, signal, told) {
-  let answer = null;
-  const all = body.items?.length ?? body.count;
-  for (let done = 0; done < all; done = answer.images.length) {
-    const count = Math.min(CHUNK, all - done);
-    const seed = answer ? answer.images[0].seed + done : body.seed;
-    const asked = body.items
-      ? { ...body, items: body.items.slice(done, done + count) }
-      : { ...body, seed, count };
-    const part = await generate(asked, signal);
-    answer = answer ? { ...answer, images: [...answer.images, ...part.images] } : part;
-    told(answer.images.length);
-  }
-  return answer;
-}
-
-function Workspace({ models: listed }) {
-  const [request, setRequest] = useState(() =>
-    asText(readQuery(location.search || remembered) ?? FIRST, listed),
-  );
+function Workspace({ models: listed, begun }) {
+  const [request, setRequest] = useState(() => asText(addressed() ?? FIRST, listed));
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -108,7 +102,7 @@ function Workspace({ models: listed }) {
 
   const edit = (change) => setRequest((before) => ({ ...before, ...change }));
 
-  async function submit(change, { bare = false } = {}) {
+  async function submit(change, { bare = false, begun: early = null } = {}) {
     const asked = { ...latest.current, ...change };
     if (change) setRequest(asked);
     const labels = listed.find((m) => m.reference === asked.model)?.labels ?? [];
@@ -123,7 +117,8 @@ function Workspace({ models: listed }) {
     setBusy(true);
     setComing(0);
     try {
-      const made = await generated(body, mine.signal, setComing);
+      const made = await (early?.made ?? generated(body, mine.signal, setComing));
+      if (mine.signal.aborted) return;
       const reference = `${made.model.name}@${made.model.version}`;
       // A seed or model that the server chose becomes part of what reproduces the answer.
       const answered = { ...wanted, model: reference, seed: made.images[0].seed };
@@ -134,7 +129,7 @@ function Workspace({ models: listed }) {
       remembered = writeQuery(answered);
       if (!bare) history.replaceState(history.state, "", `/${remembered}`);
       remember(remembered);
-      whenIdle(() => Object.values(LATER).forEach((load) => load().catch(() => {})));
+      setTimeout(() => whenIdle(rest), LATER_MS);
       announce(
         `${made.images.length} synthetic ${made.images.length > 1 ? "images" : "image"} generated`,
       );
@@ -157,7 +152,7 @@ function Workspace({ models: listed }) {
   }
 
   useEffect(() => {
-    submit(null, { bare: readQuery(location.search || remembered) === null });
+    submit(null, { bare: addressed() === null, begun });
     return () => leaving.current?.abort();
   }, []);
 
