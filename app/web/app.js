@@ -91,8 +91,11 @@ document.addEventListener("click", (event) => {
 
 document.getElementById("shortcuts")?.addEventListener("click", openSheet);
 render(html`<${Page} />`, document.getElementById("main"));
-// After the page's own first questions.
-setTimeout(async () => {
-  const { ServiceState } = await import("./service-state.js");
-  render(html`<${ServiceState} />`, document.getElementById("service"));
-}, SERVICE_MS);
+/** After the page's own first questions; a server that is away is asked again. */
+function showService() {
+  import("./service-state.js").then(
+    ({ ServiceState }) => render(html`<${ServiceState} />`, document.getElementById("service")),
+    () => setTimeout(showService, SERVICE_MS),
+  );
+}
+setTimeout(showService, SERVICE_MS);

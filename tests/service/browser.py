@@ -57,8 +57,8 @@ class Visit:
 
     def close(self) -> None:
         self.context.close()
-        assert self.complaints == []
-        assert self.refused == []
+        assert not self.complaints, self.complaints
+        assert not self.refused, self.refused
 
 
 @contextmanager

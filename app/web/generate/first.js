@@ -4,7 +4,10 @@ import { FIRST, bodyOf, checked, inBoxes, readQuery } from "./request.js";
 
 const CHUNK = 250; // images of one JSON answer
 
-/** Images of a body of POST /generate, asked for in parts: one JSON answer holds 256. */
+/**
+ * Images of a body of POST /generate, asked for in parts: one JSON answer holds 256.
+ * @param {any} body @param {AbortSignal} signal @param {(so: {done: number, all: number}) => void} told
+ */
 export async function generated(body, signal, told) {
   let answer = null;
   const all = body.items?.length ?? body.count;
@@ -16,7 +19,7 @@ export async function generated(body, signal, told) {
       : { ...body, seed, count };
     const part = await generate(asked, signal);
     answer = answer ? { ...answer, images: [...answer.images, ...part.images] } : part;
-    told(answer.images.length);
+    told({ done: answer.images.length, all });
   }
   return answer;
 }

@@ -84,7 +84,7 @@ function Workspace({ models: listed, begun }) {
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  const [coming, setComing] = useState(0);
+  const [coming, setComing] = useState(null);
   const [answer, setAnswer] = useState(null);
   const [chosen, setChosen] = useState(() => new Set());
   const [focused, setFocused] = useState(0);
@@ -115,7 +115,7 @@ function Workspace({ models: listed, begun }) {
     leaving.current?.abort();
     const mine = (leaving.current = new AbortController());
     setBusy(true);
-    setComing(0);
+    setComing(null);
     try {
       const made = await (early?.made ?? generated(body, mine.signal, setComing));
       if (mine.signal.aborted) return;
@@ -218,7 +218,7 @@ function Workspace({ models: listed, begun }) {
         html`<p class="empty">Choose a class and press Generate. The seed under each image
         reproduces it exactly.</p>`
       }
-      ${busy && Number(request.count) > CHUNK && html`<p class="hint" role="status">${coming} of ${request.count} images</p>`}
+      ${busy && coming && html`<p class="hint" role="status">${coming.done} of ${coming.all} images</p>`}
       ${
         answer
           ? html`<${Grid} images=${images} reference=${answer.reference} truncation=${answer.request.truncation}
