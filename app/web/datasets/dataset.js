@@ -8,7 +8,7 @@ import { html, useEffect, useState } from "../vendor/ui/ui.js";
 import { Status } from "./list.js";
 
 const POLL_MS = 2000;
-const SPLITS = { train: "Training", validation: "Validation", held_out: "Held out" };
+const SPLITS = { train: "Train", validation: "Valid.", held_out: "Held out" };
 
 export default function DatasetPage({ id }) {
   const { content: found, problem, again } = useAsked((signal) => ask(id, signal), [id]);
@@ -94,7 +94,7 @@ function Counts({ found }) {
   const splits = Object.entries(found.splits);
   return html`<section class="panel" aria-labelledby="counts">
     <h2 id="counts">Images</h2>
-    <div class="table-box" role="region" aria-label="Images by class and split" tabindex="0"><table>
+    <div class="table-box narrow" role="region" aria-label="Images by class and split" tabindex="0"><table>
       <thead><tr><th scope="col">Class</th><th scope="col">All</th>${splits.map(([name]) => html`<th scope="col">${SPLITS[name] ?? name}</th>`)}</tr></thead>
       <tbody>
         ${labels.map(

@@ -101,14 +101,15 @@ export default function Inspector({ image, reference, truncation, zoom, setZoom,
     <div class="bar">
       <${ZoomControls} zoom=${zoom} setZoom=${setZoom} />
       <div class="bar-end">
-        <${Toggle} on=${overlays.value} onChange=${(on) => (overlays.value = on)} title="Words on the picture (o)">Words<//>
         <${CopyButton} label="Link" name="Copy the image's own address" icon=${false}
           text=${() => location.origin + sampleUrl(reference, image.label, image.seed, truncation)} />
         <a class="button small" download=${fileName(reference, image)}
           href=${sampleUrl(reference, image.label, image.seed, truncation)}>PNG</a>
       </div>
     </div>
-    <${WindowControls} />
+    <${WindowControls}>
+      <${Toggle} on=${overlays.value} onChange=${(on) => (overlays.value = on)} title="Words on the picture (o)">Words<//>
+    <//>
     <${Nearest} image=${image} reference=${reference} truncation=${truncation} />
     <${Scrubber} image=${image} reference=${reference} truncation=${truncation} show=${setOther} />
   </aside>`;

@@ -112,7 +112,7 @@ export const CODE = {
     const { model, label, count, seed, truncation } = request;
     const all = turns(request, labels);
     const of = (name) =>
-      `client.generate(${name}, ${count}, ${seed}, ${python(model)}, ${truncation})`;
+      `client.generate(${name}, ${count}, ${seed}, model=${python(model)}, truncation=${truncation})`;
     return [
       "from synthorax import Client",
       `with Client(${JSON.stringify(location.origin)}) as client:`,

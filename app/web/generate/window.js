@@ -59,8 +59,8 @@ export const WINDOW_KEYS = [
   ["Space", "Window, level and zoom as they were", reset],
 ];
 
-/** Sliders, boxes and presets. */
-export function WindowControls() {
+/** Sliders, boxes and presets; beside them what else changes how a picture is shown. */
+export function WindowControls({ children }) {
   const { width, level, invert: inverted } = shown.value;
   const preset = PRESETS.find(([, , v]) => v.width === width && v.level === level);
   return html`<fieldset class="window">
@@ -77,6 +77,7 @@ export function WindowControls() {
         onChange=${(key) => set(PRESETS.find(([name]) => name === key)[2])} />
       <${Toggle} on=${inverted} onChange=${invert}>Invert<//>
       <button type="button" class="small" disabled=${untouched(shown.value)} onClick=${reset}>Reset</button>
+      ${children}
     </div>
   </fieldset>`;
 }

@@ -50,7 +50,7 @@ function options({ series, width, height, log, fixed, xAxis, marks }) {
     width,
     height,
     pxAlign: 1,
-    padding: [8, 16, 0, 0], // both panels end at the same place
+    padding: [8, 16, xAxis ? 0 : 8, 0], // both panels end at the same place
     legend: { show: false },
     cursor: { sync: { key: SYNC }, y: false, points: { size: 5 }, drag: { x: true, y: false } },
     scales: {
