@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from synthorax.lights import show
-from synthorax.progress import progress_bar
+from synthorax.cli.bars import progress_bar
+from synthorax.cli.lights import show
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from synthorax.findings import show
-from synthorax.progress import progress_bar
+from synthorax.cli.bars import progress_bar
+from synthorax.cli.findings import show
 
 
 def inspect(

@@ -130,21 +130,21 @@ def test_a_job_by_the_command_line(service: Service, dataset: Path) -> None:
     code, out, _ = run(service, "workers")
     assert job in out
     assert "light" in out
-    assert run(service, "delete", job)[0] == 1  # it runs
-    assert run(service, "cancel", job)[0] == 0
+    assert run(service, "runs", "delete", job)[0] == 1  # it runs
+    assert run(service, "runs", "cancel", job)[0] == 0
     done = service.ended(job)["progress"]["epoch"]
-    code, out, words = run(service, "resume", job, "--epochs", str(done + 1), "--watch")
+    code, out, words = run(service, "runs", "resume", job, "--epochs", str(done + 1), "--watch")
     assert code == 0, words
     assert "Published as by-hand@1" in " ".join(words.split())
-    code, out, words = run(service, "clone", job, "--seed", "4", "--epochs", "1", "--watch")
+    code, out, words = run(service, "runs", "clone", job, "--seed", "4", "--epochs", "1", "--watch")
     assert code == 0, words
     clone = out.split()[0]
     assert service.job(clone)["cloned_from"] == job
-    code, out, _ = run(service, "jobs", "--status", "succeeded", "-n", "2")
+    code, out, _ = run(service, "runs", "list", "--status", "succeeded", "-n", "2")
     assert [line.split()[0] for line in out.splitlines()[1:]] == [clone, job]
-    assert run(service, "delete", job)[0] == 0
+    assert run(service, "runs", "delete", job)[0] == 0
     assert service.http.get(f"/train-jobs/{job}").status_code == 404
-    code, _, words = run(service, "finish", clone)
+    code, _, words = run(service, "runs", "finish", clone)
     assert code == 1
     assert "already succeeded" in " ".join(words.split())
 

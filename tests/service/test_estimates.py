@@ -9,7 +9,7 @@ import pytest
 
 from library.presets import PRESETS
 from synthorax import Client
-from synthorax.costs import duration, sentence
+from synthorax.cli.costs import duration, sentence
 from tests.service.conftest import Service, train_request, wait_until
 
 

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from synthorax.client import Client, SynthoraxError
-from synthorax.findings import show
-from synthorax.progress import progress_bar
+from synthorax import Client, SynthoraxError
+from synthorax.cli.bars import progress_bar
+from synthorax.cli.findings import show
+from synthorax.cli.output import console, out
 
 commands = typer.Typer(
     no_args_is_help=True, help="Datasets: make them, look at them, let patients go."
 )
-console = Console(stderr=True)
-out = Console()
-
 DatasetId = Annotated[str, typer.Argument(help="id of a dataset")]
 Choose = Annotated[
     list[str] | None,
@@ -38,10 +35,10 @@ def add(
     client, choices = Client(), chosen(choose)
     with progress_bar(console) as bar:
         if source.is_dir():
-            found = client.register(str(source.resolve()), name, choices)
+            found = client.datasets.register(str(source.resolve()), name, choices)
         elif source.is_file():
             task = bar.add_task("sending", total=1)
-            found = client.upload(
+            found = client.datasets.upload(
                 source, name, choices, lambda sent, size: bar.update(task, completed=sent / size)
             )
             bar.remove_task(task)
@@ -50,7 +47,7 @@ def add(
         task = bar.add_task("validating", total=None)
         while found["status"] == "validating":
             time.sleep(0.3)
-            found = client.dataset(found["id"])
+            found = client.datasets.get(found["id"])
             if (far := found["progress"]) is not None:
                 total = far["total"] or None
                 bar.update(task, description=far["phase"], completed=far["done"], total=total)
@@ -65,7 +62,7 @@ def add(
 def list_all() -> None:
     """List datasets, and folders that train jobs have named."""
     table = Table("dataset", "state", "images", "patients", "labels", "name", box=None)
-    for each in Client().datasets():
+    for each in Client().datasets.list():
         patients = "?" if each["patients"] is None else str(each["patients"])
         table.add_row(
             each["id"], each["status"], str(each["images"]), patients,
@@ -77,7 +74,7 @@ def list_all() -> None:
 @commands.command(name="show")
 def show_one(dataset: DatasetId) -> None:
     """Show what was found in a dataset."""
-    found = Client().dataset(dataset)
+    found = Client().datasets.get(dataset)
     if found["status"] != "ready":
         out.print(f"{dataset} is {found['status']}")
         _unused(found)
@@ -88,7 +85,7 @@ def show_one(dataset: DatasetId) -> None:
 @commands.command()
 def choices() -> None:
     """List what can be chosen, and the patterns of public sets' file names."""
-    answer = Client().request("GET", "/datasets/choices")
+    answer = Client().datasets.choices()
     table = Table("choice", "default", "allowed", "meaning", box=None)
     for each in answer["choices"]:
         allowed = each["allowed"]
@@ -119,7 +116,7 @@ def inspect(
 @commands.command()
 def delete(dataset: DatasetId) -> None:
     """Really delete a dataset; a folder in place stays."""
-    Client().delete_dataset(dataset)
+    Client().datasets.delete(dataset)
     out.print(f"{dataset} is deleted")
 
 
@@ -136,7 +133,7 @@ def withdraw(
     """Let a patient's images go, and what was made from them. Lists first; --yes does it."""
     who = {"patient": patient, "dataset": dataset, "file": file}
     given = {name: value for name, value in who.items() if value is not None}
-    answer = Client().withdraw(**given, versions=versions, dry_run=not yes)
+    answer = Client().datasets.withdraw(**given, versions=versions, dry_run=not yes)
     table = Table("what", "which", box=None)
     for name in ("datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches"):
         value: Any = answer[name]

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from synthorax.client import Client
-from synthorax.lights import COLOURS, show
-from synthorax.progress import progress_bar
+from synthorax import Client
+from synthorax.cli.bars import progress_bar
+from synthorax.cli.lights import COLOURS, show
+from synthorax.cli.output import console, out
 
 commands = typer.Typer(no_args_is_help=True, help="Evaluation reports on published versions.")
-console = Console(stderr=True)
-out = Console()
 
 Model = Annotated[str, typer.Argument(help="NAME@VERSION")]
 _POLL_SECONDS = 0.5
@@ -32,7 +30,7 @@ def make(
 ) -> None:
     """Evaluate a version; Ctrl-C leaves it running."""
     client = Client()
-    record = client.evaluate(model, dataset, count, seed)
+    record = client.models.evaluate(model, dataset, count, seed)
     if not wait:
         out.print(f"{record['id']} is {record['status']}")
         return
@@ -44,7 +42,7 @@ def make(
     if ended["status"] != "complete":
         console.print(f"[red]error:[/red] {ended['error']['detail']}", highlight=False)
         raise typer.Exit(1)
-    show(client.report(model, record["id"]), out)
+    show(client.models.report(model, record["id"]), out)
     page = f"{client.url}{record['links']['self']}/report.html"
     out.print(f"Report: {page}", highlight=False, soft_wrap=True)
 
@@ -53,7 +51,7 @@ def _followed(client: Client, model: str, report: str) -> dict[str, Any]:
     with progress_bar(console) as bar:
         task = bar.add_task("queued", total=1.0)
         while True:
-            found = next((r for r in client.reports(model) if r["id"] == report), None)
+            found = next((r for r in client.models.reports(model) if r["id"] == report), None)
             if found is None:
                 return {"status": "failed", "error": {"detail": f"{report} was deleted."}}
             if found["status"] in ("complete", "failed"):
@@ -68,7 +66,7 @@ def _followed(client: Client, model: str, report: str) -> dict[str, Any]:
 def list_all(model: Model) -> None:
     """Reports on a version, newest first."""
     table = Table("report", "status", "fidelity", "usefulness", "privacy")
-    for record in Client().reports(model):
+    for record in Client().models.reports(model):
         lights = [record["lights"].get(n, "–") for n in ("fidelity", "usefulness", "privacy")]
         cells = [f"[{COLOURS.get(light, 'dim')}]{light}[/]" for light in lights]
         table.add_row(record["id"], record["status"], *cells)
@@ -80,7 +78,7 @@ def show_one(
     model: Model, report: Annotated[str, typer.Argument(help="id; the newest")] = "latest"
 ) -> None:
     """Lights, why they are not green, and numbers with their floors."""
-    show(Client().report(model, report), out)
+    show(Client().models.report(model, report), out)
 
 
 @commands.command()
@@ -91,14 +89,14 @@ def export(
 ) -> None:
     """Tables, figures, methods, checklist and images as a ZIP; nothing that shows patients."""
     path = output or Path(f"{model.replace('@', '-')}-report.zip")
-    Client().export_report(model, report, path)
+    Client().models.export_report(model, path, report)
     out.print(f"{path}", highlight=False)
 
 
 @commands.command()
 def compare(one: Model, other: Model) -> None:
     """Two versions by their newest reports, where those measured the same."""
-    found = Client().compare(one, other)
+    found = Client().models.compare(one, other)
     table = Table("class", "number", one, other, "floor", "better")
     for row in found["differences"]:
         numbers = (f"{row[k]:.4g}" for k in ("one", "other", "floor"))

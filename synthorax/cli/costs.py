@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from synthorax.client import Client
+from synthorax import Client
 
 _GIVE_UP = 240.0  # s; a light queue that is busy answers later
 

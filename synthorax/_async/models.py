@@ -1,0 +1,91 @@
+"""The model library of a service, and the reports on its versions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from synthorax._async.running import sleep
+from synthorax._async.saving import save_stream
+from synthorax._async.transport import AsyncTransport
+from synthorax.errors import NotFound, SynthoraxError
+
+Records = list[dict[str, Any]]
+_POLL_SECONDS = 1.0
+
+
+class AsyncModels:
+    """Versions are named name@version; records are as the service shows them."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self) -> Records:
+        """Every version: reference, digest, resolution, labels, usable (or the reason), active."""
+        found: Records = (await self._transport.json("GET", "/models"))["data"]
+        return found
+
+    async def active(self) -> dict[str, Any]:
+        """The version that answers where none is named.  Raises NotFound."""
+        for each in await self.list():
+            if each.get("active"):
+                return each
+        raise NotFound("No version is served.", 404, {})
+
+    async def get(self, model: str) -> dict[str, Any]:
+        """Everything that is recorded of a version (its model.json)."""
+        return await self._transport.json("GET", f"/models/{model}")
+
+    async def card(self, model: str) -> str:
+        """A version's card, Markdown."""
+        return (await self._transport.send("GET", f"/models/{model}/card")).text
+
+    async def activate(self, model: str) -> dict[str, Any]:
+        """Serve a version where a request names none."""
+        return await self._transport.json("POST", f"/models/{model}/activate", repeatable=True)
+
+    async def evaluate(
+        self,
+        model: str,
+        dataset: str | None = None,
+        count: int = 1000,
+        seed: int = 0,
+        wait: bool = False,
+    ) -> dict[str, Any]:
+        """Queue a report on a version; its record, with `wait` once it has ended.
+
+        dataset: the version's own, if left out.  count: samples of each label.
+        """
+        body = {"dataset": dataset, "count": count, "seed": seed}
+        record = await self._transport.json("POST", f"/models/{model}/reports", json=body)
+        while wait and record["status"] not in ("complete", "failed"):
+            await sleep(_POLL_SECONDS)
+            found = [r for r in await self.reports(model) if r["id"] == record["id"]]
+            if not found:
+                raise SynthoraxError(f"{record['id']} was deleted.")
+            record = found[0]
+        return record
+
+    async def reports(self, model: str) -> Records:
+        """Records of the reports on a version, newest first."""
+        answer = await self._transport.json("GET", f"/models/{model}/reports")
+        found: Records = answer["data"]
+        return found
+
+    async def report(self, model: str, report: str = "latest") -> dict[str, Any]:
+        """report.json of a complete report."""
+        return await self._transport.json("GET", f"/models/{model}/reports/{report}")
+
+    async def export_report(
+        self, model: str, path: str | os.PathLike[str], report: str = "latest"
+    ) -> Path:
+        """A report's tables, figures, words and images as a ZIP; there whole, or not at all."""
+        address = f"/models/{model}/reports/{report}/exports.zip"
+        return await save_stream(self._transport, "GET", address, Path(path))
+
+    async def compare(self, one: str, other: str) -> dict[str, Any]:
+        """The newest reports of two versions, number by number."""
+        return await self._transport.json(
+            "GET", "/models/compare", params={"one": one, "other": other}
+        )

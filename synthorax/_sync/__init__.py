@@ -1,0 +1,1 @@
+"""The client.  Made of `_async`: `python tools/twins.py`."""

@@ -1,0 +1,175 @@
+# Made of _async/datasets.py by tools/twins.py; change that one.
+"""Datasets of a service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from synthorax._sync.jobs import idempotent
+from synthorax._sync.running import blocking, sleep
+from synthorax._sync.transport import Transport
+from synthorax.errors import InvalidRequest, SynthoraxError
+from synthorax.packing import packed
+
+_POLL_SECONDS = 0.5
+_PART = 1 << 20  # bytes
+
+_ID = re.compile(r"ds-[0-9a-f]{12}")
+
+Sent = Callable[[int, int], None]
+Named = str | os.PathLike[str] | dict[str, str]
+Records = list[dict[str, Any]]
+
+
+class Datasets:
+    """Records of datasets are as GET /datasets/{id} shows them."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._uploaded: dict[str, str] = {}  # folders and ZIPs of this client -> ids
+
+    def list(self) -> Records:
+        """Every dataset, newest first."""
+        found: Records = (self._transport.json("GET", "/datasets"))["data"]
+        return found
+
+    def get(self, dataset: str) -> dict[str, Any]:
+        """One dataset.  Raises NotFound."""
+        return self._transport.json("GET", f"/datasets/{dataset}")
+
+    def choices(self) -> dict[str, Any]:
+        """What can be chosen when a dataset is made, and patterns of public sets' file names."""
+        return self._transport.json("GET", "/datasets/choices")
+
+    def register(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        choices: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Validate a folder that the service can read in place: nothing is copied."""
+        body = {"path": os.fspath(path), "name": name, "choices": dict(choices or {})}
+        return self._transport.json("POST", "/datasets", json=body, **idempotent(None))
+
+    def upload(
+        self,
+        archive: str | os.PathLike[str],
+        name: str | None = None,
+        choices: Mapping[str, Any] | None = None,
+        progress: Sent | None = None,
+    ) -> dict[str, Any]:
+        """Send a ZIP, or a folder packed as one, to be validated.
+
+        progress(sent, size) is called as it goes, in bytes.
+        """
+        source = Path(archive)
+        if source.is_dir():
+            temporary: Path = blocking(packed, source)
+            try:
+                return self.upload(temporary, name or source.name, choices, progress)
+            finally:
+                temporary.unlink(missing_ok=True)
+        if not source.is_file():
+            raise SynthoraxError(f"There is no folder and no ZIP {str(source)!r}.")
+        size = source.stat().st_size
+
+        def parts() -> Iterator[bytes]:
+            sent = 0
+            with open(source, "rb") as file:
+                while part := blocking(file.read, _PART):
+                    yield part
+                    sent += len(part)
+                    if progress:
+                        progress(sent, size)
+
+        return self._transport.json(
+            "POST",
+            "/datasets",
+            params={"name": name or source.stem, "choices": json.dumps(dict(choices or {}))},
+            content=parts(),
+            headers={"Content-Type": "application/zip", "Content-Length": str(size)},
+            timeout=httpx.Timeout(60, read=600),
+        )
+
+    def add(
+        self,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        choices: Mapping[str, Any] | None = None,
+        progress: Sent | None = None,
+    ) -> dict[str, Any]:
+        """A folder or a ZIP of images as a dataset, validated.
+
+        A folder that the service may read is used in place; another one is packed and uploaded.
+        Raises SynthoraxError, with the service's reason, where it is refused.
+        """
+        path = Path(source)
+        made = None
+        if path.is_dir():
+            try:
+                made = self.register(str(path.resolve()), name, choices)
+            except InvalidRequest as error:
+                if not _about_path(error):
+                    raise
+        if made is None:
+            made = self.upload(path, name, choices, progress)
+        return self.validated(made["id"])
+
+    def validated(
+        self, dataset: str, progress: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """Wait until a dataset is ready; `progress` is told its record meanwhile."""
+        while (found := self.get(dataset))["status"] == "validating":
+            if progress:
+                progress(found)
+            sleep(_POLL_SECONDS)
+        if found["status"] == "failed":
+            problem = found["error"] or {}
+            raise SynthoraxError(
+                problem.get("detail") or f"{dataset} failed.", problem.get("remedy")
+            )
+        return found
+
+    def delete(self, dataset: str) -> None:
+        """Really delete a dataset; a folder in place stays."""
+        self._transport.json("DELETE", f"/datasets/{dataset}")
+
+    def withdraw(self, **who: Any) -> dict[str, Any]:
+        """Let a patient's images go, and what was made from them; the receipt.
+
+        who: patient, or dataset and file; versions ("retire", "delete"); dry_run.
+        """
+        return self._transport.json("POST", "/withdrawals", json=who)
+
+    def named(self, dataset: Named, refused: InvalidRequest | None = None) -> Named:
+        """What POST /train-jobs takes: an id, or a folder in place as {"path": …}.
+
+        A ZIP is uploaded and validated first, and so is a folder in place that was refused.
+        """
+        if isinstance(dataset, dict):
+            given = dataset["path"]
+        else:
+            given = os.fspath(dataset)
+        if given in self._uploaded:
+            return self._uploaded[given]
+        here = os.path.isdir(given)
+        if os.path.isfile(given) or (here and refused is not None and _about_path(refused)):
+            made = self.validated((self.upload(given))["id"])
+            self._uploaded[given] = str(made["id"])
+            return self._uploaded[given]
+        if refused is not None:
+            raise refused
+        if here:
+            return {"path": str(Path(given).resolve())}
+        return given if _ID.fullmatch(given) else {"path": given}
+
+
+def _about_path(error: InvalidRequest) -> bool:
+    return any(str(each.get("field", "")).endswith("path") for each in error.errors)

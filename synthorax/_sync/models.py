@@ -1,0 +1,90 @@
+# Made of _async/models.py by tools/twins.py; change that one.
+"""The model library of a service, and the reports on its versions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from synthorax._sync.running import sleep
+from synthorax._sync.saving import save_stream
+from synthorax._sync.transport import Transport
+from synthorax.errors import NotFound, SynthoraxError
+
+Records = list[dict[str, Any]]
+_POLL_SECONDS = 1.0
+
+
+class Models:
+    """Versions are named name@version; records are as the service shows them."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> Records:
+        """Every version: reference, digest, resolution, labels, usable (or the reason), active."""
+        found: Records = (self._transport.json("GET", "/models"))["data"]
+        return found
+
+    def active(self) -> dict[str, Any]:
+        """The version that answers where none is named.  Raises NotFound."""
+        for each in self.list():
+            if each.get("active"):
+                return each
+        raise NotFound("No version is served.", 404, {})
+
+    def get(self, model: str) -> dict[str, Any]:
+        """Everything that is recorded of a version (its model.json)."""
+        return self._transport.json("GET", f"/models/{model}")
+
+    def card(self, model: str) -> str:
+        """A version's card, Markdown."""
+        return (self._transport.send("GET", f"/models/{model}/card")).text
+
+    def activate(self, model: str) -> dict[str, Any]:
+        """Serve a version where a request names none."""
+        return self._transport.json("POST", f"/models/{model}/activate", repeatable=True)
+
+    def evaluate(
+        self,
+        model: str,
+        dataset: str | None = None,
+        count: int = 1000,
+        seed: int = 0,
+        wait: bool = False,
+    ) -> dict[str, Any]:
+        """Queue a report on a version; its record, with `wait` once it has ended.
+
+        dataset: the version's own, if left out.  count: samples of each label.
+        """
+        body = {"dataset": dataset, "count": count, "seed": seed}
+        record = self._transport.json("POST", f"/models/{model}/reports", json=body)
+        while wait and record["status"] not in ("complete", "failed"):
+            sleep(_POLL_SECONDS)
+            found = [r for r in self.reports(model) if r["id"] == record["id"]]
+            if not found:
+                raise SynthoraxError(f"{record['id']} was deleted.")
+            record = found[0]
+        return record
+
+    def reports(self, model: str) -> Records:
+        """Records of the reports on a version, newest first."""
+        answer = self._transport.json("GET", f"/models/{model}/reports")
+        found: Records = answer["data"]
+        return found
+
+    def report(self, model: str, report: str = "latest") -> dict[str, Any]:
+        """report.json of a complete report."""
+        return self._transport.json("GET", f"/models/{model}/reports/{report}")
+
+    def export_report(
+        self, model: str, path: str | os.PathLike[str], report: str = "latest"
+    ) -> Path:
+        """A report's tables, figures, words and images as a ZIP; there whole, or not at all."""
+        address = f"/models/{model}/reports/{report}/exports.zip"
+        return save_stream(self._transport, "GET", address, Path(path))
+
+    def compare(self, one: str, other: str) -> dict[str, Any]:
+        """The newest reports of two versions, number by number."""
+        return self._transport.json("GET", "/models/compare", params={"one": one, "other": other})

@@ -1,0 +1,120 @@
+# Made of _async/transport.py by tools/twins.py; change that one.
+"""HTTP with patience: what may be sent again is, and every refusal becomes an error of the tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from synthorax._sync.running import sleep
+from synthorax.errors import Busy, ConnectionFailed, StatusError, kind_of
+from synthorax.retries import FIRST_PATIENCE, Attempts
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # s
+_REPEATABLE = ("GET", "HEAD")
+
+
+class Transport:
+    """Calls on one service.  It may be used after a fork: each process has its own connections."""
+
+    def __init__(self, url: str, api_key: str | None, patience: float) -> None:
+        self.url = url
+        self.patience = patience
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.reached = False
+        self._process = 0
+        self._http: httpx.Client | None = None
+
+    @property
+    def http(self) -> httpx.Client:
+        """The connections of this process."""
+        if self._http is None or self._process != os.getpid():
+            self._process = os.getpid()
+            self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, headers=self._headers)
+        return self._http
+
+    def close(self) -> None:
+        if self._http is not None and self._process == os.getpid():
+            self._http.close()
+        self._http = None
+
+    def attempts(self) -> Attempts:
+        return Attempts(self.patience if self.reached else min(FIRST_PATIENCE, self.patience))
+
+    def send(
+        self, method: str, path: str, repeatable: bool | None = None, **arguments: Any
+    ) -> httpx.Response:
+        """The answer to one call, tried again where that cannot do it twice.
+
+        repeatable: sending it twice is the same as once; by default so for GET.  Raises the
+        errors of synthorax.errors.
+        """
+        again = method in _REPEATABLE if repeatable is None else repeatable
+        attempts = self.attempts()
+        while True:
+            failure: ConnectionFailed | StatusError
+            least: float | None = None
+            try:
+                response = self.http.request(method, path, **arguments)
+            except httpx.TransportError as error:
+                failure = self.unreachable(error)
+                may = again or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            else:
+                self.reached = True
+                if not response.is_error:
+                    return response
+                failure = refusal(response)
+                may, least = again and isinstance(failure, Busy), failure.retry_after
+            delay = attempts.next_delay(least) if may else None
+            if delay is None:
+                raise failure
+            sleep(delay)
+
+    def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """An answer's JSON object; {} where it has no content."""
+        response = self.send(method, path, **arguments)
+        answer: dict[str, Any] = response.json() if response.content else {}
+        return answer
+
+    @contextmanager
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **arguments: Any
+    ) -> Iterator[httpx.Response]:
+        """An answer to be read as it comes; one attempt."""
+        # A stream may be silent for as long as its comments are apart.
+        timeout = httpx.Timeout(60.0, connect=5.0, read=90.0)
+        with self.http.stream(
+            method, path, headers=headers, timeout=timeout, **arguments
+        ) as response:
+            self.reached = True
+            if response.is_error:
+                response.read()
+                raise refusal(response)
+            yield response
+
+    def unreachable(self, error: httpx.TransportError) -> ConnectionFailed:
+        return ConnectionFailed(
+            f"No Synthorax answers at {self.url} ({type(error).__name__}).",
+            "Start it with `synthorax serve`, or set SYNTHORAX_URL.",
+        )
+
+
+def refusal(response: httpx.Response) -> StatusError:
+    """The error that an answer tells."""
+    try:
+        problem = response.json()
+        message = str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        problem, message = {}, f"The service answered {response.status_code}."
+    after = response.headers.get("retry-after", "")
+    return kind_of(response.status_code)(
+        message,
+        response.status_code,
+        problem,
+        response.headers.get("x-request-id"),
+        float(after) if after.isdecimal() else None,
+    )

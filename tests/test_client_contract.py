@@ -1,0 +1,199 @@
+"""The client cannot drift: from its twin, from the service's OpenAPI document, from its weight."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+import synthorax._async.client
+import synthorax._async.datasets
+import synthorax._async.jobs
+import synthorax._async.models
+import synthorax._sync.client
+import synthorax._sync.datasets
+import synthorax._sync.jobs
+import synthorax._sync.models
+from app.main import create_app
+from library.settings import Settings
+from synthorax._sync.client import Client
+from synthorax._sync.jobs import Job
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIRS = [
+    (synthorax._async.client.AsyncClient, synthorax._sync.client.Client),
+    (synthorax._async.jobs.AsyncJob, synthorax._sync.jobs.Job),
+    (synthorax._async.jobs.AsyncJobs, synthorax._sync.jobs.Jobs),
+    (synthorax._async.models.AsyncModels, synthorax._sync.models.Models),
+    (synthorax._async.datasets.AsyncDatasets, synthorax._sync.datasets.Datasets),
+]
+
+
+def public(kind: type) -> dict[str, Any]:
+    renamed = {"aclose": "close"}
+    return {
+        renamed.get(name, name): member
+        for name, member in vars(kind).items()
+        if not name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize(("asynchronous", "synchronous"), PAIRS)
+def test_twins_have_one_surface(asynchronous: type, synchronous: type) -> None:
+    one, other = public(asynchronous), public(synchronous)
+    assert one.keys() == other.keys()
+    for name, member in one.items():
+        if not callable(member):
+            continue
+        mine, its = (inspect.signature(each) for each in (member, other[name]))
+        assert re.sub(r"\bAsync|_async\b", "", str(mine)) == re.sub(r"_sync\b", "", str(its)), name
+        assert inspect.getdoc(member)
+    assert any(map(inspect.iscoroutinefunction, one.values()))
+    assert not any(map(inspect.iscoroutinefunction, other.values()))
+
+
+def test_the_twin_is_as_it_is_made() -> None:
+    made = subprocess.run([sys.executable, "tools/twins.py", "--check"], cwd=ROOT)
+    assert made.returncode == 0
+
+
+class Sent(Exception):
+    """A call that would have been made."""
+
+
+def recorded(call: Callable[[Client], Any]) -> httpx.Request:
+    """The first request of a call."""
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        request.read()
+        requests.append(request)
+        raise Sent
+
+    with Client("http://service") as client:
+        client._transport._http = httpx.Client(
+            base_url="http://service", transport=httpx.MockTransport(answer)
+        )
+        client._transport._process = os.getpid()
+        with pytest.raises(Sent):
+            call(client)
+    return requests[0]
+
+
+def job(client: Client) -> Job:
+    return Job(client._transport, {"id": "job-1", "finished_at": None})
+
+
+CALLS: list[tuple[str, Callable[[Client], Any]]] = [
+    ("POST /generate", lambda c: c.generate("A", 3, truncation=0.5, reject_near_copies=True)),
+    ("POST /generate", lambda c: c.generate(items=[("A", 1), (None, 2)])),
+    ("POST /generate", lambda c: next(iter(c.stream("A")))),
+    ("POST /generate", lambda c: c.samples({"A": 1})),
+    ("POST /generate", lambda c: c.dataset(3)),
+    ("POST /verify", lambda c: c.verify(b"\x89PNG")),
+    ("GET /models", lambda c: c.models.list()),
+    ("GET /models", lambda c: c.models.active()),
+    ("GET /models/{name}@{version}", lambda c: c.models.get("m@1")),
+    ("GET /models/{name}@{version}/card", lambda c: c.models.card("m@1")),
+    ("POST /models/{name}@{version}/activate", lambda c: c.models.activate("m@1")),
+    ("POST /models/{name}@{version}/reports", lambda c: c.models.evaluate("m@1", "ds-1")),
+    ("GET /models/{name}@{version}/reports", lambda c: c.models.reports("m@1")),
+    ("GET /models/{name}@{version}/reports/{report}", lambda c: c.models.report("m@1")),
+    ("GET /models/compare", lambda c: c.models.compare("m@1", "m@2")),
+    ("GET /datasets", lambda c: c.datasets.list()),
+    ("GET /datasets/{dataset}", lambda c: c.datasets.get("ds-1")),
+    ("GET /datasets/{dataset}", lambda c: c.datasets.validated("ds-1")),
+    ("GET /datasets/choices", lambda c: c.datasets.choices()),
+    ("POST /datasets", lambda c: c.datasets.register("a", "b", {"fit": "crop"})),
+    ("DELETE /datasets/{dataset}", lambda c: c.datasets.delete("ds-1")),
+    ("POST /withdrawals", lambda c: c.datasets.withdraw(patient="p", dry_run=True)),
+    ("POST /train-jobs", lambda c: c.train("ds-0123456789ab", "m", "quick", {"epochs": 1})),
+    ("POST /train-jobs", lambda c: c.train("a/folder", "m", report=False, labels=["x"])),
+    ("POST /train-jobs/estimates", lambda c: c.estimate("ds-0123456789ab", "quick")),
+    ("GET /presets", lambda c: c.presets()),
+    ("GET /workers", lambda c: c.workers()),
+    ("GET /health/ready", lambda c: c.ready()),
+    ("GET /train-jobs", lambda c: c.jobs.list("failed", "x")),
+    ("GET /train-jobs/{job}", lambda c: c.jobs.get("job-1")),
+    ("GET /train-jobs/{job}", lambda c: job(c).reload()),
+    ("GET /train-jobs/{job}/events", lambda c: next(iter(job(c).events()))),
+    ("GET /train-jobs/{job}/metrics", lambda c: job(c).history()),
+    ("POST /train-jobs/{job}/cancel", lambda c: job(c).cancel()),
+    ("POST /train-jobs/{job}/finish", lambda c: job(c).finish()),
+    ("POST /train-jobs/{job}/resume", lambda c: job(c).resume(epochs=3, max_seconds=9)),
+    ("POST /train-jobs/{job}/clone", lambda c: job(c).clone(config={"seed": 1}, model="n")),
+    ("DELETE /train-jobs/{job}", lambda c: job(c).delete()),
+]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return create_app(Settings(data_dir=tmp_path_factory.mktemp("data"))).openapi()
+
+
+@pytest.mark.parametrize(("route", "call"), CALLS, ids=lambda value: getattr(value, "text", None))
+def test_every_call_is_one_of_the_document(
+    document: dict[str, Any], route: str, call: Callable[[Client], Any]
+) -> None:
+    request = recorded(call)
+    method, path = route.split()
+    assert request.method == method
+    pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
+    assert re.fullmatch(pattern, urlsplit(str(request.url)).path)
+    operation = document["paths"][path][method.lower()]
+    known = {p["name"]: p for p in operation.get("parameters", []) if p["in"] == "query"}
+    assert set(request.url.params) <= set(known)
+    if request.headers.get("content-type") != "application/json":
+        return
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    whole = {**schema, "components": document["components"]}
+    Draft202012Validator(whole).validate(json.loads(request.content))
+
+
+def test_every_public_call_is_checked_here() -> None:
+    """A method that is added wants a line above, or a word here on why not."""
+    source = Path(__file__).read_text()
+    files = {"download", "export_report", "upload", "add"}  # streams: the tests on a service
+    ours = {"is_known", "named", "wait", "aclose", "close"}  # make no request of their own
+    for _, kind in PAIRS:
+        for name, member in public(kind).items():
+            if callable(member) and name not in files | ours:
+                assert re.search(rf"\.{name}\(", source), (kind, name)
+
+
+def _loaded(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_importing_costs_next_to_nothing() -> None:
+    assert not _loaded("import synthorax") & {"torch", "httpx", "numpy", "PIL", "rich", "typer"}
+    client = _loaded("from synthorax import Client; Client()")
+    assert not client & {"torch", "typer", "fastapi", "pyarrow", "app", "library"}
+    with pytest.raises(AttributeError, match="no attribute 'Clients'"):
+        _ = synthorax.Clients
+
+
+def test_the_public_face() -> None:
+    face: ModuleType = synthorax
+    assert {name for name in face.__all__ if getattr(face, name) is not None} == set(face.__all__)
+    assert sorted(face.__all__) == [
+        "AsyncClient", "AsyncJob", "Batch", "Busy", "Client", "Conflict", "ConnectionFailed",
+        "EngineChanged", "InvalidRequest", "Job", "JobFailed", "NotAllowed", "NotFound", "Sample",
+        "SampleSet", "ServerError", "StatusError", "SynthoraxError",
+    ]  # fmt: skip
