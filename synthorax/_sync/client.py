@@ -14,7 +14,7 @@ from synthorax._sync.models import Models
 from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
 from synthorax.batch import Batch, joined, read_npz
-from synthorax.errors import InvalidRequest
+from synthorax.errors import InvalidRequest, SynthoraxError
 from synthorax.generating import (
     Item,
     body_of,
@@ -205,8 +205,15 @@ class Client:
         target_transform: Callable[[int], Any] | None = None,
     ) -> SyntheticDataset:
         """The same as a torch Dataset, map-style; needs torch (`pip install synthorax[torch]`)."""
-        from synthorax.torch_dataset import SyntheticDataset
-
+        try:
+            from synthorax.torch_dataset import SyntheticDataset
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise SynthoraxError(
+                "A torch Dataset needs torch, which is not installed.",
+                "pip install 'synthorax[torch]', or take Client.samples for NumPy arrays.",
+            ) from None
         samples = self.samples(
             counts, seed, model=model, truncation=truncation, cache_dir=cache_dir
         )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
+_TERMINAL = ("typer", "rich")
+
 
 def main() -> None:
     """Run a command.  Exit status 0: done; 1: it failed; 2: it was called wrongly."""
     try:
         from synthorax.cli.commands import app
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        if error.name not in _TERMINAL:
             raise
         sys.exit(f"The command line needs {error.name}: pip install 'synthorax[cli]'")
     from synthorax.cli.output import console
@@ -22,4 +24,14 @@ def main() -> None:
         console.print(f"[red]error:[/red] {error}", highlight=False)
         if error.hint and error.hint not in str(error):
             console.print(error.hint, highlight=False, markup=False)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing == "synthorax":
+            raise
+        console.print(
+            f"[red]error:[/red] This command runs a part of the service itself, and {missing} is "
+            "not installed. Run it from the repository (make run) or in the container image.",
+            highlight=False,
+        )
         sys.exit(1)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from synthorax.local.floors import installed
+from synthorax.errors import SynthoraxError
+from worker.queue import LIGHT, TRAINING
 
 
 def work(queue: str) -> int:
     """Run `python -m worker QUEUE` until it is stopped; its exit status."""
-    installed("worker")
+    if queue not in (TRAINING, LIGHT):
+        raise SynthoraxError(f"There is no queue {queue!r}.", f"Name {TRAINING} or {LIGHT}.")
     try:
-        return subprocess.run([sys.executable, "-m", "worker", queue]).returncode
+        return subprocess.run([sys.executable, "-m", "worker", queue], check=False).returncode
     except KeyboardInterrupt:
         return 0  # it had the signal too, and has ended a job at its checkpoint
