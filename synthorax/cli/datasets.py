@@ -13,7 +13,7 @@ from rich.table import Table
 from synthorax import Client, SynthoraxError
 from synthorax.cli.bars import progress_bar
 from synthorax.cli.findings import show
-from synthorax.cli.output import console, out
+from synthorax.cli.output import Json, console, emit, out
 
 commands = typer.Typer(
     no_args_is_help=True, help="Datasets: make them, look at them, let patients go."
@@ -30,6 +30,7 @@ def add(
     source: Annotated[Path, typer.Argument(help="a folder (used in place) or a ZIP (uploaded)")],
     name: Annotated[str | None, typer.Option(help="as it is shown")] = None,
     choose: Choose = None,
+    as_json: Json = False,
 ) -> None:
     """Make a dataset of a folder in place, or upload a ZIP; shows what was found."""
     client, choices = Client(), chosen(choose)
@@ -54,27 +55,32 @@ def add(
     if found["status"] == "failed":
         _unused(found)
         raise SynthoraxError(found["error"]["detail"])
-    show(found, out)
-    out.print(f"{found['id']}  {client.url}/datasets/{found['id']}/report.html")
+    if not as_json:
+        show(found, out)
+    emit(found, f"{found['id']}  {client.url}/datasets/{found['id']}/report.html", as_json)
 
 
 @commands.command(name="list")
-def list_all() -> None:
+def list_all(as_json: Json = False) -> None:
     """List datasets, and folders that train jobs have named."""
     table = Table("dataset", "state", "images", "patients", "labels", "name", box=None)
-    for each in Client().datasets.list():
+    found = Client().datasets.list()
+    for each in found:
         patients = "?" if each["patients"] is None else str(each["patients"])
         table.add_row(
             each["id"], each["status"], str(each["images"]), patients,
             ", ".join(each["labels"]), each["name"],
         )  # fmt: skip
-    out.print(table)
+    emit(found, table, as_json)
 
 
 @commands.command(name="show")
-def show_one(dataset: DatasetId) -> None:
+def show_one(dataset: DatasetId, as_json: Json = False) -> None:
     """Show what was found in a dataset."""
     found = Client().datasets.get(dataset)
+    if as_json:
+        emit(found, "", True)
+        return
     if found["status"] != "ready":
         out.print(f"{dataset} is {found['status']}")
         _unused(found)
@@ -83,9 +89,12 @@ def show_one(dataset: DatasetId) -> None:
 
 
 @commands.command()
-def choices() -> None:
+def choices(as_json: Json = False) -> None:
     """List what can be chosen, and the patterns of public sets' file names."""
     answer = Client().datasets.choices()
+    if as_json:
+        emit(answer, "", True)
+        return
     table = Table("choice", "default", "allowed", "meaning", box=None)
     for each in answer["choices"]:
         allowed = each["allowed"]
@@ -114,6 +123,31 @@ def inspect(
 
 
 @commands.command()
+def export(
+    dataset: DatasetId,
+    like: Annotated[
+        str, typer.Option(help="NAME@VERSION whose geometry, filter and depth to take")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder")] = Path("real"),
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, validation or held_out; all if left out")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write real images as the generator's lie there, on the machine of the service."""
+    from synthorax.local.export_real import SPLITS
+    from synthorax.local.export_real import export as run
+
+    wanted = tuple(split or SPLITS)
+    if unknown := [name for name in wanted if name not in SPLITS]:
+        raise SynthoraxError(f"There is no split {unknown[0]!r}.", f"Name {', '.join(SPLITS)}.")
+    told = run(dataset, like, output, wanted, console)
+    parts = ", ".join(f"{name} {n:,}" for name, n in told["images"].items())
+    words = f"{told['resolution']} px, fit {told['fit']}, like {told['like']}: {parts}; {output}/"
+    emit(told, words, as_json)
+
+
+@commands.command()
 def delete(dataset: DatasetId) -> None:
     """Really delete a dataset; a folder in place stays."""
     Client().datasets.delete(dataset)
@@ -129,11 +163,15 @@ def withdraw(
     file: Annotated[str | None, typer.Option(help="one of the patient's files")] = None,
     versions: Annotated[str, typer.Option(help="retire or delete")] = "retire",
     yes: Annotated[bool, typer.Option("--yes", help="do it; else it is only listed")] = False,
+    as_json: Json = False,
 ) -> None:
     """Let a patient's images go, and what was made from them. Lists first; --yes does it."""
     who = {"patient": patient, "dataset": dataset, "file": file}
     given = {name: value for name, value in who.items() if value is not None}
     answer = Client().datasets.withdraw(**given, versions=versions, dry_run=not yes)
+    if as_json:
+        emit(answer, "", True)
+        return
     table = Table("what", "which", box=None)
     for name in ("datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches"):
         value: Any = answer[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from synthorax import Client
 from synthorax.cli.lights import COLOURS
@@ -20,7 +20,8 @@ Model = Annotated[str, typer.Argument(help="NAME@VERSION")]
 def list_all(as_json: Json = False) -> None:
     """List every version, also those that cannot be used, with the reason."""
     found = Client().models.list()
-    table = Table("version", "pixels", "family", "classes", "images", "report", "", box=None)
+    first = Column("version", no_wrap=True)
+    table = Table(first, "pixels", "family", "classes", "images", "report", "", box=None)
     for each in found:
         if not each["usable"]:
             table.add_row(each["reference"], "", "", "", "", "", f"[red]{each['reason']}[/]")

@@ -12,7 +12,7 @@ from rich.table import Table
 from synthorax import Client
 from synthorax.cli.bars import progress_bar
 from synthorax.cli.lights import COLOURS, show
-from synthorax.cli.output import console, out
+from synthorax.cli.output import Json, console, emit, out
 
 commands = typer.Typer(no_args_is_help=True, help="Evaluation reports on published versions.")
 
@@ -27,12 +27,13 @@ def make(
     count: Annotated[int, typer.Option(help="samples of each label, 200 to 10,000")] = 1000,
     seed: Annotated[int, typer.Option(help="of the first sample of each label")] = 0,
     wait: Annotated[bool, typer.Option(help="follow it to its end")] = True,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a version; Ctrl-C leaves it running."""
     client = Client()
     record = client.models.evaluate(model, dataset, count, seed)
     if not wait:
-        out.print(f"{record['id']} is {record['status']}")
+        emit(record, f"{record['id']} is {record['status']}", as_json)
         return
     try:
         ended = _followed(client, model, record["id"])
@@ -42,7 +43,11 @@ def make(
     if ended["status"] != "complete":
         console.print(f"[red]error:[/red] {ended['error']['detail']}", highlight=False)
         raise typer.Exit(1)
-    show(client.models.report(model, record["id"]), out)
+    content = client.models.report(model, record["id"])
+    if as_json:
+        emit(content, "", True)
+        return
+    show(content, out)
     page = f"{client.url}{record['links']['self']}/report.html"
     out.print(f"Report: {page}", highlight=False, soft_wrap=True)
 
@@ -63,22 +68,29 @@ def _followed(client: Client, model: str, report: str) -> dict[str, Any]:
 
 
 @commands.command(name="list")
-def list_all(model: Model) -> None:
+def list_all(model: Model, as_json: Json = False) -> None:
     """Reports on a version, newest first."""
     table = Table("report", "status", "fidelity", "usefulness", "privacy")
-    for record in Client().models.reports(model):
+    found = Client().models.reports(model)
+    for record in found:
         lights = [record["lights"].get(n, "–") for n in ("fidelity", "usefulness", "privacy")]
         cells = [f"[{COLOURS.get(light, 'dim')}]{light}[/]" for light in lights]
         table.add_row(record["id"], record["status"], *cells)
-    out.print(table)
+    emit(found, table, as_json)
 
 
 @commands.command(name="show")
 def show_one(
-    model: Model, report: Annotated[str, typer.Argument(help="id; the newest")] = "latest"
+    model: Model,
+    report: Annotated[str, typer.Argument(help="id; the newest")] = "latest",
+    as_json: Json = False,
 ) -> None:
     """Lights, why they are not green, and numbers with their floors."""
-    show(Client().models.report(model, report), out)
+    content = Client().models.report(model, report)
+    if as_json:
+        emit(content, "", True)
+        return
+    show(content, out)
 
 
 @commands.command()
@@ -94,7 +106,7 @@ def export(
 
 
 @commands.command()
-def compare(one: Model, other: Model) -> None:
+def compare(one: Model, other: Model, as_json: Json = False) -> None:
     """Two versions by their newest reports, where those measured the same."""
     found = Client().models.compare(one, other)
     table = Table("class", "number", one, other, "floor", "better")
@@ -102,4 +114,4 @@ def compare(one: Model, other: Model) -> None:
         numbers = (f"{row[k]:.4g}" for k in ("one", "other", "floor"))
         better = {"one": one, "other": other, "none": "within noise"}[row["better"]]
         table.add_row(row["label"], row["metric"], *numbers, better)
-    out.print(table)
+    emit(found, table, as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from synthorax import Client, Job, JobFailed
 from synthorax.cli.output import Json, console, emit, out
@@ -26,7 +26,8 @@ def list_all(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    table = Table("run", "state", "model", "epoch", "created", box=None)
+    first = Column("run", no_wrap=True)
+    table = Table(first, "state", "model", "epoch", "created", box=None)
     jobs = Client().jobs.list(status, label, count)
     for job in jobs:
         record = job.record
