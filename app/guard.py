@@ -18,6 +18,7 @@ BODY_MAX_OF = {"/verify": 32 * 1024 * 1024}
 MEDIA_TYPES_OF = {
     "/verify": ("image/png", "image/jpeg", "image/webp", "application/dicom"),
     "/datasets": ("application/zip", "application/x-zip-compressed", "multipart/form-data"),
+    "/models": ("application/zip",),
 }
 _MULTIPART = 1024 * 1024  # bytes that the other parts and their heads may add to an archive
 _LOOKED_AT = frozenset(
@@ -62,7 +63,8 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         # JSON to /datasets is bounded where it is read: its route takes archives, too.
-        self.limits = {**BODY_MAX_OF, "/datasets": settings.upload_mb * 2**20 + _MULTIPART}
+        archives = dict.fromkeys(("/datasets", "/models"), settings.upload_mb * 2**20 + _MULTIPART)
+        self.limits = {**BODY_MAX_OF, **archives}
         self.hosts = LOOPBACK | {settings.host} | set(settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

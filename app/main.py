@@ -29,6 +29,7 @@ from app.health.routes import router as health
 from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.models.routes import router as models
+from app.models.travel import router as travel
 from app.reports.routes import router as reports
 from app.train_jobs.events import Readers
 from app.train_jobs.figures import router as figures
@@ -51,6 +52,7 @@ ROUTERS = (
     nearest,
     verify,
     models,
+    travel,
     reports,
     datasets,
     pictures,

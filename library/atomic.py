@@ -42,6 +42,17 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
+def append_json(path: Path, content: Any) -> None:
+    """One line, whole: appended with one write, and on the disk when this returns."""
+    line = json.dumps(content).encode() + b"\n"
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(handle, line)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 

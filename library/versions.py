@@ -230,7 +230,7 @@ class ModelLibrary:
             reason = (
                 f"it is retired: {read_json(retired)['reason']}"
                 if retired.is_file()
-                else _problem(card, path)
+                else problem_of(card, path)
             )
         except FileNotFoundError:
             reason = "model.json is missing"
@@ -276,7 +276,8 @@ def _why_held(path: Path) -> str:
         return f"it is held, and {HELD} does not say why"
 
 
-def _problem(card: Any, path: Path) -> str:
+def problem_of(card: Any, path: Path) -> str:
+    """Why a version's folder with this model.json cannot be used; empty where it can."""
     if not isinstance(card, dict) or card.get("schema") != SCHEMA:
         return "model.json has a format that this version of Synthorax does not know"
     missing = [key for key in _REQUIRED if key not in card]

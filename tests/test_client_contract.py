@@ -107,6 +107,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("GET /models", lambda c: c.models.active()),
     ("GET /models/{name}@{version}", lambda c: c.models.get("m@1")),
     ("GET /models/{name}@{version}/card", lambda c: c.models.card("m@1")),
+    ("GET /models/{name}@{version}/export", lambda c: c.models.export("m@1", "x", "yes: us")),
     ("POST /models/{name}@{version}/activate", lambda c: c.models.activate("m@1")),
     ("POST /models/{name}@{version}/reports", lambda c: c.models.evaluate("m@1", "ds-1")),
     ("GET /models/{name}@{version}/reports", lambda c: c.models.reports("m@1")),
@@ -165,7 +166,13 @@ def test_every_call_is_one_of_the_document(
 def test_every_public_call_is_checked_here() -> None:
     """A method that is added wants a line above, or a word here on why not."""
     source = Path(__file__).read_text()
-    files = {"download", "export_report", "upload", "add"}  # streams: the tests on a service
+    files = {
+        "download",
+        "export_report",
+        "upload",
+        "add",
+        "bring",
+    }  # streams: the tests on a service
     ours = {"is_known", "named", "wait", "aclose", "close"}  # make no request of their own
     for _, kind in PAIRS:
         for name, member in public(kind).items():

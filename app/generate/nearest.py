@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
-import os
 import time
-from pathlib import Path as FilePath
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +18,7 @@ from app.generate.answer import NULL_LABEL
 from app.generate.levels import levels_of
 from app.generate.samples import Listed
 from app.generate.schemas import Truncation
+from library.atomic import append_json
 from library.errors import SynthoraxError
 from library.latents import SEED_MAX
 from library.near_copies import NearCopies
@@ -94,7 +92,7 @@ async def preview(
         "time": time.time(), "model": reference, "label": label, "seed": seed,
         "truncation": truncation, "report": report, "training_image": index,
     }  # fmt: skip
-    await asyncio.to_thread(_log, state.settings.data_dir / LOOKS, look)
+    await asyncio.to_thread(append_json, state.settings.data_dir / LOOKS, look)
     buffer = io.BytesIO()
     Image.fromarray(known.thumbnails[index]).save(buffer, "PNG")
     headers = {"Cache-Control": "private, no-store"}
@@ -111,14 +109,3 @@ async def _looked(
     loaded = await pool.ensure(found)
     (levels,) = await levels_of(pool, loaded, Listed([seed], [index]), truncation)
     return report, known, levels
-
-
-def _log(path: FilePath, look: dict[str, object]) -> None:
-    """One line, whole: appended with one write, on the disk before the picture goes out."""
-    line = json.dumps(look).encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, line)
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -33,7 +33,7 @@ def list_models(library: Library, state: AppState) -> dict[str, Any]:
             )
     return {
         "data": [
-            {**_summary(version, active), "report": newest.get(getattr(version, "digest", ""))}
+            {**summary(version, active), "report": newest.get(getattr(version, "digest", ""))}
             for version in library.versions()
         ]
     }
@@ -66,7 +66,7 @@ async def activate(name: str, version: VersionNumber, pool: Pool) -> dict[str, A
     between two batches: no request fails, and none is answered by both.
     """
     found = await pool.activate(f"{name}@{version}")
-    return _summary(found, found.reference)
+    return summary(found, found.reference)
 
 
 def _file(version: Version, name: str, media_type: str) -> FileResponse:
@@ -76,7 +76,7 @@ def _file(version: Version, name: str, media_type: str) -> FileResponse:
     return FileResponse(path, media_type=media_type)
 
 
-def _summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
+def summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
     identity = {
         "name": version.name,
         "version": version.version,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from synthorax._async.jobs import idempotent
 from synthorax._async.running import blocking, sleep
@@ -18,7 +16,6 @@ from synthorax.errors import InvalidRequest, SynthoraxError
 from synthorax.packing import packed
 
 _POLL_SECONDS = 0.5
-_PART = 1 << 20  # bytes
 
 _ID = re.compile(r"ds-[0-9a-f]{12}")
 
@@ -77,25 +74,8 @@ class AsyncDatasets:
                 temporary.unlink(missing_ok=True)
         if not source.is_file():
             raise SynthoraxError(f"There is no folder and no ZIP {str(source)!r}.")
-        size = source.stat().st_size
-
-        async def parts() -> AsyncIterator[bytes]:
-            sent = 0
-            with open(source, "rb") as file:
-                while part := await blocking(file.read, _PART):
-                    yield part
-                    sent += len(part)
-                    if progress:
-                        progress(sent, size)
-
-        return await self._transport.json(
-            "POST",
-            "/datasets",
-            params={"name": name or source.stem, "choices": json.dumps(dict(choices or {}))},
-            content=parts(),
-            headers={"Content-Type": "application/zip", "Content-Length": str(size)},
-            timeout=httpx.Timeout(60, read=600),
-        )
+        params = {"name": name or source.stem, "choices": json.dumps(dict(choices or {}))}
+        return await self._transport.send_file("/datasets", source, params, progress)
 
     async def add(
         self,

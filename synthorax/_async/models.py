@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from synthorax._async.running import sleep
+from synthorax._async.running import blocking, sleep
 from synthorax._async.saving import save_stream
 from synthorax._async.transport import AsyncTransport
 from synthorax.errors import NotFound, SynthoraxError
+from synthorax.fetching import check_digest, fetch
 
 Records = list[dict[str, Any]]
 _POLL_SECONDS = 1.0
@@ -44,6 +47,51 @@ class AsyncModels:
     async def activate(self, model: str) -> dict[str, Any]:
         """Serve a version where a request names none."""
         return await self._transport.json("POST", f"/models/{model}/activate", repeatable=True)
+
+    async def export(
+        self,
+        model: str,
+        path: str | os.PathLike[str] | None = None,
+        approval: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Path:
+        """A version as one file, NAME-VERSION.synthorax if not named; there whole or not at all.
+
+        approval: of a private version, who lets it go and why; it is recorded on the service.
+        Raises Conflict without one.
+        """
+        named = Path(path or f"{model.replace('@', '-')}.synthorax")
+        params = {} if approval is None else {"approval": approval}
+        return await save_stream(
+            self._transport, "GET", f"/models/{model}/export", named, progress, params=params
+        )
+
+    async def bring(
+        self,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        sha256: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Publish an exported version here: a file, an https address, or hf://OWNER/REPO/FILE.
+
+        name: to publish under; the one that it had, if left out.  sha256: of the file; needed for
+        an https address.  progress(bytes sent, size).  Raises SynthoraxError where it is another
+        file, InvalidRequest where the service finds it broken or unsafe.
+        """
+        given = os.fspath(source)
+        with tempfile.TemporaryDirectory(prefix="synthorax-") as folder:
+            path = Path(given)
+            if "://" in given:
+                path = Path(folder) / "fetched.synthorax"
+                await blocking(fetch, given, path, sha256)
+            elif not path.is_file():
+                raise SynthoraxError(f"There is no file {given!r}.")
+            if sha256 is not None:
+                await blocking(check_digest, path, sha256)
+            return await self._transport.send_file(
+                "/models", path, {} if name is None else {"name": name}, progress
+            )
 
     async def evaluate(
         self,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-from synthorax._async.running import sleep
+from synthorax._async.running import blocking, sleep
 from synthorax.errors import Busy, ConnectionFailed, StatusError, kind_of
 from synthorax.retries import FIRST_PATIENCE, Attempts
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # s
 _REPEATABLE = ("GET", "HEAD")
+_PART = 1 << 20  # bytes of a file that are sent together
 
 
 class AsyncTransport:
@@ -80,6 +82,34 @@ class AsyncTransport:
         response = await self.send(method, path, **arguments)
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
+
+    async def send_file(
+        self,
+        path: str,
+        source: Path,
+        params: Mapping[str, str],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """POST a ZIP as it is read from the disk; progress(bytes sent, size).  Sent once."""
+        size = source.stat().st_size
+
+        async def parts() -> AsyncIterator[bytes]:
+            sent = 0
+            with open(source, "rb") as file:
+                while part := await blocking(file.read, _PART):
+                    yield part
+                    sent += len(part)
+                    if progress:
+                        progress(sent, size)
+
+        return await self.json(
+            "POST",
+            path,
+            params=params,
+            content=parts(),
+            headers={"Content-Type": "application/zip", "Content-Length": str(size)},
+            timeout=httpx.Timeout(60, read=600),
+        )
 
     @asynccontextmanager
     async def stream(

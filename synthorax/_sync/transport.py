@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-from synthorax._sync.running import sleep
+from synthorax._sync.running import blocking, sleep
 from synthorax.errors import Busy, ConnectionFailed, StatusError, kind_of
 from synthorax.retries import FIRST_PATIENCE, Attempts
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # s
 _REPEATABLE = ("GET", "HEAD")
+_PART = 1 << 20  # bytes of a file that are sent together
 
 
 class Transport:
@@ -79,6 +81,34 @@ class Transport:
         response = self.send(method, path, **arguments)
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
+
+    def send_file(
+        self,
+        path: str,
+        source: Path,
+        params: Mapping[str, str],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """POST a ZIP as it is read from the disk; progress(bytes sent, size).  Sent once."""
+        size = source.stat().st_size
+
+        def parts() -> Iterator[bytes]:
+            sent = 0
+            with open(source, "rb") as file:
+                while part := blocking(file.read, _PART):
+                    yield part
+                    sent += len(part)
+                    if progress:
+                        progress(sent, size)
+
+        return self.json(
+            "POST",
+            path,
+            params=params,
+            content=parts(),
+            headers={"Content-Type": "application/zip", "Content-Length": str(size)},
+            timeout=httpx.Timeout(60, read=600),
+        )
 
     @contextmanager
     def stream(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
 from synthorax import Client
+from synthorax.cli.bars import bytes_bar, progress_bar
 from synthorax.cli.lights import COLOURS
-from synthorax.cli.output import Json, emit, out
+from synthorax.cli.output import Json, console, emit, out
 
 commands = typer.Typer(no_args_is_help=True, help="Published versions: look, serve, compare.")
 
@@ -52,6 +55,45 @@ def activate(model: Model, as_json: Json = False) -> None:
     """Serve a version where a request names none."""
     found = Client().models.activate(model)
     emit(found, f"{model} is served now", as_json)
+
+
+@commands.command()
+def export(
+    model: Model,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="NAME-VERSION.synthorax, if left out")
+    ] = None,
+    approval: Annotated[
+        str | None, typer.Option(help="of a private version: who lets it go, and why")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a version as one file, to be brought to another service."""
+    with bytes_bar(console, "exporting") as told:
+        path = Client().models.export(model, output, approval, told)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    value = {"file": str(path), "sha256": digest, "bytes": path.stat().st_size}
+    emit(value, f"{path}  SHA-256 {digest}", as_json)
+
+
+@commands.command(name="import")
+def bring(
+    source: Annotated[str, typer.Argument(help="a file, an https address, hf://OWNER/REPO/FILE")],
+    name: Annotated[str | None, typer.Option(help="to publish under; as it was, if left out")] = (
+        None
+    ),
+    sha256: Annotated[str | None, typer.Option(help="of the file; needed for an address")] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish an exported version here, its digests checked."""
+    with progress_bar(console) as bar:
+        task = bar.add_task("sending", total=1)
+        found = Client().models.bring(
+            source, name, sha256, lambda sent, size: bar.update(task, completed=sent / size)
+        )
+    emit(found, f"{found['reference']} is here; synthorax models activate {found['reference']}",
+         as_json)  # fmt: skip
 
 
 def _lights(report: dict[str, Any] | None) -> str:
