@@ -53,7 +53,7 @@ def test_a_version_that_is_brought_draws_the_same(client: Client, exported: Path
 def test_a_private_version_leaves_only_with_an_approval(
     service: Service, client: Client, tmp_path: Path
 ) -> None:
-    with pytest.raises(Conflict, match="is private.*It is recorded"):
+    with pytest.raises(Conflict, match=r"is private.*It is recorded"):
         client.models.export("tiny@2", tmp_path / "b.synthorax")
     assert list(tmp_path.iterdir()) == []
     path = client.models.export("tiny@2", tmp_path / "b.synthorax", "Dr Example, for a review")
