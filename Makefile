@@ -1,13 +1,14 @@
 # make run    set everything up and serve on http://127.0.0.1:8000
 # make test   set everything up and run the tests
 # make check  format, lint, types, container files
+# make docs   the documentation as a site, in site/
 # Needs Python 3.11 and make; everything else goes into .venv.
 
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-long check format clean
+.PHONY: run test test-long check format docs clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/synthorax serve
@@ -24,6 +25,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+docs: $(VENV)/dev.stamp
+	PYTHONPATH=. $(BIN)/python docs/reference.py
+	$(BIN)/mkdocs build --quiet
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
@@ -43,4 +48,4 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/run.stamp
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis

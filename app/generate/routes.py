@@ -39,8 +39,8 @@ async def generate(
     """Samples of a model, in the form that `Accept` names.
 
     Sample i has seed `seed + i`, and is the same alone or in any batch, in every form.
-    (FastAPI documents this signature; `app.generate.endpoint` answers the path.)
     """
+    # This signature is for the documentation: app.generate.endpoint answers the path.
 
 
 @router.get(
