@@ -28,7 +28,7 @@ check: $(VENV)/dev.stamp
 
 docs: $(VENV)/dev.stamp
 	PYTHONPATH=. $(BIN)/python docs/reference.py
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
