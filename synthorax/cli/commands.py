@@ -55,11 +55,11 @@ def workers(as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: Json = False) -> None:
     """Say what is wrong with GPU, driver, torch, Redis, ports and disk, and the remedy."""
     from synthorax.local.doctor import doctor as run
 
-    raise typer.Exit(run(out))
+    raise typer.Exit(run(out, as_json))
 
 
 @app.command()
@@ -74,6 +74,7 @@ def evaluate(
     patient: Annotated[str, typer.Option(help="how file names tell patients")] = "auto",
     extractor: Annotated[Path | None, typer.Option(help="an ONNX file of your own")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="folder")] = Path("report"),
+    as_json: Json = False,
 ) -> None:
     """Report on anybody's images: fidelity, usefulness, privacy. Made here, without a service."""
     from synthorax.local.evaluate import evaluate as run
@@ -83,7 +84,7 @@ def evaluate(
         "--extractor": extractor, "--output": output,
     }  # fmt: skip
     options = [text for k, v in given.items() if v is not None for text in (k, str(v))]
-    raise typer.Exit(run([str(real), str(fake), *options], out, console))
+    raise typer.Exit(run([str(real), str(fake), *options], out, console, as_json))
 
 
 @app.command()
@@ -91,8 +92,9 @@ def repair(
     look: Annotated[bool, typer.Option("--look", help="say what is missing, change nothing")] = (
         False
     ),
+    as_json: Json = False,
 ) -> None:
     """Rebuild job records from run folders, after Redis has lost them."""
     from synthorax.local.repair import repair as run
 
-    raise typer.Exit(run(out, look))
+    raise typer.Exit(run(out, look, as_json))

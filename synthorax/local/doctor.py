@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,25 +35,29 @@ class Finding:
     remedy: str = ""
 
 
-def doctor(console: Console) -> int:
+def doctor(console: Console, as_json: bool = False) -> int:
     """Print findings; exit status 1 when something is wrong."""
     try:
-        settings = from_environment()
+        found = list(findings(from_environment()))
     except SynthoraxError as error:
-        console.print(f"[red]wrong[/red]  settings: {error}", highlight=False)
-        return 1
+        found = [Finding("wrong", f"settings: {error}")]
+    if as_json:
+        console.print_json(data=[asdict(finding) for finding in found], indent=None)
+    else:
+        _print(found, console)
+    return int(any(finding.level == "wrong" for finding in found))
+
+
+def _print(found: list[Finding], console: Console) -> None:
     marks = {
         "ok": "[green]ok   [/green]",
         "note": "[yellow]note [/yellow]",
         "wrong": "[red]wrong[/red]",
     }
-    worst = 0
-    for finding in findings(settings):
+    for finding in found:
         console.print(f"{marks[finding.level]}  {finding.what}", highlight=False)
         if finding.remedy:
             console.print(f"       [bold]→[/bold] {finding.remedy}", highlight=False)
-        worst = max(worst, int(finding.level == "wrong"))
-    return worst
 
 
 def findings(settings: Settings) -> Iterator[Finding]:

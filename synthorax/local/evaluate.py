@@ -18,7 +18,7 @@ from synthorax.cli.lights import show
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def evaluate(arguments: Sequence[str], out: Console, errors: Console) -> int:
+def evaluate(arguments: Sequence[str], out: Console, errors: Console, as_json: bool = False) -> int:
     """Run `python -m evaluation folders` with these arguments; its exit status."""
     command = [sys.executable, "-m", "evaluation", "folders", *arguments]
     last: dict[str, Any] = {}
@@ -42,7 +42,11 @@ def evaluate(arguments: Sequence[str], out: Console, errors: Console) -> int:
         errors.print(f"[red]error:[/red] {detail}", highlight=False)
         return process.returncode or 1
     folder = Path(last["path"])
-    show(json.loads((folder / "report.json").read_text(encoding="utf-8")), out)
+    content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    if as_json:
+        out.print_json(data=content, indent=None)
+        return 0
+    show(content, out)
     out.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
     if (folder / "operator").is_dir():
         out.print(

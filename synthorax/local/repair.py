@@ -26,12 +26,12 @@ from worker.repair import repair as rebuild
 START_SECONDS = 30.0  # for the embedded server to read its file
 
 
-def repair(out: Console, only_look: bool) -> int:
+def repair(out: Console, only_look: bool, as_json: bool = False) -> int:
     """Returns the exit status: 0 when every run folder has its record (now)."""
     try:
         settings = from_environment()
         with reached(settings) as url:
-            return _repair(settings, url, out, only_look)
+            return _repair(settings, url, out, only_look, as_json)
     except SynthoraxError as error:
         out.print(f"[red]error:[/red] {error}", highlight=False)
     except RedisError as error:
@@ -39,16 +39,23 @@ def repair(out: Console, only_look: bool) -> int:
     return 1
 
 
-def _repair(settings: Settings, url: str, out: Console, only_look: bool) -> int:
+def _repair(settings: Settings, url: str, out: Console, only_look: bool, as_json: bool) -> int:
     store = JobStore(client(url))
     if only_look:
         missing = lost(store, settings.data_dir)
+        if as_json:
+            out.print_json(data=[{"job": job, "status": None} for job in missing], indent=None)
+            return 1 if missing else 0
         for job in missing:
             out.print(f"{job} has a run folder and no record")
         out.print(f"{len(missing)} records to rebuild")
         return 1 if missing else 0
     app = celery_app(replace(settings, redis_url=url))
     repaired = rebuild(store, settings.data_dir, lambda record: enqueue(app, record))
+    if as_json:
+        told = [{"job": each.job, "status": each.status} for each in repaired]
+        out.print_json(data=told, indent=None)
+        return 0
     for each in repaired:
         out.print(f"{each.job} is {each.status}")
     out.print(f"{len(repaired)} records rebuilt")
