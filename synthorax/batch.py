@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from synthorax.whole_file import whole
+
 SHOWN_MAX = 64  # pictures of a batch in a notebook
 _MANIFEST = ("file", "model", "label", "seed", "truncation", "sha256_of_pixels")
 
@@ -82,6 +84,11 @@ class Batch(Sequence[Sample]):
     provenance: dict[str, Any] = field(repr=False)
     service: str = field(repr=False)
     rejected: int = 0  # near-copies of training images, with reject_near_copies
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Digests of the version and of the engine: what the pixels follow from, beside seeds."""
+        return self.digest, self.engine
 
     def __len__(self) -> int:
         return len(self.images)
@@ -181,14 +188,6 @@ def joined(parts: Sequence[Batch]) -> Batch:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial:
+        partial.write_bytes(content)
     return path

@@ -18,6 +18,7 @@ from PIL import Image
 
 from synthorax.errors import SynthoraxError
 from synthorax.samples import SampleSet
+from synthorax.whole_file import whole
 
 SHARD = 2000  # images of a shard
 _PART = 256  # images of a request
@@ -38,21 +39,18 @@ def write_webdataset(
     """
 
     def write(path: Path, first: int, last: int) -> None:
-        with open(path, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                for index, png, target in _pictures(samples, first, last):
-                    label, seed = samples.item(index)
-                    facts = {**_origin(samples), "label": label, "seed": seed}
-                    for suffix, content in (
-                        ("png", png),
-                        ("cls", str(target).encode()),
-                        ("json", json.dumps(facts, sort_keys=True).encode()),
-                    ):
-                        member = tarfile.TarInfo(f"{seed:016d}.{suffix}")
-                        member.size = len(content)
-                        archive.addfile(member, io.BytesIO(content))
-            file.flush()
-            os.fsync(file.fileno())
+        with tarfile.open(path, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for index, png, target in _pictures(samples, first, last):
+                label, seed = samples.item(index)
+                facts = {**_origin(samples), "label": label, "seed": seed}
+                for suffix, content in (
+                    ("png", png),
+                    ("cls", str(target).encode()),
+                    ("json", json.dumps(facts, sort_keys=True).encode()),
+                ):
+                    member = tarfile.TarInfo(f"{seed:016d}.{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
 
     return _sharded(samples, Path(folder), "tar", shard, write, progress)
 
@@ -98,8 +96,6 @@ def write_parquet(
             rows["label"].append(target)
             rows["seed"].append(seed)
         parquet.write_table(arrow.table(rows, schema=schema), path)
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
 
     return _sharded(samples, Path(folder), "parquet", shard, write, progress)
 
@@ -129,28 +125,22 @@ def _sharded(
 ) -> list[Path]:
     if shard < 1:
         raise SynthoraxError(f"shard is {shard}: give at least 1 image.")
-    folder.mkdir(parents=True, exist_ok=True)
     about = json.dumps({**_origin(samples), "shard": shard, "format": suffix}, sort_keys=True)
     told = folder / _ABOUT
     if told.exists() and told.read_text() != about:
         raise SynthoraxError(
             f"{folder} holds another export.", f"Name another folder, or delete {told}."
         )
-    partial = folder / f".{_ABOUT}.{os.getpid()}.part"
-    partial.write_text(about)
-    partial.replace(told)
+    with whole(told) as partial:
+        partial.write_text(about)
     made = []
     starts = range(0, len(samples), shard)
     for number, first in enumerate(starts):
         last = min(first + shard, len(samples))
         path = folder / f"synthetic-{number:05d}-of-{len(starts):05d}.{suffix}"
         if not path.exists():
-            partial = folder / f".{path.name}.{os.getpid()}.part"
-            try:
+            with whole(path) as partial:
                 write(partial, first, last)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
         made.append(path)
         if progress:
             progress(last, len(samples))

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from synthorax.batch import Batch
 from synthorax.errors import EngineChanged, SynthoraxError
 
 SEED_MAX = 2**53 - 1
@@ -49,13 +48,8 @@ def parts_of(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**body, "seed": body["seed"] + start, "count": count}
 
 
-def same_engine(first: Batch, part: Batch) -> None:
-    """Raise EngineChanged where a part comes from elsewhere than the first one."""
-    check_engine((first.digest, first.engine), (part.digest, part.engine))
-
-
 def check_engine(began: tuple[str, str], now: tuple[str, str]) -> None:
-    """The same for pairs of digests, of the version and of the engine."""
+    """Raise EngineChanged where the version or the engine is another one than at the beginning."""
     if now != began:
         what = "version" if now[0] != began[0] else "engine"
         raise EngineChanged(

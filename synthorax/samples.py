@@ -141,7 +141,7 @@ class SampleSet:
 
     def _asked(self, indices: list[int]) -> tuple[Images, Targets]:
         batch = self.batch(indices)
-        check_engine((self.pinned.digest, self.pinned.engine), (batch.digest, batch.engine))
+        check_engine((self.pinned.digest, self.pinned.engine), batch.origin)
         places = {name: place for place, name in enumerate(self.classes)}
         targets = [places.get(label or "", 0) for label in batch.labels]
         return batch.images, np.array(targets, np.int64)

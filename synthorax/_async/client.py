@@ -22,7 +22,6 @@ from synthorax.generating import (
     media_type,
     parts_of,
     rejected_of,
-    same_engine,
 )
 from synthorax.retries import PATIENCE
 from synthorax.samples import Counts, Pinned, SampleSet
@@ -101,7 +100,7 @@ class AsyncClient:
         parts: list[Batch] = []
         for part in parts_of(body):
             parts.append(await self._part({**part, "model": parts[0].model} if parts else part))
-            same_engine(parts[0], parts[-1])
+            check_engine(parts[0].origin, parts[-1].origin)
         return joined(parts)
 
     async def _part(self, body: dict[str, Any]) -> Batch:
@@ -129,9 +128,8 @@ class AsyncClient:
         began: tuple[str, str] | None = None
         while True:
             batch = await self.generate(label, batch_size, at, model=model, truncation=truncation)
-            made = (batch.digest, batch.engine)
-            check_engine(began or made, made)
-            began, model, at = made, batch.model, at + batch_size
+            check_engine(began or batch.origin, batch.origin)
+            began, model, at = batch.origin, batch.model, at + batch_size
             yield batch
 
     async def download(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -15,7 +16,6 @@ from synthorax.errors import Busy, JobFailed
 from synthorax.events import Event, Messages, parse_event
 from synthorax.telling import Teller, teller
 
-ENDED = ("succeeded", "failed", "cancelled")
 _POLL_SECONDS = 2.0
 
 
@@ -198,8 +198,6 @@ class AsyncJobs:
 
 def idempotent(key: str | None) -> dict[str, Any]:
     """Arguments of a call that makes something, and that may be sent again with its key."""
-    from uuid import uuid4
-
     return {"headers": {"Idempotency-Key": key or str(uuid4())}, "repeatable": True}
 
 

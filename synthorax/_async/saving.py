@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from synthorax._async.running import sleep
 from synthorax._async.transport import AsyncTransport
 from synthorax.errors import Busy
 from synthorax.generating import check_engine
+from synthorax.whole_file import whole
 
 
 async def save_stream(
@@ -28,20 +28,18 @@ async def save_stream(
     An answer that broke off is asked for again from its start.  Where it tells which engine made
     it, the next one must be of the same: EngineChanged is raised else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     attempts, began = transport.attempts(), None
-    try:
+    with whole(path) as partial:
         while True:
             least = None
             try:
                 async with transport.stream(method, address, **arguments) as response:
-                    made = tuple(
-                        response.headers.get(f"synthorax-{n}", "") for n in ("model", "engine")
+                    made = (
+                        response.headers.get("synthorax-model", ""),
+                        response.headers.get("synthorax-engine", ""),
                     )
-                    if began is not None:
-                        check_engine(began, made)
-                    began = (made[0], made[1])
+                    check_engine(began or made, made)
+                    began = made
                     with open(partial, "wb") as file:
                         done = 0
                         async for part in response.aiter_bytes():
@@ -49,10 +47,7 @@ async def save_stream(
                             done += len(part)
                             if progress:
                                 progress(done)
-                        file.flush()
-                        os.fsync(file.fileno())
-                partial.replace(path)
-                return path
+                break
             except httpx.TransportError as error:
                 failure: Exception = transport.unreachable(error)
             except Busy as error:
@@ -61,5 +56,4 @@ async def save_stream(
             if delay is None:
                 raise failure from None
             await sleep(delay)
-    finally:
-        partial.unlink(missing_ok=True)
+    return path

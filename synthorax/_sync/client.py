@@ -23,7 +23,6 @@ from synthorax.generating import (
     media_type,
     parts_of,
     rejected_of,
-    same_engine,
 )
 from synthorax.retries import PATIENCE
 from synthorax.samples import Counts, Pinned, SampleSet
@@ -102,7 +101,7 @@ class Client:
         parts: list[Batch] = []
         for part in parts_of(body):
             parts.append(self._part({**part, "model": parts[0].model} if parts else part))
-            same_engine(parts[0], parts[-1])
+            check_engine(parts[0].origin, parts[-1].origin)
         return joined(parts)
 
     def _part(self, body: dict[str, Any]) -> Batch:
@@ -130,9 +129,8 @@ class Client:
         began: tuple[str, str] | None = None
         while True:
             batch = self.generate(label, batch_size, at, model=model, truncation=truncation)
-            made = (batch.digest, batch.engine)
-            check_engine(began or made, made)
-            began, model, at = made, batch.model, at + batch_size
+            check_engine(began or batch.origin, batch.origin)
+            began, model, at = batch.origin, batch.model, at + batch_size
             yield batch
 
     def download(

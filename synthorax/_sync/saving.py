@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from synthorax._sync.running import sleep
 from synthorax._sync.transport import Transport
 from synthorax.errors import Busy
 from synthorax.generating import check_engine
+from synthorax.whole_file import whole
 
 
 def save_stream(
@@ -29,20 +29,18 @@ def save_stream(
     An answer that broke off is asked for again from its start.  Where it tells which engine made
     it, the next one must be of the same: EngineChanged is raised else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     attempts, began = transport.attempts(), None
-    try:
+    with whole(path) as partial:
         while True:
             least = None
             try:
                 with transport.stream(method, address, **arguments) as response:
-                    made = tuple(
-                        response.headers.get(f"synthorax-{n}", "") for n in ("model", "engine")
+                    made = (
+                        response.headers.get("synthorax-model", ""),
+                        response.headers.get("synthorax-engine", ""),
                     )
-                    if began is not None:
-                        check_engine(began, made)
-                    began = (made[0], made[1])
+                    check_engine(began or made, made)
+                    began = made
                     with open(partial, "wb") as file:
                         done = 0
                         for part in response.iter_bytes():
@@ -50,10 +48,7 @@ def save_stream(
                             done += len(part)
                             if progress:
                                 progress(done)
-                        file.flush()
-                        os.fsync(file.fileno())
-                partial.replace(path)
-                return path
+                break
             except httpx.TransportError as error:
                 failure: Exception = transport.unreachable(error)
             except Busy as error:
@@ -62,5 +57,4 @@ def save_stream(
             if delay is None:
                 raise failure from None
             sleep(delay)
-    finally:
-        partial.unlink(missing_ok=True)
+    return path

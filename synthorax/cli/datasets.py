@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,15 +45,17 @@ def add(
         else:
             raise SynthoraxError(f"There is no folder and no ZIP {str(source)!r}.")
         task = bar.add_task("validating", total=None)
-        while found["status"] == "validating":
-            time.sleep(0.3)
-            found = client.datasets.get(found["id"])
-            if (far := found["progress"]) is not None:
+
+        def told(record: dict[str, Any]) -> None:
+            if (far := record["progress"]) is not None:
                 total = far["total"] or None
                 bar.update(task, description=far["phase"], completed=far["done"], total=total)
-    if found["status"] == "failed":
-        _unused(found)
-        raise SynthoraxError(found["error"]["detail"])
+
+        try:
+            found = client.datasets.validated(found["id"], told)
+        except SynthoraxError:
+            _unused(client.datasets.get(found["id"]))
+            raise
     if not as_json:
         show(found, out)
     emit(found, f"{found['id']}  {client.url}/datasets/{found['id']}/report.html", as_json)

@@ -9,7 +9,7 @@ import typer
 
 from synthorax import Client
 from synthorax.cli.costs import tell_cost
-from synthorax.cli.output import Json, console, emit
+from synthorax.cli.output import Json, console
 from synthorax.cli.runs import Follow, follow_or_tell
 
 
@@ -62,7 +62,4 @@ def train(
     if estimate:
         tell_cost(client, dataset, preset, config, console)
     job = client.train(dataset, name, preset, config, report=report, publish_if=publish_if)
-    if as_json and not follow:
-        emit(job.record, "", as_json)
-    else:
-        follow_or_tell(client, job, f"is {job.status}", follow, as_json)
+    follow_or_tell(client, job, f"is {job.status}", follow, as_json)

@@ -70,7 +70,7 @@ function NoModel({ listed }) {
   </div>`;
 }
 
-/** The same, its model one that there is where it can be. */
+/** A request as the boxes hold it, its model one that there is where it can be. */
 function asText(request, models) {
   const usable = models.filter((m) => m.usable);
   const active = usable.find((m) => m.active) ?? usable[0];
