@@ -45,8 +45,9 @@ def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_p
     expect(page.get_by_role("rowheader", name="3", exact=True)).to_be_visible()
     page.get_by_role("button", name="Pin epoch 3").click()
     page.get_by_role("button", name="Previous epoch").click()
-    expect(page.get_by_alt_text("epoch 3")).to_be_visible()
+    # Epoch 3 stays in both places until epoch 2 is decoded: so 2 is waited for first.
     expect(page.get_by_alt_text("epoch 2")).to_be_visible()
+    expect(page.get_by_alt_text("epoch 3")).to_be_visible()
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Figures").click()
     assert waiting.value.suggested_filename.endswith("figures.zip")
