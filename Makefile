@@ -7,6 +7,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Of the tests: they wait for one another's processes as much as they compute.
+TEST_PROCESSES ?= 3
 
 .PHONY: run test test-long check format docs clean
 
@@ -14,7 +16,7 @@ run: $(VENV)/run.stamp
 	@$(BIN)/synthorax serve
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m "not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m long

@@ -11,6 +11,7 @@ from pathlib import Path
 from library.errors import InvalidValue
 from library.webhooks import signing_key
 
+COUNT_MIN, COUNT_MAX = 200, 10_000  # samples of each class in a report
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -45,6 +46,7 @@ class Settings:
     attempts_max: int = 5  # ends without a result in a row, none of which got a step further
     lease_seconds: int = 20  # without a sign from its worker, after which a job is another's
     visibility_seconds: int = 14 * 86_400  # Celery's redelivery; a backstop, leases are sooner
+    report_count: int = 1000  # samples of each class in the report that follows a train job
     real_previews: bool = False  # show training images, small, beside samples; each look is logged
     webhook_hosts: tuple[str, ...] = ()  # that may be told of a job's end
     webhook_secret: str = field(default="", repr=False)  # signs what they are told
@@ -141,6 +143,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         attempts_max=number("ATTEMPTS_MAX", 5, 1, 10_000),
         lease_seconds=number("LEASE_SECONDS", 20, 1, 3600),
         visibility_seconds=number("VISIBILITY_SECONDS", 14 * 86_400, 1, 10_000_000),
+        report_count=number("REPORT_COUNT", 1000, COUNT_MIN, COUNT_MAX),
         real_previews=text("REAL_PREVIEWS", "0") == "1",
         webhook_hosts=tuple(h for h in text("WEBHOOK_HOSTS", "").replace(",", " ").split() if h),
         webhook_secret=text("WEBHOOK_SECRET", ""),

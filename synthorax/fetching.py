@@ -12,17 +12,38 @@ HUB = "https://huggingface.co"  # HF_ENDPOINT names another
 _HUB = "hf://"
 
 
-def address_of(source: str) -> str:
-    """Where hf://OWNER/REPO[@REVISION]/FILE lies; other addresses are as they are."""
+def address_of(source: str, headers: dict[str, str]) -> str:
+    """Where hf://OWNER/REPO[@REVISION][/FILE] lies; other addresses are as they are.
+
+    A repository with one exported version needs no FILE.  Raises SynthoraxError, httpx.HTTPError.
+    """
     if not source.startswith(_HUB):
         return source
     owner, _, rest = source.removeprefix(_HUB).partition("/")
     repository, _, file = rest.partition("/")
     repository, _, revision = repository.partition("@")
-    if not (owner and repository and file):
-        raise SynthoraxError(f"{source!r} names no file.", "Write hf://OWNER/REPO/FILE.")
+    if not (owner and repository):
+        raise SynthoraxError(f"{source!r} names no repository.", "Write hf://OWNER/REPO/FILE.")
     hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    return f"{hub}/{owner}/{repository}/resolve/{revision or 'main'}/{file}"
+    revision = revision or "main"
+    if not file:
+        listing = f"{hub}/api/models/{owner}/{repository}/revision/{revision}"
+        file = _only_version(source, listing, headers)
+    return f"{hub}/{owner}/{repository}/resolve/{revision}/{file}"
+
+
+def _only_version(source: str, listing: str, headers: dict[str, str]) -> str:
+    import httpx
+
+    answer = httpx.get(listing, headers=headers, follow_redirects=True, timeout=60)
+    if answer.is_error:
+        raise SynthoraxError(f"{source}: the server answered {answer.status_code}.")
+    names = [each["rfilename"] for each in answer.json()["siblings"]]
+    versions = [name for name in names if name.endswith(".synthorax")]
+    if len(versions) != 1:
+        found = ", ".join(versions) or "none"
+        raise SynthoraxError(f"{source} holds {found}.", "Name one file: hf://OWNER/REPO/FILE.")
+    return str(versions[0])
 
 
 def fetch(source: str, path: Path, sha256: str | None) -> None:
@@ -40,8 +61,9 @@ def fetch(source: str, path: Path, sha256: str | None) -> None:
     token = os.environ.get("HF_TOKEN") if from_hub else None
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
+        address = address_of(source, headers)
         with httpx.stream(
-            "GET", address_of(source), headers=headers, follow_redirects=True, timeout=60
+            "GET", address, headers=headers, follow_redirects=True, timeout=60
         ) as answer:
             if answer.is_error:
                 raise SynthoraxError(f"{source}: the server answered {answer.status_code}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A loaded machine is no counter-example: nothing here is judged by its time.
@@ -9,3 +10,21 @@ settings.register_profile(
     "synthorax", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("synthorax")
+
+# Files that take longest, so that no process is left alone with one at the end.
+_LONG = (
+    "test_reports", "test_shell_lines", "test_snippets", "test_cli", "test_page_journey",
+    "test_wheel", "test_run_ends", "faults/test_faults", "evaluation/test_faults", "test_limits",
+    "test_page_rules", "test_distributed", "test_client", "test_train_jobs", "test_choice",
+    "test_job_life", "test_uploads", "test_folders",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole files, the longest first; the rest as they are."""
+
+    def rank(item: pytest.Item) -> int:
+        path = str(item.path.with_suffix(""))
+        return next((i for i, name in enumerate(_LONG) if path.endswith(name)), len(_LONG))
+
+    items.sort(key=rank)

@@ -42,7 +42,8 @@ def begin_first_report(
             break
     else:
         gate = is_held(version)
-        known = begin_report(settings.data_dir, version, {"dataset": dataset["id"]}, gate, job)
+        asked = {"dataset": dataset["id"], "count": settings.report_count}
+        known = begin_report(settings.data_dir, version, asked, gate, job)
     identity = str(known["id"])
     said_of = {"model": version.reference, "report": identity, "lights": known["lights"]}
     return identity, event("evaluation", job, **said_of)

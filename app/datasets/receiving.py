@@ -8,8 +8,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +41,7 @@ class Archive:
     """A file that grows in memory of at most a few MiB; its digest is known at its end."""
 
     def __init__(self, path: Path, allowed: int) -> None:
-        self._allowed, self._path = allowed, path
+        self._allowed, self.path = allowed, path
         self._file: BinaryIO = open(path, "xb")
         self._buffer = bytearray()
         self._digest = hashlib.sha256()
@@ -60,10 +60,10 @@ class Archive:
     def _flush(self) -> None:
         if self.size - self._looked >= _LOOK_EVERY:
             self._looked = self.size
-            free = shutil.disk_usage(self._path.parent).free
+            free = shutil.disk_usage(self.path.parent).free
             if free < _SPARE:
                 raise DiskFull(
-                    f"The disk of {str(self._path.parent)!r} has {free // 2**20} MiB left.",
+                    f"The disk of {str(self.path.parent)!r} has {free // 2**20} MiB left.",
                     field="SYNTHORAX_DATA_DIR",
                     remedy="Free some space, then send the archive again.",
                 )
@@ -93,12 +93,14 @@ class Receiver:
         self._folder = settings.data_dir / "datasets" / ".incoming"
         self._now = 0
 
-    @contextmanager
-    def incoming(self) -> Iterator[Path]:
-        """A path to write an archive to; whatever is there at the end of the block is removed.
+    @asynccontextmanager
+    async def incoming(self) -> AsyncIterator[Archive]:
+        """An archive to write to; its file is removed at the end of the block.
 
-        Raises Busy when as many are on their way as may be.
+        Raises Busy when as many are on their way as may be, InvalidValue when the quota is used
+        up, CutOff where the sender went away within the block.
         """
+        allowed = await run_in_threadpool(self.allowed)
         if self._now >= AT_ONCE:
             raise Busy(
                 f"{self._now} uploads are on their way.",
@@ -106,13 +108,16 @@ class Receiver:
             )
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clean()
-        path = self._folder / f"{secrets.token_hex(8)}.zip"
+        archive = Archive(self._folder / f"{secrets.token_hex(8)}.zip", allowed)
         self._now += 1
         try:
-            yield path
+            yield archive
+        except ClientDisconnect:
+            raise CutOff("The upload ended before its end.", field="body") from None
         finally:
             self._now -= 1
-            path.unlink(missing_ok=True)
+            archive.close()
+            archive.path.unlink(missing_ok=True)
 
     def allowed(self) -> int:
         """Bytes that an archive may have now.  Raises InvalidValue when the quota is used up."""

@@ -7,16 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
-from starlette.requests import ClientDisconnect
 
-from app.datasets.receiving import (
-    Archive,
-    CutOff,
-    Receiver,
-    choices_of,
-    receive_form,
-    receive_raw,
-)
+from app.datasets.receiving import Receiver, choices_of, receive_form, receive_raw
 from app.datasets.schemas import Dataset, Datasets, Files, FolderRequest
 from app.datasets.service import DatasetService
 from app.dependencies import AppState, Jobs, Receiving
@@ -106,24 +98,17 @@ async def _uploaded(
     choices: str | None,
 ) -> dict[str, Any]:
     chosen = choices_of(choices)  # a wrong one is told before gigabytes have come
-    allowed = await run_in_threadpool(receiver.allowed)
-    with receiver.incoming() as path:
-        archive = Archive(path, allowed)
-        try:
-            if kind == "multipart/form-data":
-                header = request.headers["content-type"]
-                fields = await receive_form(request.stream(), archive, header)
-                name = fields.get("name", name or "")[:NAME_MAX] or None
-                chosen = choices_of(fields["choices"]) if "choices" in fields else chosen
-            else:
-                await receive_raw(request.stream(), archive)
-            digest = await archive.finish()
-        except ClientDisconnect:
-            raise CutOff("The upload ended before its end.", field="body") from None
-        finally:
-            archive.close()
+    async with receiver.incoming() as archive:
+        if kind == "multipart/form-data":
+            header = request.headers["content-type"]
+            fields = await receive_form(request.stream(), archive, header)
+            name = fields.get("name", name or "")[:NAME_MAX] or None
+            chosen = choices_of(fields["choices"]) if "choices" in fields else chosen
+        else:
+            await receive_raw(request.stream(), archive)
+        digest = await archive.finish()
         return await run_in_threadpool(
-            service.from_archive, path, digest, chosen, name or f"upload {digest[:8]}"
+            service.from_archive, archive.path, digest, chosen, name or f"upload {digest[:8]}"
         )
 
 

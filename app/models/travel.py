@@ -11,9 +11,8 @@ from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect
 
-from app.datasets.receiving import Archive, CutOff, receive_raw
+from app.datasets.receiving import receive_raw
 from app.dependencies import AppState, Library, Receiving
 from app.models.routes import VersionNumber, summary
 from library.atomic import append_json, new_folder
@@ -107,17 +106,10 @@ async def bring(
         raise InvalidValue(
             f"{name!r} is no name.", field="name", value=name, remedy="Use a-z, 0-9, . _ and -."
         )
-    allowed = await run_in_threadpool(receiver.allowed)
-    with receiver.incoming() as path:
-        archive = Archive(path, allowed)
-        try:
-            await receive_raw(request.stream(), archive)
-            await archive.finish()
-        except ClientDisconnect:
-            raise CutOff("The upload ended before its end.", field="body") from None
-        finally:
-            archive.close()
-        made, version = await run_in_threadpool(_published, path, name, state.settings)
+    async with receiver.incoming() as archive:
+        await receive_raw(request.stream(), archive)
+        await archive.finish()
+        made, version = await run_in_threadpool(_published, archive.path, name, state.settings)
     library.refresh()
     response.status_code = status.HTTP_201_CREATED if made else status.HTTP_200_OK
     response.headers["Location"] = f"/models/{version.reference}"

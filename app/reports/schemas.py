@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas import Request
 from library.latents import SEED_MAX
+from library.settings import COUNT_MAX, COUNT_MIN
 
 Light = Literal["green", "amber", "red", "not estimable"]
-COUNT_MIN, COUNT_MAX = 200, 10_000
 
 
 class ReportRequest(Request):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 from synthorax._async.datasets import AsyncDatasets, Named
 from synthorax._async.jobs import AsyncJob, AsyncJobs, idempotent
 from synthorax._async.models import AsyncModels
+from synthorax._async.running import blocking
 from synthorax._async.saving import save_stream
 from synthorax._async.transport import AsyncTransport
 from synthorax.batch import Batch, joined, read_npz
+from synthorax.dicoms import read_dicoms
 from synthorax.errors import InvalidRequest, SynthoraxError
 from synthorax.generating import (
     Item,
@@ -28,6 +31,7 @@ from synthorax.samples import Counts, Pinned, SampleSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from pydicom import Dataset
 
     from synthorax.torch_dataset import SyntheticDataset
 
@@ -165,6 +169,28 @@ class AsyncClient:
             json={**body, "format": format},
             headers={"Accept": "application/zip, application/problem+json"},
         )
+
+    async def dicom(
+        self,
+        label: str | None = None,
+        count: int = 1,
+        seed: int | None = None,
+        *,
+        model: str | None = None,
+        truncation: float = 1.0,
+        items: Sequence[Item] | None = None,
+    ) -> list[Dataset]:
+        """Samples as pydicom datasets (Secondary Capture, marked as synthetic), in memory.
+
+        Needs pydicom (`pip install synthorax[dicom]`).  The rest as for `generate`.
+        """
+        with tempfile.TemporaryDirectory(prefix="synthorax-") as folder:
+            path = await self.download(
+                Path(folder) / "set.zip", label, count, seed,
+                model=model, truncation=truncation, items=items, format="dicom",
+            )  # fmt: skip
+            found: list[Dataset] = await blocking(read_dicoms, path)
+        return found
 
     async def samples(
         self,

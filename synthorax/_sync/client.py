@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 from synthorax._sync.datasets import Datasets, Named
 from synthorax._sync.jobs import Job, Jobs, idempotent
 from synthorax._sync.models import Models
+from synthorax._sync.running import blocking
 from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
 from synthorax.batch import Batch, joined, read_npz
+from synthorax.dicoms import read_dicoms
 from synthorax.errors import InvalidRequest, SynthoraxError
 from synthorax.generating import (
     Item,
@@ -29,6 +32,7 @@ from synthorax.samples import Counts, Pinned, SampleSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from pydicom import Dataset
 
     from synthorax.torch_dataset import SyntheticDataset
 
@@ -166,6 +170,28 @@ class Client:
             json={**body, "format": format},
             headers={"Accept": "application/zip, application/problem+json"},
         )
+
+    def dicom(
+        self,
+        label: str | None = None,
+        count: int = 1,
+        seed: int | None = None,
+        *,
+        model: str | None = None,
+        truncation: float = 1.0,
+        items: Sequence[Item] | None = None,
+    ) -> list[Dataset]:
+        """Samples as pydicom datasets (Secondary Capture, marked as synthetic), in memory.
+
+        Needs pydicom (`pip install synthorax[dicom]`).  The rest as for `generate`.
+        """
+        with tempfile.TemporaryDirectory(prefix="synthorax-") as folder:
+            path = self.download(
+                Path(folder) / "set.zip", label, count, seed,
+                model=model, truncation=truncation, items=items, format="dicom",
+            )  # fmt: skip
+            found: list[Dataset] = blocking(read_dicoms, path)
+        return found
 
     def samples(
         self,

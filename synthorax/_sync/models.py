@@ -14,6 +14,7 @@ from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
 from synthorax.errors import NotFound, SynthoraxError
 from synthorax.fetching import check_digest, fetch
+from synthorax.hub import push, repository_of
 
 Records = list[dict[str, Any]]
 _POLL_SECONDS = 1.0
@@ -94,6 +95,30 @@ class Models:
                 "/models", path, {} if name is None else {"name": name}, progress
             )
 
+    def push(
+        self,
+        model: str,
+        repository: str,
+        approval: str | None = None,
+        public: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Commit a version to hf://OWNER/REPO of a Hugging Face hub: the file, its card, a picture.
+
+        A repository that is not there is made, for its owner alone unless `public`.  approval: of
+        a private version, who lets it go and why; it is recorded on the service, with where to.
+        HF_TOKEN and HF_ENDPOINT as for other tools of the hub; needs the extra `hub`.
+        Returns repository, file, commit and url.  Raises Conflict without an approval,
+        SynthoraxError where the hub refuses.
+        """
+        to = repository_of(repository)
+        let = None if approval is None else f"{approval} (to hf://{to})"
+        with tempfile.TemporaryDirectory(prefix="synthorax-") as folder:
+            path = Path(folder) / f"{model.replace('@', '-')}.synthorax"
+            self.export(model, path, let, progress)
+            pushed: dict[str, Any] = blocking(push, path, to, public)
+        return pushed
+
     def evaluate(
         self,
         model: str,
@@ -108,13 +133,24 @@ class Models:
         """
         body = {"dataset": dataset, "count": count, "seed": seed}
         record = self._transport.json("POST", f"/models/{model}/reports", json=body)
-        while wait and record["status"] not in ("complete", "failed"):
+        return self.report_ended(model, record["id"]) if wait else record
+
+    def report_ended(
+        self, model: str, report: str, progress: Callable[[str, float], None] | None = None
+    ) -> dict[str, Any]:
+        """Wait for a report to end; its record, whose status is complete or failed.
+
+        progress(phase, fraction of the whole).  Raises SynthoraxError where it was deleted.
+        """
+        while True:
+            record = next((r for r in self.reports(model) if r["id"] == report), None)
+            if record is None:
+                raise SynthoraxError(f"{report} was deleted.")
+            if record["status"] in ("complete", "failed"):
+                return record
+            if progress and record["progress"]:
+                progress(record["progress"]["phase"], record["progress"]["fraction"])
             sleep(_POLL_SECONDS)
-            found = [r for r in self.reports(model) if r["id"] == record["id"]]
-            if not found:
-                raise SynthoraxError(f"{record['id']} was deleted.")
-            record = found[0]
-        return record
 
     def reports(self, model: str) -> Records:
         """Records of the reports on a version, newest first."""

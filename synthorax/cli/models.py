@@ -77,6 +77,24 @@ def export(
     emit(value, f"{path}  SHA-256 {digest}", as_json)
 
 
+@commands.command()
+def push(
+    model: Model,
+    repository: Annotated[str, typer.Argument(help="hf://OWNER/REPO; made if it is not there")],
+    approval: Annotated[
+        str | None, typer.Option(help="of a private version: who lets it go, and why")
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="a repository that is made is for everybody")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a version to a Hugging Face hub, with its card; HF_TOKEN says who you are."""
+    with bytes_bar(console, "fetching") as told:
+        found = Client().models.push(model, repository, approval, public, told)
+    emit(found, f"{found['url']}  commit {found['commit']}", as_json)
+
+
 @commands.command(name="import")
 def bring(
     source: Annotated[str, typer.Argument(help="a file, an https address, hf://OWNER/REPO/FILE")],

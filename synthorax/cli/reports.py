@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -17,7 +16,6 @@ from synthorax.cli.output import Json, console, emit, out
 commands = typer.Typer(no_args_is_help=True, help="Evaluation reports on published versions.")
 
 Model = Annotated[str, typer.Argument(help="NAME@VERSION")]
-_POLL_SECONDS = 0.5
 
 
 @commands.command()
@@ -36,7 +34,13 @@ def make(
         emit(record, f"{record['id']} is {record['status']}", as_json)
         return
     try:
-        ended = _followed(client, model, record["id"])
+        with progress_bar(console) as bar:
+            task = bar.add_task("queued", total=1.0)
+            ended = client.models.report_ended(
+                model,
+                record["id"],
+                lambda phase, done: bar.update(task, description=phase, completed=done),
+            )
     except KeyboardInterrupt:
         console.print(f"{record['id']} goes on. See it: synthorax reports list {model}")
         raise typer.Exit(0) from None
@@ -50,21 +54,6 @@ def make(
     show(content, out)
     page = f"{client.url}{record['links']['self']}/report.html"
     out.print(f"Report: {page}", highlight=False, soft_wrap=True)
-
-
-def _followed(client: Client, model: str, report: str) -> dict[str, Any]:
-    with progress_bar(console) as bar:
-        task = bar.add_task("queued", total=1.0)
-        while True:
-            found = next((r for r in client.models.reports(model) if r["id"] == report), None)
-            if found is None:
-                return {"status": "failed", "error": {"detail": f"{report} was deleted."}}
-            if found["status"] in ("complete", "failed"):
-                return found
-            if found["progress"]:
-                progress = found["progress"]
-                bar.update(task, description=progress["phase"], completed=progress["fraction"])
-            time.sleep(_POLL_SECONDS)
 
 
 @commands.command(name="list")

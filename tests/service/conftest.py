@@ -60,6 +60,7 @@ class Service:
             "SYNTHORAX_DATASET_ROOTS": str(roots),
             "SYNTHORAX_PORT": str(self.port),
             "SYNTHORAX_URL": self.url,
+            "SYNTHORAX_REPORT_COUNT": "200",  # the least: a report takes minutes else
             **environment,
         }
         self.http = httpx.Client(base_url=self.url, timeout=60)
@@ -78,12 +79,12 @@ class Service:
             return False
         return answer.status_code == 200 and all(answer.json()["checks"]["workers"].values())
 
-    def command(self, *arguments: str) -> subprocess.Popen[str]:
-        """A `synthorax` command on this service."""
+    def command(self, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:
+        """A `synthorax` command on this service; in its data folder, if no other is given."""
         return subprocess.Popen(
             [sys.executable, "-c", "from synthorax.cli import main; main()", *arguments],
             env=self.environment,
-            cwd=self.data_dir,
+            cwd=folder or self.data_dir,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

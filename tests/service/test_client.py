@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import shutil
+import signal
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -105,6 +106,13 @@ def test_a_batch_is_kept_as_files(client: Client, tmp_path: Path) -> None:
     shown = batch._repr_html_()
     assert shown.count("<img") == 3
     assert "not for diagnostic use" in shown
+
+
+def test_samples_come_as_dicom_datasets(client: Client) -> None:
+    batch = client.generate("PNEUMONIA", 3, 5)
+    found = client.dicom("PNEUMONIA", 3, 5)
+    assert [each.SyntheticData for each in found] == ["YES"] * 3
+    assert np.array_equal([each.pixel_array for each in found], batch.images)
 
 
 def test_a_download_is_whole_or_not_there(client: Client, tmp_path: Path) -> None:
@@ -344,12 +352,17 @@ def test_a_folder_elsewhere_and_a_zip_are_uploaded(client: Client, tmp_path: Pat
         client.datasets.upload(tmp_path / "nothing.zip")
 
 
-def test_a_restart_under_wait_and_under_a_loader(own_service: Service, dataset: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_end_of_the_service_under_wait_and_under_a_loader(
+    own_service: Service, dataset: Path, number: signal.Signals
+) -> None:
     with Client(own_service.url) as client:
-        _through_a_restart(client, own_service, dataset)
+        _through_an_end(client, own_service, dataset, number)
 
 
-def _through_a_restart(client: Client, own_service: Service, dataset: Path) -> None:
+def _through_an_end(
+    client: Client, own_service: Service, dataset: Path, by: signal.Signals
+) -> None:
     job = client.train(dataset, "through", "quick", {**TINY, "epochs": 60})
     told: list[Event] = []
     waiting = threading.Thread(target=lambda: job.wait(progress=told.append))
@@ -364,7 +377,7 @@ def _through_a_restart(client: Client, own_service: Service, dataset: Path) -> N
         batches.append(images)
         if number == 1:
             wait_until(lambda: any(isinstance(event, MetricEvent) for event in told))
-            assert own_service.stop() == 0
+            assert own_service.stop(by) == (0 if by == signal.SIGTERM else -by)
             starting = threading.Timer(2, own_service.start)
             starting.start()
     assert torch.equal(torch.cat(batches), torch.from_numpy(wanted).unsqueeze(1).float() / 255)

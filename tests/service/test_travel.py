@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 import zipfile
 from collections.abc import Iterator
-from functools import partial
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,6 +14,7 @@ import pytest
 
 from synthorax import Client, Conflict, ConnectionFailed, InvalidRequest, SynthoraxError
 from tests.service.conftest import Service
+from tests.service.hub import TOKEN, hub
 from tests.service.test_cli import run
 
 PUBLIC = "chest-xray-dcgan@2"
@@ -79,48 +76,73 @@ def test_a_broken_file_is_refused_and_leaves_nothing(
     assert not [p for p in (service.data_dir / "models").iterdir() if p.name.startswith(".")]
 
 
-class Hub(SimpleHTTPRequestHandler):
-    """Serves files, and tells their digest as a hub does of its large ones."""
-
-    def end_headers(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if path.is_file() and "resolve" in self.path:
-            self.send_header("X-Linked-ETag", f'"{sha256(path.read_bytes()).hexdigest()}"')
-        super().end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 def test_a_version_is_fetched_by_its_address(
-    client: Client, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = tmp_path / "lab" / "chest" / "resolve" / "main"
-    place.mkdir(parents=True)
-    (place / "a.synthorax").write_bytes(exported.read_bytes())
     digest = sha256(exported.read_bytes()).hexdigest()
-    hub = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=str(tmp_path)))
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{hub.server_port}"
-    file = f"{address}/lab/chest/resolve/main/a.synthorax"
-    try:
+    with hub() as there:
+        there.files["lab/chest"] = {"a.synthorax": exported.read_bytes(), "README.md": b"# A"}
+        there.files["lab/two"] = {"a.synthorax": b"", "b.synthorax": b""}
+        file = f"{there.url}/lab/chest/resolve/main/a.synthorax"
         with pytest.raises(SynthoraxError, match="could be any file"):
             client.models.bring(file, "fetched")
         with pytest.raises(SynthoraxError, match="was expected"):
             client.models.bring(file, "fetched", "0" * 64)
         assert client.models.bring(file, "fetched", digest)["reference"] == "fetched@1"
         with pytest.raises(SynthoraxError, match="answered 404"):
-            client.models.bring(f"{address}/nothing", "fetched", digest)
-        monkeypatch.setenv("HF_ENDPOINT", address)
-        found = client.models.bring("hf://lab/chest/a.synthorax", "hub")
-        assert found["reference"] == "hub@1"
-        with pytest.raises(SynthoraxError, match="names no file"):
-            client.models.bring("hf://lab/chest", "hub")
-    finally:
-        hub.shutdown()
-        hub.server_close()
+            client.models.bring(f"{there.url}/nothing", "fetched", digest)
+        monkeypatch.setenv("HF_ENDPOINT", there.url)
+        for source in ("hf://lab/chest/a.synthorax", "hf://lab/chest"):
+            assert client.models.bring(source, "hub")["reference"] == "hub@1"
+        with pytest.raises(SynthoraxError, match=r"holds a\.synthorax, b\.synthorax"):
+            client.models.bring("hf://lab/two", "hub")
+        with pytest.raises(SynthoraxError, match="answered 404"):
+            client.models.bring("hf://lab/nothing", "hub")
+        with pytest.raises(SynthoraxError, match="names no repository"):
+            client.models.bring("hf://lab", "hub")
     with pytest.raises(ConnectionFailed):
         client.models.bring("hf://lab/chest/a.synthorax", "hub")
+
+
+def test_a_version_is_pushed_to_a_hub_and_comes_back(service: Service, tmp_path: Path) -> None:
+    with hub() as there:
+        # The package reads these when it is imported: so it is another process, as for users.
+        service.environment.update(
+            HF_ENDPOINT=there.url, HF_HUB_DISABLE_XET="1", HF_HOME=str(tmp_path), HF_TOKEN=TOKEN
+        )
+        code, out, words = run(service, "models", "push", PUBLIC, "hf://lab/chest", "--json")
+        assert code == 0, words
+        assert json.loads(out)["url"] == f"{there.url}/lab/chest"
+        assert there.private == {"lab/chest": True}
+        assert there.commits == [PUBLIC]
+        files = there.files["lab/chest"]
+        assert sorted(files) == ["README.md", "chest-xray-dcgan-2.synthorax", "samples.png"]
+        readme = files["README.md"].decode()
+        assert readme.startswith("---\nlibrary_name: synthorax\n")
+        assert "synthorax models import hf://lab/chest/chest-xray-dcgan-2.synthorax" in readme
+        code, out, words = run(service, "models", "import", "hf://lab/chest", "--json")
+        assert code == 0, words
+        assert json.loads(out)["reference"] == PUBLIC  # the same weights are no second version
+
+        # A private version goes nowhere without an approval, which says where it went.
+        private = ("models", "push", "tiny@2", "lab/secret")
+        code, _, words = run(service, *private)
+        assert code == 1
+        assert "is private" in words
+        assert "lab/secret" not in there.files
+        code, _, words = run(service, *private, "--approval", "Dr Example", "--public")
+        assert code == 0, words
+        assert there.private["lab/secret"] is False
+        lines = (service.data_dir / "departures.jsonl").read_text().splitlines()
+        assert json.loads(lines[-1])["approval"] == "Dr Example (to hf://lab/secret)"
+
+        service.environment.update(HF_TOKEN=TOKEN[:-1])
+        code, _, words = run(service, "models", "push", PUBLIC, "lab/chest")
+        assert code == 1
+        assert "HF_TOKEN" in words
+    code, _, words = run(service, "models", "push", PUBLIC, "no-repository")
+    assert code == 1
+    assert "is no repository" in words
 
 
 def test_the_command_line_exports_and_imports(service: Service, tmp_path: Path) -> None:
