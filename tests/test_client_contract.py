@@ -112,6 +112,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /models/{name}@{version}/reports", lambda c: c.models.evaluate("m@1", "ds-1")),
     ("GET /models/{name}@{version}/reports", lambda c: c.models.reports("m@1")),
     ("GET /models/{name}@{version}/reports/{report}", lambda c: c.models.report("m@1")),
+    ("GET /models/{name}@{version}/reports", lambda c: c.models.report_ended("m@1", "rp-1")),
     ("GET /models/compare", lambda c: c.models.compare("m@1", "m@2")),
     ("GET /datasets", lambda c: c.datasets.list()),
     ("GET /datasets/{dataset}", lambda c: c.datasets.get("ds-1")),
@@ -172,6 +173,8 @@ def test_every_public_call_is_checked_here() -> None:
         "upload",
         "add",
         "bring",
+        "dicom",
+        "push",
     }  # streams: the tests on a service
     ours = {"is_known", "named", "wait", "aclose", "close"}  # make no request of their own
     for _, kind in PAIRS:
