@@ -7,12 +7,14 @@ import sys
 from app.main import create_app
 from app.server import run
 from library.errors import SynthoraxError
+from library.logs import configure
 from library.settings import from_environment
 
 
 def main() -> int:
     try:
         settings = from_environment()
+        configure(settings.log)
         settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
         app = create_app(settings)
     except SynthoraxError as error:

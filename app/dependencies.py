@@ -9,6 +9,8 @@ from celery import Celery
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
+from app.access.gate import Gate
+from app.access.limits import Limits
 from app.datasets.receiving import Receiver
 from app.engine.pool import EnginePool
 from app.generate.near_copies import NearCopyFilters
@@ -34,6 +36,8 @@ class State:
     celery: Celery | None
     receiver: Receiver  # of uploads
     filters: NearCopyFilters
+    gate: Gate
+    limits: Limits
 
 
 def _state(request: Request) -> State:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from library.errors import Conflict, InvalidValue, SynthoraxError
+from library.logs import request_id
 
 logger = logging.getLogger("synthorax.app")
 
@@ -25,6 +26,8 @@ class EngineDiffers(Conflict):
 
 
 def problem_response(problem: dict[str, Any], retry_after: int = 1) -> JSONResponse:
+    if identity := request_id.get():
+        problem = {**problem, "request_id": identity}  # as in the log, and the header X-Request-ID
     headers = {"Retry-After": str(retry_after)} if problem["status"] in (429, 503) else {}
     return JSONResponse(
         problem, problem["status"], headers=headers, media_type="application/problem+json"

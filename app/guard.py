@@ -1,15 +1,29 @@
-"""Protects a service without keys on loopback from a hostile web page in the user's browser."""
+"""Every request's way in and out: what protects a service, with keys or on loopback without."""
 
 from __future__ import annotations
 
+import logging
+import re
+import secrets
+import time
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import problem_response
+from app.access.audit import Audit
+from app.access.callers import caller
+from app.access.gate import Gate, Unauthorized
+from app.access.limits import Headers, Limits
+from app.access.login import login_instead
+from app.errors import response_to
 from library.errors import SynthoraxError
+from library.logs import request_id
 from library.settings import LOOPBACK, Settings
+
+logger = logging.getLogger("synthorax.app")
 
 BODY_MAX = 1024 * 1024  # bytes; the largest honest body is 10,000 items
 # Where a body may be larger, or something else than JSON: media types that a page of another origin
@@ -19,20 +33,26 @@ MEDIA_TYPES_OF = {
     "/verify": ("image/png", "image/jpeg", "image/webp", "application/dicom"),
     "/datasets": ("application/zip", "application/x-zip-compressed", "multipart/form-data"),
     "/models": ("application/zip",),
+    "/session": ("application/x-www-form-urlencoded",),
 }
 _MULTIPART = 1024 * 1024  # bytes that the other parts and their heads may add to an archive
 _LOOKED_AT = frozenset(
-    (b"host", b"origin", b"content-length", b"transfer-encoding", b"content-type")
+    b"host origin content-length transfer-encoding content-type authorization cookie accept "
+    b"x-forwarded-for x-request-id".split()
 )
+_IDENTITY = re.compile(rb"[\w.-]{8,64}", re.ASCII)
+_SILENT = ("/health/", "/static/", "/metrics")  # not in the log
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_POLICY = b"content-security-policy"
-_SECURITY_HEADERS = [  # the policy first
+_SECURITY_HEADERS = [
     (
-        _POLICY,
+        b"content-security-policy",
         b"default-src 'self'; img-src 'self' blob: data:; "
         b"object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
     ),
     (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (b"referrer-policy", b"no-referrer"),
 ]
 
@@ -58,48 +78,73 @@ class TooLarge(SynthoraxError):
 
 
 class Guard:
-    """ASGI middleware: Host allow-list, same-origin changes, JSON bodies of a bounded size."""
+    """ASGI: every request's way in and out.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    In: Host allow-list, same-origin changes, bodies of a bounded size, keys, limits.  Out: security
+    headers, the request's id, a line in the log, and in the audit log where something changed.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, gate: Gate, limits: Limits, audit: Audit
+    ) -> None:
         self.app = app
+        self._gate, self._limits, self._audit = gate, limits, audit
         # JSON to /datasets is bounded where it is read: its route takes archives, too.
         archives = dict.fromkeys(("/datasets", "/models"), settings.upload_mb * 2**20 + _MULTIPART)
         self.limits = {**BODY_MAX_OF, **archives}
         self.hosts = LOOPBACK | {settings.host} | set(settings.allowed_hosts)
+        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._told = settings.log == "json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.limits.get(scope["path"], BODY_MAX)
-        error = self.refusal(scope, limit)
-        if error is not None:
-            await problem_response(error.as_problem())(scope, receive, send)
-            return
-        size = 0
-
-        async def bounded() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > limit:  # sent in chunks, without a length that could be refused above
-                raise too_large(f"The body is larger than {limit} bytes.", limit)
-            return message
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = message["headers"]
-                # A page's own policy stands alone: browsers would enforce both.
-                own = any(name == _POLICY for name, _ in given)
-                message["headers"] = [*given, *_SECURITY_HEADERS[own:]]
-            await send(message)
-
-        await self.app(scope, bounded, with_headers)
-
-    def refusal(self, scope: Scope, limit: int = BODY_MAX) -> SynthoraxError | None:
-        """Why a request is not let in; None where it is."""
-        # One pass over the raw headers: this is paid by every request.
+        began = time.perf_counter()
         given = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
+        identity = _identity(given.get(b"x-request-id", b""))
+        request_id.set(identity)
+        own: Headers = [(b"x-request-id", identity.encode())]
+        answer = _Answer(send, own)
+        limit = self.limits.get(scope["path"], BODY_MAX)
+        try:
+            error = self.refusal(scope, given, limit)
+            if error is not None:
+                raise error
+            found = await self._gate.admit(scope, given)
+            caller.set(found)
+            own += await self._limits.request(found)
+        except SynthoraxError as error:
+            await refused(error, scope, given)(scope, receive, answer.send)
+            await self._tell(scope, answer.status, began)
+            return
+        answer.is_private = found.by != "none"
+        changes = self._audit.wants(scope["method"], scope["path"])
+        if changes:  # before: what is killed in between is written down, too
+            await run_in_threadpool(self._audit.asked, found, scope["method"], scope["path"])
+        try:
+            await self.app(scope, _bounded(receive, limit), answer.send)
+        finally:
+            if changes:
+                await run_in_threadpool(self._audit.answered, caller.get(), answer.status)
+            await self._tell(scope, answer.status, began)
+
+    async def _tell(self, scope: Scope, status: int, began: float) -> None:
+        found = caller.get()
+        method, path = scope["method"], scope["path"]
+        if self._told and not path.startswith(_SILENT):
+            about = {
+                "method": method,
+                "path": path,
+                "status": status,
+                "seconds": round(time.perf_counter() - began, 6),
+                "key": found.key or None if found else None,
+                "address": found.address if found else None,
+            }
+            logger.info("%s %s %d", method, path, status, extra=about)
+
+    def refusal(self, scope: Scope, given: dict[bytes, bytes], limit: int) -> SynthoraxError | None:
+        """Why a request is not let in, whoever sends it; None where it is."""
         host_header = given.get(b"host", b"")
         host = _hostname(host_header)
         if host not in self.hosts:
@@ -112,7 +157,8 @@ class Guard:
         if scope["method"] in _SAFE:
             return None
         origin = given.get(b"origin")
-        if origin is not None and _netloc(origin) != host_header:
+        other = origin is not None and origin not in self._origins
+        if origin is not None and other and _netloc(origin) != host_header:
             shown = origin.decode("latin-1")
             return CrossOrigin(
                 f"The request comes from a page of {shown!r}.",
@@ -157,3 +203,62 @@ def _hostname(header: bytes) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return host
+
+
+class _Answer:
+    """Adds headers to an answer on its way, and keeps its status."""
+
+    def __init__(self, send: Send, own: Headers) -> None:
+        self._send, self._own = send, own
+        self.is_private = False
+        self.status = 499  # the client went away before an answer began
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = list(message["headers"])
+            names = {name for name, _ in given}
+            if self.is_private:
+                given = [(n, _private(v) if n == b"cache-control" else v) for n, v in given]
+                self._own.append((b"vary", b"authorization, cookie"))
+            # What an answer says itself stands alone: browsers would enforce both policies.
+            more = [header for header in _SECURITY_HEADERS if header[0] not in names]
+            message["headers"] = [*given, *more, *self._own]
+        await self._send(message)
+
+
+def _private(value: bytes) -> bytes:
+    """What may be kept, but by the caller's browser alone."""
+    return value.replace(b"public", b"private")
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:  # sent in chunks, without a length that could be refused before
+            raise too_large(f"The body is larger than {limit} bytes.", limit)
+        return message
+
+    return bounded
+
+
+def refused(error: SynthoraxError, scope: Scope, given: dict[bytes, bytes]) -> Response:
+    """The answer to who is not let in: a problem, or the login form for a browser on the page."""
+    if not isinstance(error, Unauthorized):
+        return response_to(error)
+    query, accept = scope.get("query_string", b""), given.get(b"accept", b"")
+    form = login_instead(scope["path"], query.decode("latin-1"), accept.decode("latin-1"))
+    if form is not None:
+        return form
+    answer = response_to(error)
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="synthorax"'
+    return answer
+
+
+def _identity(given: bytes) -> str:
+    """The client's id for a request, or one of our own."""
+    return given.decode() if _IDENTITY.fullmatch(given) else secrets.token_hex(8)

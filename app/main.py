@@ -10,9 +10,14 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import errors
+from app.access.audit import Audit
+from app.access.gate import Gate
+from app.access.limits import Limits
+from app.access.routes import router as access
 from app.datasets.pictures import router as pictures
 from app.datasets.receiving import Receiver
 from app.datasets.routes import router as datasets
@@ -41,7 +46,7 @@ from app.withdrawals.routes import router as withdrawals
 from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
-from worker.connection import client, streaming_client
+from worker.connection import client, counting_client, streaming_client
 from worker.jobs import JobStore
 from worker.queue import celery_app
 
@@ -62,18 +67,30 @@ ROUTERS = (
     numbers,
     figures,
     workers,
+    access,
     health,
 )
 STREAMS_MAX = 64  # event streams at once: each holds a connection to Redis
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+    "expose_headers": ["*"],
+    "allow_credentials": False,  # keys, never this page's session
+}
 SPARE = 4  # connections, for streams that are just now ending
 
 
 class Service(FastAPI):
-    """FastAPI, but for the one path that is answered without its machinery."""
+    """FastAPI behind a guard, but for the one path that is answered without its machinery."""
 
+    door: ASGIApp
     lean: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.door(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the door lets in."""
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
             await self.lean(scope, receive, send)
         else:
@@ -101,6 +118,9 @@ def create_app(
     metrics = Metrics()
     pool = EnginePool(settings, library, metrics, load_backend)
     url = settings.redis_url
+    audit = Audit(settings.data_dir)
+    gate = Gate(settings, audit)
+    limits = Limits(settings, counting_client(url) if url else None)
     state = State(
         settings=settings,
         library=library,
@@ -112,6 +132,8 @@ def create_app(
         celery=celery_app(settings) if url else None,
         receiver=Receiver(settings),
         filters=NearCopyFilters(settings.data_dir),
+        gate=gate,
+        limits=limits,
     )
 
     @asynccontextmanager
@@ -121,6 +143,7 @@ def create_app(
         await pool.stop()
         if state.streams is not None:
             await state.streams.aclose()
+        await limits.aclose()
 
     app = Service(
         title="Synthorax",
@@ -146,7 +169,9 @@ def create_app(
     def page(path: str = "") -> FileResponse:  # noqa: ARG001  the page reads its own address
         return FileResponse(WEB / "index.html")
 
-    app.add_middleware(Guard, settings=settings)
     metrics.collect(state.filters.families)
-    app.lean = GenerateEndpoint(pool, metrics, Guard(app, settings), state.filters)
+    app.lean = GenerateEndpoint(pool, metrics, limits, state.filters)
+    app.door = Guard(app.inside, settings, gate, limits, audit)
+    if settings.cors_origins:
+        app.door = CORSMiddleware(app.door, settings.cors_origins, **CORS)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from library.errors import InvalidValue
+from library.keys import FILE as KEY_FILE
+from library.keys import Key, entries
 from library.webhooks import signing_key
 
 COUNT_MIN, COUNT_MAX = 200, 10_000  # samples of each class in a report
@@ -34,6 +37,12 @@ class Settings:
     train_device: str = "auto"
     allowed_hosts: tuple[str, ...] = ()  # more values of the Host header, beside loopback's
     trust_network: bool = False  # listen beyond loopback although there are no API keys
+    api_keys: tuple[Key, ...] = field(default=(), repr=False)  # ID:SCOPE:SHA256 each, no secret
+    trusted_proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded-For is believed
+    cors_origins: tuple[str, ...] = ()  # pages of other origins that may call, with a key
+    requests_a_minute: int = 0  # of one key, or of one address without keys; 0: no limit
+    images_a_day: int = 0  # the same of images; 0: no limit
+    log: str = "text"  # or json: a line for each request and event, with the ids of both
     queue_images: int = 4096  # images that may wait for the engine
     deadline_seconds: int = 30  # the longest that a request waits for its next image
     drain_seconds: int = 10  # after SIGTERM, for requests that are under way
@@ -100,6 +109,35 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         pattern = r"0?\.[0-9]*[1-9][0-9]*|1(\.0*)?"
         return float(choice(name, "1", pattern, "Use a number above 0, up to 1."))
 
+    def several(name: str) -> tuple[str, ...]:
+        return tuple(text(name, "").replace(",", " ").split())
+
+    def addresses(name: str) -> tuple[str, ...]:
+        found = several(name)
+        for each in found:
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError:
+                raise InvalidValue(
+                    f"SYNTHORAX_{name} holds {each!r}.",
+                    field=f"SYNTHORAX_{name}",
+                    value=each,
+                    remedy="Use addresses or networks, as 172.16.0.0/12.",
+                ) from None
+        return found
+
+    def origins(name: str) -> tuple[str, ...]:
+        found = several(name)
+        for each in found:
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", each):
+                raise InvalidValue(
+                    f"SYNTHORAX_{name} holds {each!r}.",
+                    field=f"SYNTHORAX_{name}",
+                    value=each,
+                    remedy="Use origins without a path, as https://lab.example.org; not *.",
+                )
+        return found
+
     roots = tuple(Path(p).absolute() for p in text("DATASET_ROOTS", "").split(":") if p)
     settings = Settings(
         host=text("HOST", "127.0.0.1"),
@@ -129,8 +167,14 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         ),
         encoder_processes=number("ENCODER_PROCESSES", -1, 0, 64),
         cpu_threads=number("CPU_THREADS", 0, 0, 1024),
-        allowed_hosts=tuple(h for h in text("ALLOWED_HOSTS", "").replace(",", " ").split() if h),
+        allowed_hosts=several("ALLOWED_HOSTS"),
         trust_network=text("TRUST_NETWORK", "0") == "1",
+        api_keys=entries(text("API_KEYS", "")),
+        trusted_proxies=addresses("TRUSTED_PROXIES"),
+        cors_origins=origins("CORS_ORIGINS"),
+        requests_a_minute=number("REQUESTS_A_MINUTE", 0, 1, 1_000_000),
+        images_a_day=number("IMAGES_A_DAY", 0, 1, 1_000_000_000),
+        log=choice("LOG", "text", "text|json", "Use text or json."),
         queue_images=number("QUEUE_IMAGES", 4096, 1, 1_000_000),
         deadline_seconds=number("DEADLINE_SECONDS", 30, 1, 86_400),
         drain_seconds=number("DRAIN_SECONDS", 10, 0, 3600),
@@ -145,7 +189,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         visibility_seconds=number("VISIBILITY_SECONDS", 14 * 86_400, 1, 10_000_000),
         report_count=number("REPORT_COUNT", 1000, COUNT_MIN, COUNT_MAX),
         real_previews=text("REAL_PREVIEWS", "0") == "1",
-        webhook_hosts=tuple(h for h in text("WEBHOOK_HOSTS", "").replace(",", " ").split() if h),
+        webhook_hosts=several("WEBHOOK_HOSTS"),
         webhook_secret=text("WEBHOOK_SECRET", ""),
     )
     if settings.backend == "onnxruntime" and settings.precision != "float32":
@@ -157,12 +201,14 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         )
     if settings.webhook_secret:
         signing_key(settings.webhook_secret)
-    if settings.host not in LOOPBACK and not settings.trust_network:
+    has_keys = bool(settings.api_keys) or (settings.data_dir / KEY_FILE).exists()
+    if settings.host not in LOOPBACK and not has_keys and not settings.trust_network:
         raise InvalidValue(
             f"SYNTHORAX_HOST is {settings.host!r}, beyond this machine, and there are no API keys.",
             field="SYNTHORAX_HOST",
             value=settings.host,
-            remedy="Use 127.0.0.1; or, where only trusted machines can reach the port "
-            "(a container, a firewalled network), set SYNTHORAX_TRUST_NETWORK=1.",
+            remedy="Use 127.0.0.1; or make a key (synthorax keys add NAME); or, where only "
+            "trusted machines can reach the port (a container, a firewalled network), set "
+            "SYNTHORAX_TRUST_NETWORK=1.",
         )
     return settings

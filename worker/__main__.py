@@ -52,7 +52,6 @@ def _work(settings: Settings, queue: str) -> int:
 
     # Celery warns of pickles read as root; this worker reads JSON alone.
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
-    logging.getLogger("synthorax").setLevel(logging.WARNING)
     app.worker_main(
         [
             "--quiet",

@@ -10,9 +10,16 @@ from typing import Any
 
 from celery import Task
 from celery.exceptions import Reject
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    task_prerun,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from redis.exceptions import RedisError
 
+from library.logs import configure, job_id, request_id
 from library.settings import from_environment
 from worker.connection import client
 from worker.costs import register as register_costs
@@ -33,6 +40,19 @@ app = celery_app(settings)
 # Set in the main process, seen by the forked pool process: works without Redis.
 _drain = multiprocessing.get_context("fork").Event()
 _drained: Any = _drain  # the same two methods as threading's
+
+
+@setup_logging.connect  # with a receiver, Celery leaves logging as it is
+def _configure_logs(**_: Any) -> None:
+    configure(settings.log)
+
+
+@task_prerun.connect
+def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
+    """Lines of this task carry its job (or dataset, report) and the request that sent it."""
+    job_id.set(args[0] if args else None)
+    request_id.set(task.request.get("request"))
+
 
 register(app, settings)
 register_costs(app, settings)

@@ -20,6 +20,7 @@ dataset:{id}:attempts   string  validations begun and not ended                 
 report:{id}:lease       string  token of the worker that makes it                the lease, renewed
 report:{id}:attempts    string  evaluations begun and not ended                  a day
 cost:{digest}           string  JSON: what a run would take, or that it is measured  a day
+limit:{name}:{who}      string  requests or images of a key (or address) so far  the limit's window
 celery:*                        kombu's own: queues, what is not acknowledged    until acknowledged
 """
 
@@ -41,6 +42,10 @@ IDEMPOTENCY_SECONDS = 86_400
 DATASET_ATTEMPTS_SECONDS = 86_400
 REPORT_ATTEMPTS_SECONDS = 86_400
 COST_SECONDS = 86_400
+
+
+def limit(name: str, who: str) -> str:
+    return f"{PREFIX}limit:{name}:{who}"
 
 
 def record(job: str) -> str:

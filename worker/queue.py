@@ -14,6 +14,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError
 
+from library.logs import request_id
 from library.settings import Settings
 from worker import keys
 from worker.connection import celery_url
@@ -98,7 +99,13 @@ def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> N
     message = f"{identity}.{secrets.token_hex(4)}"
     try:
         app.send_task(
-            task, [identity], task_id=message, queue=queue, priority=priority, retry=False
+            task,
+            [identity],
+            task_id=message,
+            queue=queue,
+            priority=priority,
+            retry=False,
+            headers={"request": request_id.get()},
         )
     except OperationalError as error:  # kombu's word for it
         raise ConnectionError(str(error)) from error

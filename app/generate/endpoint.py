@@ -12,6 +12,8 @@ import logging
 from starlette.types import Message, Receive, Scope, Send
 
 from app import errors
+from app.access.callers import caller
+from app.access.limits import Limits
 from app.engine.pool import EnginePool
 from app.engine.ticket import Disconnected, Samples
 from app.engine.turn import Turn
@@ -20,7 +22,7 @@ from app.generate.forms import KINDS, AnswerForm, Asked, FormKind, check_count, 
 from app.generate.near_copies import NearCopyFilters
 from app.generate.samples import samples_of
 from app.generate.schemas import GenerateRequest
-from app.guard import BODY_MAX, Guard, too_large
+from app.guard import BODY_MAX, too_large
 from app.metrics import Metrics
 from app.negotiation import preferred
 from app.schemas import parsed
@@ -37,21 +39,19 @@ class _Cut(Exception):
 
 
 class GenerateEndpoint:
-    """ASGI: answers POST /generate, behind the same guard as all else."""
+    """ASGI: answers POST /generate."""
 
     def __init__(
-        self, pool: EnginePool, metrics: Metrics, guard: Guard, filters: NearCopyFilters
+        self, pool: EnginePool, metrics: Metrics, limits: Limits, filters: NearCopyFilters
     ) -> None:
         self._pool = pool
         self._filters = filters
         self._metrics = metrics
-        self._guard = guard
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         form = "none"
         try:
-            if (refusal := self._guard.refusal(scope)) is not None:
-                raise refusal
             request = parsed(GenerateRequest, await _body(receive))
             kind = KINDS[preferred(_accept(scope), _MEDIA_TYPES)]
             form = kind.media_type
@@ -91,6 +91,7 @@ class GenerateEndpoint:
             truncation = request.truncation
             accepted = await self._filters.accepted(pool, loaded, samples, truncation)
             samples = accepted.samples
+        quota = await self._limits.images(caller.get(), count)
         with pool.turn(version, count, kind.streamed) as turn:
             loaded = pool.now(version) or await pool.ensure(version)
             origin = loaded.origin(request.truncation)
@@ -101,13 +102,19 @@ class GenerateEndpoint:
             turn.begin(loaded, samples, request.truncation, form, receive)
             if kind.streamed:
                 reads = _patient(send, pool.deadline_seconds)
-                await _stream(turn, head, form, headers_of(kind, asked, form), reads)
+                await _stream(turn, head, form, [*headers_of(kind, asked, form), *quota], reads)
             else:
-                await _whole(turn, head, form, kind, asked, send)
+                await _whole(turn, head, form, kind, asked, quota, send)
 
 
 async def _whole(
-    turn: Turn, head: bytes, form: AnswerForm, kind: FormKind, asked: Asked, send: Send
+    turn: Turn,
+    head: bytes,
+    form: AnswerForm,
+    kind: FormKind,
+    asked: Asked,
+    quota: Headers,
+    send: Send,
 ) -> None:
     parts = [head]
     while not turn.all_taken:
@@ -116,7 +123,7 @@ async def _whole(
         parts.append(made[1])
     parts.extend(form.tail())
     body = b"".join(parts)
-    headers = headers_of(kind, asked, form)
+    headers = [*headers_of(kind, asked, form), *quota]
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -59,6 +59,8 @@ export async function request(path, options) {
 
 /** The problem that an answer tells. @param {Response} response */
 async function problemOf(response) {
+  // The session is over: the server answers the page itself with its login.
+  if (response.status === 401) location.reload();
   const content = await json(response);
   const made = {
     title: response.statusText,
@@ -69,6 +71,15 @@ async function problemOf(response) {
     content && typeof content === "object" ? { ...made, ...content } : made,
     response.headers.get("x-request-id"),
   );
+}
+
+/** Who is logged in: {keys, key, name, scope, by}. */
+export const session = (signal) => request("/session", { signal });
+
+/** End the session; the page then is the login. */
+export async function logOut() {
+  await request("/session", { method: "DELETE" });
+  location.reload();
 }
 
 /** The readiness report, which has the same keys when the service is not ready; null: no answer. */

@@ -1,5 +1,5 @@
 // In the frame: who is there to train, and how many runs wait.
-import { readiness, runs } from "./api.js";
+import { logOut, readiness, runs, session } from "./api.js";
 import { html, useEffect, useState } from "./vendor/ui/ui.js";
 
 const POLL_MS = 10_000;
@@ -22,6 +22,12 @@ function told(ready, waiting) {
 
 export function ServiceState() {
   const [state, setState] = useState(null);
+  const [who, setWho] = useState(null);
+  useEffect(() => {
+    const leaving = new AbortController();
+    session(leaving.signal).then(setWho, () => {});
+    return () => leaving.abort();
+  }, []);
   useEffect(() => {
     const leaving = new AbortController();
     (async () => {
@@ -42,5 +48,10 @@ export function ServiceState() {
   }, []);
   if (!state) return null;
   const [words, warn] = state;
-  return html`<a class=${warn ? "quiet warn" : "quiet"} href="/ui/runs">${words}</a>`;
+  return html`<a class=${warn ? "quiet warn" : "quiet"} href="/ui/runs">${words}</a>
+    ${
+      who?.by === "session" &&
+      html`<button type="button" class="quiet" onClick=${logOut}
+      title=${`${who.name || who.key}: ${who.scope}`}>Log out</button>`
+    }`;
 }

@@ -1,0 +1,43 @@
+"""What each route needs: the least scope that may use it, or none.
+
+A route that no rule names needs `admin`: tests/test_scopes.py asks for a rule for each.
+"""
+
+from __future__ import annotations
+
+import re
+
+OPEN = None
+_READ = ("GET", "HEAD", "OPTIONS")
+_VERSION = r"/models/[^/]+"
+# Methods, path, scope; the first that fits.
+RULES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
+    (_READ, r"/health/(live|ready)", OPEN),
+    (("GET", "POST", "DELETE"), r"/session", OPEN),
+    # Real images of patients, and whatever leads to them.
+    (_READ, rf"{_VERSION}/samples/[^/]+/[^/]+/nearest(\.png)?", "train"),
+    (_READ, rf"{_VERSION}/reports/[^/]+/operator/.*", "admin"),
+    (_READ, rf"{_VERSION}/export", "admin"),
+    (("POST",), r"/models", "admin"),
+    (("POST",), rf"{_VERSION}/activate", "admin"),
+    (("GET", "HEAD", "POST"), r"/withdrawals(/.*)?", "admin"),
+    # Synthetic images, and what is told of the versions that make them.
+    (("POST",), r"/generate|/verify", "generate"),
+    (_READ, r"/models(/.*)?", "generate"),
+    (_READ, r"/metrics|/openapi\.json|/docs|/presets", "generate"),
+    (_READ, r"/|/ui/.*|/static/.*", "generate"),
+    # Training: jobs, datasets, reports.
+    (("POST", "DELETE"), rf"{_VERSION}/reports(/[^/]+)?", "train"),
+    (("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), r"/datasets(/.*)?", "train"),
+    (("GET", "HEAD", "POST", "DELETE"), r"/train-jobs(/.*)?", "train"),
+    (_READ, r"/workers", "train"),
+)
+_COMPILED = [(methods, re.compile(path), scope) for methods, path, scope in RULES]
+
+
+def needed(method: str, path: str) -> str | None:
+    """The scope that a request needs; OPEN where everybody may."""
+    for methods, pattern, scope in _COMPILED:
+        if method in methods and pattern.fullmatch(path):
+            return scope
+    return "admin"
