@@ -26,7 +26,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.cpu.yml
+	$(BIN)/compose-lint --fail-on medium docker-compose.yml
+	$(BIN)/kubernetes-validate --quiet --strict deploy/kubernetes/*.yaml
 
 docs: $(VENV)/dev.stamp
 	PYTHONPATH=. $(BIN)/python docs/reference.py

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from library.digest import digest_json
+
+if TYPE_CHECKING:  # the figures of a run are drawn where there is no torch
+    from torch import Tensor
 
 
 class Stream(IntEnum):
@@ -31,6 +33,8 @@ def generator(run_seed: int, stream: Stream, counter: int = 0) -> np.random.Gene
 
 def seed_torch(run_seed: int) -> None:
     """Seed torch's global generator, used by the initialisation alone."""
+    import torch
+
     torch.manual_seed(int(digest_json([run_seed, int(Stream.INITIALISATION)])[:12], 16))
 
 
@@ -43,5 +47,7 @@ def epoch_order(
 
 def step_noise(run_seed: int, step: int, count: int, dim: int) -> Tensor:
     """z ~ N(0, I) of a step: (count, dim) float32 on the CPU."""
+    import torch
+
     normal = generator(run_seed, Stream.NOISE, step).standard_normal((count, dim), np.float32)
     return torch.from_numpy(normal)

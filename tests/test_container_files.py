@@ -1,0 +1,145 @@
+"""What the container files promise: who runs as what, what is published, what must be set."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from library.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+CPU: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.cpu.yml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+KUBERNETES: list[dict[str, Any]] = list(
+    yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "synthorax.yaml").read_text())
+)
+OURS = ("api", "worker", "light")
+
+
+def seconds(text: str) -> int:
+    assert text.endswith("s")
+    return int(text[:-1])
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_each_service_is_hardened(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert service["mem_limit"]
+    assert service["cpus"]
+    assert service["pids_limit"]
+    assert "privileged" not in service
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+    for port in service.get("ports", []):
+        assert port.startswith("127.0.0.1:"), "published on this machine alone"
+
+
+def test_the_queue_keeps_what_it_is_told_and_nobody_outside_reaches_it() -> None:
+    valkey = COMPOSE["services"]["valkey"]
+    words = valkey["command"]
+    after = dict(pairwise(words))
+    assert after["--appendonly"] == "yes"
+    assert after["--maxmemory-policy"] == "noeviction"
+    assert after["--requirepass"].startswith("${SYNTHORAX_REDIS_PASSWORD:?")
+    assert "ports" not in valkey
+    assert valkey["networks"] == ["inside"]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert valkey["healthcheck"]["test"][1] == "valkey-cli"
+
+
+def test_it_does_not_start_without_secrets() -> None:
+    api = COMPOSE["services"]["api"]["environment"]
+    assert api["SYNTHORAX_API_KEYS"].startswith("${SYNTHORAX_API_KEYS:?")
+    assert "SYNTHORAX_TRUST_NETWORK" not in api
+    for name in OURS:
+        url = COMPOSE["services"][name]["environment"]["SYNTHORAX_REDIS_URL"]
+        assert "${SYNTHORAX_REDIS_PASSWORD:?" in url
+    # No secret has a default.
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.search(r"\$\{SYNTHORAX_(API_KEYS|REDIS_PASSWORD):-", text)
+
+
+def test_the_card_is_by_the_runtime_and_can_be_left_out() -> None:
+    for name in ("api", "worker"):
+        assert COMPOSE["services"][name]["runtime"] == "${SYNTHORAX_RUNTIME:-nvidia}"
+        assert CPU["services"][name]["runtime"] == "runc"
+    assert "NVIDIA_VISIBLE_DEVICES=all" in DOCKERFILE
+    assert "runtime" not in COMPOSE["services"]["light"]
+    assert CPU["services"]["api"]["build"]["target"] == "api-cpu"
+
+
+def test_ends_are_waited_for_longer_than_they_take() -> None:
+    drain = Settings().drain_seconds
+    assert seconds(COMPOSE["services"]["api"]["stop_grace_period"]) > drain + 3
+    assert seconds(COMPOSE["services"]["worker"]["stop_grace_period"]) > 60
+    for each in KUBERNETES:
+        if each["kind"] == "Deployment":
+            grace = each["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+            assert grace > (60 if each["metadata"]["name"] == "worker" else drain + 3)
+
+
+def test_the_images_run_as_a_number_and_have_health_checks() -> None:
+    targets = {name: body for name, body in re.findall(
+        r"^FROM runtime AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S)}  # fmt: skip
+    assert set(targets) == {"api", "api-cpu", "worker"}
+    for body in targets.values():
+        assert "HEALTHCHECK" in body
+        assert "USER" not in body
+    runtime = DOCKERFILE.partition("AS runtime\n")[2].partition("\nFROM")[0]
+    assert re.search(r"^USER 10001$", runtime, re.M)
+    assert "STOPSIGNAL SIGTERM" in runtime
+    assert "venv-torch" not in targets["api-cpu"]
+    for name in OURS:
+        context = COMPOSE["services"][name].get("build", {}).get("target", "worker")
+        assert context in targets
+
+
+def test_every_folder_of_the_application_is_in_the_images() -> None:
+    copied = set(re.findall(r"^COPY (\w+) \w+$", DOCKERFILE, re.M))
+    floors = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert floors <= copied | {"tools"}
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", "data", "tests"} <= set(ignored)
+
+
+def pods() -> list[tuple[str, dict[str, Any]]]:
+    return [(each["metadata"]["name"], each["spec"]["template"]["spec"])
+            for each in KUBERNETES if each["kind"] in ("Deployment", "StatefulSet")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "pod"), pods(), ids=[name for name, _ in pods()])
+def test_each_pod_meets_the_restricted_standard(name: str, pod: dict[str, Any]) -> None:
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert container["livenessProbe"]
+        limits = container["resources"]["limits"]
+        assert limits["memory"]
+        assert ("nvidia.com/gpu" in limits) == (name in ("api", "worker"))
+        mounted = {each["name"] for each in container["volumeMounts"]}
+        assert name == "valkey" or {"data", "tmp"} <= mounted
+
+
+def test_the_proxy_repeats_only_what_may_be_repeated() -> None:
+    conf = (ROOT / "deploy" / "nginx.conf").read_text()
+    generate = conf.partition("location = /generate {")[2].partition("}")[0]
+    others = conf.replace(generate, "")
+    assert "non_idempotent" in generate
+    assert "non_idempotent" not in others
+    assert conf.count("proxy_buffering off") == 2
+    assert "proxy_request_buffering off" in others
