@@ -16,7 +16,8 @@ run: $(VENV)/run.stamp
 	@$(BIN)/synthorax serve
 
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long and not alone" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "alone and not long"
 
 test-long: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m long

@@ -159,10 +159,14 @@ class Keys:
         self._keys: dict[str, Key] = {}
         self._asked = False
 
-    def all(self) -> Mapping[str, Key]:
-        """By id.  Raises Unusable where the file is damaged."""
+    def all(self, now_made: str | None = None) -> Mapping[str, Key]:
+        """By id.  Raises Unusable where the file is damaged.
+
+        now_made: an id; where it is not known, the file is looked at in any case.
+        """
         now = time.monotonic()
-        if now - self._looked >= _LOOK_SECONDS or not self._looked:
+        is_new = now_made is not None and now_made not in self._keys
+        if is_new or now - self._looked >= _LOOK_SECONDS or not self._looked:
             seen = self._state()
             if seen != self._seen:
                 self._keys = {**self._file.read(), **self._given}
@@ -180,7 +184,7 @@ class Keys:
         match = _TEXT.fullmatch(text)
         if match is None:
             return None
-        key = self.all().get(match[1])
+        key = self.all(now_made=match[1]).get(match[1])
         digest = sha256(match[2].encode()).hexdigest()
         # One comparison, of the same length, whether the id is known or not.
         same = hmac.compare_digest(digest, key.sha256 if key else "0" * 64)

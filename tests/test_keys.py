@@ -77,6 +77,19 @@ def test_a_key_ends(tmp_path: Path) -> None:
     assert found.find(new_text) is None
 
 
+def test_a_key_is_known_as_soon_as_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", 3600.0)
+    first, _ = new_key("ann", "train")
+    KeyFile(tmp_path).add(first)
+    found = Keys(tmp_path, ())
+    assert found.are_asked_for()
+    second, text = new_key("bob", "train")
+    KeyFile(tmp_path).add(second)
+    assert found.find(text) == second
+
+
 def test_a_damaged_file_lets_nobody_in(tmp_path: Path) -> None:
     for content in ("", "{", '{"schema": 2, "keys": []}', '{"schema": 1, "keys": [{"id": 1}]}'):
         (tmp_path / keys.FILE).write_text(content)

@@ -260,7 +260,7 @@ def test_a_job_begins_one_report_and_hears_of_its_end(
     assert begin_first_report(settings, job, {"report": True}, "chest@1")[0] == report
     record = make(report, server, settings, RED)
     assert (record["gate"], record["job"]) == (True, job)
-    assert record["request"] == {"dataset": "ds-0123456789ab"}
+    assert record["request"] == {"dataset": "ds-0123456789ab", "count": 1000}
     last = json.loads(store.redis.xrevrange(keys.events(job), count=1)[0][1]["event"])
     assert (last["type"], last["model"], last["lights"]) == ("evaluation", "chest@1", RED)
     # Of a job that is gone nothing is told.

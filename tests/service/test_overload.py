@@ -19,6 +19,7 @@ import pytest
 from tests.service.alone import CLASSES, PLAIN, PUBLIC, Api
 from tests.service.conftest import WAIT_SECONDS, wait_until
 
+pytestmark = pytest.mark.alone
 ZIP = {"Accept": "application/zip"}
 
 
