@@ -104,6 +104,7 @@ class Guard:
         given = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
         identity = _identity(given.get(b"x-request-id", b""))
         request_id.set(identity)
+        caller.set(None)  # not that of the request before on this connection
         own: Headers = [(b"x-request-id", identity.encode())]
         answer = _Answer(send, own)
         limit = self.limits.get(scope["path"], BODY_MAX)
