@@ -11,11 +11,11 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from library.atomic import read_json, write_json
 from library.errors import InvalidValue, NotFound, Unusable
@@ -111,42 +111,45 @@ class KeyFile:
         return {key.id: key for key in found}
 
     def add(self, key: Key) -> None:
-        self._change({key.id: key})
+        with self._changing() as keys:
+            keys[key.id] = key
 
     def revoke(self, key: str) -> Key:
         """Let a key in no more.  Raises NotFound."""
-        return self._replaced(key, revoked=time.time())
+        with self._changing() as keys:
+            keys[key] = replace(_known(keys, key), revoked=time.time())
+            return keys[key]
 
     def rotate(self, key: str, overlap: float) -> tuple[Key, str]:
         """A new key of the same name and scope; the old one ends after `overlap` seconds.
 
         Raises NotFound.
         """
-        old = self._known(key)
-        made, text = new_key(old.name, old.scope)
-        ends = time.time() + overlap
-        ends = ends if old.expires is None else min(old.expires, ends)
-        self._change({made.id: made, old.id: replace(old, expires=ends)})
+        with self._changing() as keys:
+            old = _known(keys, key)
+            made, text = new_key(old.name, old.scope)
+            ends = time.time() + overlap
+            ends = ends if old.expires is None else min(old.expires, ends)
+            keys |= {made.id: made, key: replace(old, expires=ends)}
         return made, text
 
-    def _known(self, key: str) -> Key:
-        found = self.read().get(key)
-        if found is None:
-            raise NotFound(f"There is no key {key!r}.", remedy="synthorax keys list shows all.")
-        return found
-
-    def _replaced(self, key: str, **changes: Any) -> Key:
-        found = replace(self._known(key), **changes)
-        self._change({key: found})
-        return found
-
-    def _change(self, changed: Mapping[str, Key]) -> None:
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Key]]:
+        """The keys, to be changed in place: read and written under one lock, or a key that another
+        command revokes meanwhile would come back."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with waiting(self.path.with_name(f".{FILE}.lock")):
-            keys = {**self.read(), **changed}
+            keys = self.read()
+            yield keys
             content = {"schema": _SCHEMA, "keys": [asdict(key) for key in keys.values()]}
             write_json(self.path, content)
             self.path.chmod(0o600)
+
+
+def _known(keys: Mapping[str, Key], key: str) -> Key:
+    if key not in keys:
+        raise NotFound(f"There is no key {key!r}.", remedy="synthorax keys list shows all.")
+    return keys[key]
 
 
 class Keys:

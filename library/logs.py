@@ -15,7 +15,6 @@ from typing import Any, TextIO
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 
-FORMS = ("text", "json")
 # What must not be in a log, whoever writes it: keys, sessions and tokens, passwords in addresses.
 _SECRETS = (
     (re.compile(r"(synthorax_[0-9a-f]{8}_)[0-9a-f]{16,}"), r"\1…"),
@@ -73,7 +72,7 @@ class JsonForm(logging.Formatter):
 
 
 def configure(form: str, stream: TextIO | None = None) -> None:
-    """Write this process's lines to `stream` (stderr) in a form of FORMS; once, at its start.
+    """Write this process's lines to `stream` (stderr) as text or json; once, at its start.
 
     text: warnings and errors, for whoever looks at a terminal; json: what happens, too.
     """

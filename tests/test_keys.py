@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import threading
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -75,6 +76,24 @@ def test_a_key_ends(tmp_path: Path) -> None:
     (tmp_path / keys.FILE).unlink()
     assert found.are_asked_for()
     assert found.find(new_text) is None
+
+
+def test_a_key_that_is_revoked_while_it_is_rotated_stays_revoked(tmp_path: Path) -> None:
+    key, text = new_key("ann", "train")
+    KeyFile(tmp_path).add(key)
+
+    def rotate() -> None:
+        for _ in range(15):
+            KeyFile(tmp_path).rotate(key.id, 3600)
+
+    threads = [threading.Thread(target=rotate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    KeyFile(tmp_path).revoke(key.id)
+    for thread in threads:
+        thread.join()
+    assert Keys(tmp_path, ()).find(text) is None
+    assert len(KeyFile(tmp_path).read()) == 31
 
 
 def test_a_key_is_known_as_soon_as_it_is_made(
