@@ -29,6 +29,7 @@ from app.generate.interpolation import router as interpolation
 from app.generate.near_copies import NearCopyFilters
 from app.generate.nearest import router as nearest
 from app.generate.routes import router as generate
+from app.generate_jobs.routes import router as generate_jobs
 from app.guard import Guard
 from app.health.routes import router as health
 from app.metrics import Metrics
@@ -53,6 +54,7 @@ from worker.queue import celery_app
 WEB = Path(__file__).parent / "web"
 ROUTERS = (
     generate,
+    generate_jobs,
     interpolation,
     nearest,
     verify,

@@ -1,8 +1,9 @@
-"""python -m worker [training | light | check]
+"""python -m worker [training | light | generation | check]
 
-training  run train jobs, one at a time: one such worker a GPU (CUDA_VISIBLE_DEVICES chooses it)
-light     validate datasets, deliver webhooks; never waits for a training job
-check     exit status 0 when a worker of this machine has given a sign of life just now
+training    run train jobs, one at a time: one such worker a GPU (CUDA_VISIBLE_DEVICES chooses it)
+light       validate datasets, make reports, deliver webhooks; never waits for a training job
+generation  make shards of generate jobs: one such worker a GPU (SYNTHORAX_DEVICE)
+check       exit status 0 when a worker of this machine has given a sign of life just now
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
 from worker.connection import client
 from worker.heartbeat import Heartbeat, worker_name, workers
-from worker.queue import LIGHT, TRAINING
+from worker.queue import GENERATION, LIGHT, TRAINING
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m worker", description=__doc__.split("\n\n")[1])
-    parser.add_argument("role", nargs="?", default=TRAINING, choices=(TRAINING, LIGHT, "check"))
+    parser.add_argument(
+        "role", nargs="?", default=TRAINING, choices=(TRAINING, LIGHT, GENERATION, "check")
+    )
     role = parser.parse_args().role
     try:
         settings = from_environment()

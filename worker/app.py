@@ -23,10 +23,21 @@ from library.logs import configure, job_id, request_id
 from library.settings import from_environment
 from worker.connection import client
 from worker.costs import register as register_costs
+from worker.generation import GenerationSweeper
+from worker.generation import register as register_generation
 from worker.heartbeat import Heartbeat, beat_seconds
 from worker.jobs import JobStore
 from worker.light import DatasetSweeper, register
-from worker.queue import LIGHT, RUN, celery_app, enqueue, enqueue_report, enqueue_validation
+from worker.queue import (
+    GENERATION,
+    LIGHT,
+    RUN,
+    celery_app,
+    enqueue,
+    enqueue_generation,
+    enqueue_report,
+    enqueue_validation,
+)
 from worker.reports import ReportSweeper
 from worker.reports import register as register_reports
 from worker.supervisor import Requeue, supervise
@@ -57,6 +68,7 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
 register(app, settings)
 register_costs(app, settings)
 register_reports(app, settings, _drained)
+register_generation(app, settings, _drained)
 
 
 def send(record: Mapping[str, Any]) -> None:
@@ -112,6 +124,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     sweeper = Sweeper(JobStore(beat.connection), settings, send)
     datasets = DatasetSweeper(beat.connection, settings, lambda d: enqueue_validation(app, d))
     reports = ReportSweeper(beat.connection, settings, send_report)
+    shards = GenerationSweeper(beat.connection, settings, lambda j: enqueue_generation(app, j))
     pause = beat_seconds(settings)
     while True:
         try:
@@ -121,6 +134,8 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
                 if beat.queue == LIGHT:
                     datasets.sweep()
                     reports.sweep()
+                if beat.queue == GENERATION:
+                    shards.sweep()
         except RedisError as error:
             logger.warning("Redis is away (%s)", error)
         except Exception:

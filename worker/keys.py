@@ -19,6 +19,9 @@ dataset:{id}:lease      string  token of the worker that validates it           
 dataset:{id}:attempts   string  validations begun and not ended                  a day
 report:{id}:lease       string  token of the worker that makes it                the lease, renewed
 report:{id}:attempts    string  evaluations begun and not ended                  a day
+shard:{id}:{n}:lease    string  token of the worker that makes shard n of a job  the lease, renewed
+shard:{id}:{n}:attempts string  attempts at it begun and not ended               a day
+shard:{id}:progress     hash    shard: images of it that are written             a minute
 cost:{digest}           string  JSON: what a run would take, or that it is measured  a day
 limit:{name}:{who}      string  requests or images of a key (or address) so far  the limit's window
 celery:*                        kombu's own: queues, what is not acknowledged    until acknowledged
@@ -42,6 +45,8 @@ IDEMPOTENCY_SECONDS = 86_400
 DATASET_ATTEMPTS_SECONDS = 86_400
 REPORT_ATTEMPTS_SECONDS = 86_400
 COST_SECONDS = 86_400
+SHARD_ATTEMPTS_SECONDS = 86_400
+SHARD_PROGRESS_SECONDS = 60
 
 
 def limit(name: str, who: str) -> str:
@@ -74,6 +79,18 @@ def report_lease(report: str) -> str:
 
 def report_attempts(report: str) -> str:
     return f"{PREFIX}report:{report}:attempts"
+
+
+def shard_lease(job: str, number: int) -> str:
+    return f"{PREFIX}shard:{job}:{number}:lease"
+
+
+def shard_attempts(job: str, number: int) -> str:
+    return f"{PREFIX}shard:{job}:{number}:attempts"
+
+
+def shard_progress(job: str) -> str:
+    return f"{PREFIX}shard:{job}:progress"
 
 
 def idempotency(digest: str) -> str:

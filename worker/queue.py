@@ -1,4 +1,4 @@
-"""The Celery application: two queues, JSON only, late acknowledgement, Celery's own priorities."""
+"""The Celery application: three queues, JSON, late acknowledgement, Celery's own priorities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ RUN = "training.run"
 VALIDATE = "light.validate"
 REPORT = "light.report"
 COST = "light.cost"
-TRAINING, LIGHT = "training", "light"
+GENERATE = "generation.shard"
+TRAINING, LIGHT, GENERATION = "training", "light", "generation"
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
 
@@ -42,9 +43,9 @@ def celery_app(settings: Settings) -> Celery:
         result_accept_content=["json"],
         task_ignore_result=True,  # the record in Redis is the truth
         task_default_queue=TRAINING,
-        task_routes={"training.*": {"queue": TRAINING}, "light.*": {"queue": LIGHT}},
+        task_routes={f"{queue}.*": {"queue": queue} for queue in (TRAINING, LIGHT, GENERATION)},
         task_create_missing_queues=False,
-        task_queues=[Queue(TRAINING), Queue(LIGHT)],
+        task_queues=[Queue(TRAINING), Queue(LIGHT), Queue(GENERATION)],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_acks_on_failure=True,
@@ -93,6 +94,11 @@ def enqueue_report(app: Celery, report: str) -> None:
 def enqueue_cost(app: Celery, cost: str) -> None:
     """Send what is to be measured to the light queue: somebody waits for it."""
     _send(app, COST, cost, LIGHT, 0)
+
+
+def enqueue_generation(app: Celery, job: str) -> None:
+    """Send a generate job to the generation queue: one message makes one shard."""
+    _send(app, GENERATE, job, GENERATION, 0)
 
 
 def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> None:

@@ -23,6 +23,7 @@ RULES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("GET", "HEAD", "POST"), r"/withdrawals(/.*)?", "admin"),
     # Synthetic images, and what is told of the versions that make them.
     (("POST",), r"/generate|/verify", "generate"),
+    (("GET", "HEAD", "POST", "DELETE"), r"/generate-jobs(/.*)?", "generate"),
     (_READ, r"/models(/.*)?", "generate"),
     (_READ, r"/metrics|/openapi\.json|/docs|/presets", "generate"),
     (_READ, r"/|/ui/.*|/static/.*", "generate"),

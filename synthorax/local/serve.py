@@ -13,17 +13,18 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from library import generate_jobs
 from library.errors import Conflict, SynthoraxError
 from library.locks import hold
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
 from worker import gpus
-from worker.queue import LIGHT, TRAINING
+from worker.queue import GENERATION, LIGHT, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60  # for the API to answer; a slow disk may take long to import its packages
@@ -41,6 +42,7 @@ class Child:
     environment: Mapping[str, str]
     stop_seconds: float
     pass_fds: tuple[int, ...] = ()
+    wanted: Callable[[], bool] | None = None  # it is not started before this says so
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     quick_ends: int = 0
@@ -94,7 +96,8 @@ def _serve(settings: Settings) -> int:
     children = _children(settings, sockets)
     try:
         for child in children:
-            child.start()
+            if child.wanted is None:
+                child.start()
         _wait_for_api(settings, children)
         say(f"Synthorax is at http://{_shown_host(settings)}:{settings.port}  (Ctrl-C stops it)")
         return _watch(children)
@@ -124,6 +127,7 @@ def _children(settings: Settings, sockets: Path) -> list[Child]:
     worker, api = ([sys.executable, "-m", name] for name in ("worker", "app"))
     for name, command, more in _workers(settings, worker):
         children.append(Child(name, command, {**environment, **more}, WORKER_SECONDS))
+    children.append(_generation_worker(settings, worker, environment))
     children.append(Child("api", api, environment, settings.drain_seconds + API_SECONDS))
     return children
 
@@ -143,6 +147,21 @@ def _workers(
             more["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in own)
         yield f"worker {i + 1}", [*command, TRAINING], more
     yield "worker (light)", [*command, LIGHT], {"SYNTHORAX_WORKER_NAME": f"light{port}"}
+
+
+def _generation_worker(
+    settings: Settings, command: list[str], environment: Mapping[str, str]
+) -> Child:
+    """Started with the first generate job: most who serve never make one."""
+    port = f"-{settings.port}" if settings.redis_url else ""
+    more = {"SYNTHORAX_WORKER_NAME": f"generation{port}"}
+    return Child(
+        "worker (generation)",
+        [*command, GENERATION],
+        {**environment, **more},
+        WORKER_SECONDS,
+        wanted=lambda: bool(generate_jobs.unfinished(settings.data_dir)),
+    )
 
 
 def _say_where(settings: Settings, url: str) -> None:
@@ -168,7 +187,10 @@ def _watch(children: list[Child]) -> int:
     while True:
         time.sleep(0.5)
         for child in children:
-            assert child.process is not None
+            if child.process is None:
+                if child.wanted is not None and child.wanted():
+                    child.start()
+                continue
             code = child.process.poll()
             if code is None:
                 continue

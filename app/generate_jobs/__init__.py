@@ -1,0 +1,1 @@
+"""Generate jobs over HTTP, and the process that makes their shards."""

@@ -1,0 +1,270 @@
+"""Generate jobs on the disk: one request for many samples, made in shards by the workers.
+
+{data dir}/generated/{id}/
+    job.json                what was asked for, every field resolved; never changed
+    engine.json             the engine that makes all shards: claimed by whoever begins
+    shards/shard-000000.tar a shard (or .zip), renamed into place when it is whole
+    shards/shard-000000.json  its record: the shard is done once this is there
+    end.json                why the job ended before its last shard; a resume removes it
+    manifest.json           of all shards: the job has succeeded once this is there
+
+A shard is a pure function of job.json, engine.json and its number, so that making it twice is
+harmless, and what is on the disk is the truth: a resume makes what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from library.atomic import claim, new_folder, read_json, write_json
+from library.errors import Conflict, NotFound, Unusable
+
+SCHEMA = 1
+IDENTITY = re.compile(r"gj-[0-9a-f]{16}")
+CONTAINERS = {"webdataset": "tar", "zip": "zip"}
+COUNT_MAX = 10_000_000
+SHARD_IMAGES = 10_000  # of 64 x 64 pixels: about 60 MB
+SHARD_IMAGES_MIN, SHARD_IMAGES_MAX = 100, 100_000
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+_RECORD = re.compile(r"shard-(\d{6})\.json")
+
+
+def new_identity() -> str:
+    return f"gj-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True)
+class GenerateJob:
+    """A job's folder.  Properties read the disk anew, but for what never changes."""
+
+    path: Path
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What was asked for.  Raises NotFound when the job was deleted."""
+        try:
+            found: dict[str, Any] = read_json(self.path / "job.json")
+        except FileNotFoundError:
+            raise _missing(self.id) from None
+        return found
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def shards(self) -> int:
+        """How many the whole has."""
+        return -(-int(self.record["count"]) // int(self.record["shard_images"]))
+
+    def span(self, shard: int) -> tuple[int, int]:
+        """The first image of a shard, and how many it has: image i has seed `seed + i`."""
+        size = int(self.record["shard_images"])
+        first = shard * size
+        return first, min(size, int(self.record["count"]) - first)
+
+    def shard(self, number: int) -> Path:
+        suffix = CONTAINERS[self.record["container"]]
+        return self.path / "shards" / f"shard-{number:06d}.{suffix}"
+
+    def shard_record(self, number: int) -> Path:
+        return self.path / "shards" / f"shard-{number:06d}.json"
+
+    def done(self) -> set[int]:
+        """Numbers of the shards that are there."""
+        try:
+            names = os.listdir(self.path / "shards")
+        except FileNotFoundError:
+            return set()
+        found = (_RECORD.fullmatch(name) for name in names)
+        return {int(match[1]) for match in found if match}
+
+    def missing(self) -> list[int]:
+        done = self.done()
+        return [number for number in range(self.shards) if number not in done]
+
+    @property
+    def engine(self) -> dict[str, Any] | None:
+        """digest, backend and precision of the engine that makes all shards."""
+        return _read(self.path / "engine.json")
+
+    def claim_engine(self, engine: Mapping[str, Any]) -> dict[str, Any]:
+        """The engine of this job: the one given, unless another came first."""
+        mine = self.path / f".engine.{secrets.token_hex(4)}.tmp"
+        write_json(mine, dict(engine))
+        try:
+            os.link(mine, self.path / "engine.json")
+        except FileExistsError:
+            pass
+        finally:
+            mine.unlink()
+        return dict(read_json(self.path / "engine.json"))
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """Why it ended before its last shard: status, error, finished_at."""
+        return _read(self.path / "end.json")
+
+    def finish(self, status: str, error: Mapping[str, Any] | None = None) -> None:
+        """End it before its last shard."""
+        write_json(self.path / "end.json", {"status": status, "error": error, "finished_at": now()})
+
+    def unfinish(self) -> None:
+        """Take a cancelled or failed job up again."""
+        (self.path / "end.json").unlink(missing_ok=True)
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def status(self) -> str:
+        """queued, running, succeeded, failed or cancelled."""
+        if self.manifest_path.is_file():
+            return "succeeded"
+        if (end := self.end) is not None:
+            return str(end["status"])
+        return "running" if (self.path / "engine.json").is_file() else "queued"
+
+    def complete(self) -> bool:
+        """Write the manifest if every shard is there; may be done twice, to the same bytes.
+
+        A shard whose file does not fit its record is made again: its record goes.
+        """
+        if self.missing():
+            return False
+        shards, images = [], 0
+        for number in range(self.shards):
+            record = read_json(self.shard_record(number))
+            first, count = self.span(number)
+            path = self.shard(number)
+            fits = (
+                record["first_seed"] == self.record["seed"] + first
+                and record["images"] == count
+                and path.is_file()
+                and path.stat().st_size == record["bytes"]
+            )
+            if not fits:
+                self.shard_record(number).unlink(missing_ok=True)
+                return False
+            shards.append(record)
+            images += count
+        engine = self.engine
+        assert engine is not None  # a shard is made by one
+        names = ("model", "digest", "seed", "count", "truncation", "format", "container")
+        labels: dict[str, int] = {}
+        for record in shards:
+            for label, count in record["labels"].items():
+                labels[label] = labels.get(label, 0) + count
+        manifest = {
+            "schema": SCHEMA,
+            "synthetic": True,
+            "job": self.id,
+            **{name: self.record[name] for name in names},
+            "labels_in_turn": self.record["labels"],
+            "engine": engine,
+            "images": images,
+            "labels": dict(sorted(labels.items())),
+            "bytes": sum(record["bytes"] for record in shards),
+            "shards": shards,
+        }
+        write_json(self.manifest_path, manifest)
+        return True
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970, as records write it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def root(data_dir: Path) -> Path:
+    return data_dir / "generated"
+
+
+def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> GenerateJob:
+    """A new job's folder; the one that is there, when the id is taken (see its record)."""
+    final = root(data_dir) / identity
+    if not final.exists():
+        with new_folder(root(data_dir)) as temporary:
+            (temporary / "shards").mkdir(mode=0o700)
+            write_json(temporary / "job.json", {"schema": SCHEMA, "id": identity, **record})
+            claim(temporary, final)
+    return GenerateJob(final)
+
+
+def find(data_dir: Path, identity: str) -> GenerateJob:
+    """Raises NotFound; Unusable for a job of another version of the program."""
+    path = root(data_dir) / identity
+    if not IDENTITY.fullmatch(identity) or not (path / "job.json").is_file():
+        raise _missing(identity)
+    job = GenerateJob(path)
+    if job.record.get("schema") != SCHEMA:
+        raise Unusable(f"The generate job {identity!r} was made by another version of Synthorax.")
+    return job
+
+
+def jobs(data_dir: Path) -> list[GenerateJob]:
+    """All that can be read, newest first."""
+    found = []
+    for path in root(data_dir).glob("gj-*"):
+        try:
+            found.append(find(data_dir, path.name))
+        except (NotFound, Unusable, OSError, ValueError):
+            continue
+    return sorted(found, key=lambda job: (job.record["created_at"], job.id), reverse=True)
+
+
+def unfinished(data_dir: Path) -> list[GenerateJob]:
+    """Jobs that workers should be at."""
+    return [job for job in jobs(data_dir) if job.status not in ENDED]
+
+
+def remove(data_dir: Path, identity: str) -> None:
+    """Really delete an ended job and its shards.  Raises NotFound; Conflict before its end."""
+    job = find(data_dir, identity)
+    if job.status not in ENDED:
+        raise Conflict(
+            f"The generate job {identity!r} is {job.status}.",
+            field="id",
+            value=identity,
+            remedy="Cancel it first: only ended jobs can be deleted.",
+        )
+    gone = job.path.with_name(f".deleted-{identity}")
+    os.rename(job.path, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def remove_deleted(data_dir: Path) -> None:
+    """Remove what is left of jobs whose deletion was interrupted."""
+    for folder in root(data_dir).glob(".deleted-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _missing(identity: str) -> NotFound:
+    return NotFound(
+        f"There is no generate job {identity!r}.",
+        field="id",
+        value=identity,
+        remedy="GET /generate-jobs lists them.",
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = read_json(path)
+    except FileNotFoundError:
+        return None
+    return found
