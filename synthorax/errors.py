@@ -35,7 +35,10 @@ class EngineChanged(SynthoraxError):
 
 
 class JobFailed(SynthoraxError):
-    """A train job ended as failed or cancelled.  `record` is the job as the service shows it."""
+    """A train job or a generate job ended as failed or cancelled.
+
+    `record` is the job as the service shows it.
+    """
 
     def __init__(self, record: dict[str, Any]) -> None:
         problem = record.get("error") or {}

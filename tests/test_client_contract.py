@@ -20,15 +20,18 @@ from jsonschema import Draft202012Validator
 
 import synthorax._async.client
 import synthorax._async.datasets
+import synthorax._async.generate_jobs
 import synthorax._async.jobs
 import synthorax._async.models
 import synthorax._sync.client
 import synthorax._sync.datasets
+import synthorax._sync.generate_jobs
 import synthorax._sync.jobs
 import synthorax._sync.models
 from app.main import create_app
 from library.settings import Settings
 from synthorax._sync.client import Client
+from synthorax._sync.generate_jobs import GenerateJob
 from synthorax._sync.jobs import Job
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +39,14 @@ PAIRS = [
     (synthorax._async.client.AsyncClient, synthorax._sync.client.Client),
     (synthorax._async.jobs.AsyncJob, synthorax._sync.jobs.Job),
     (synthorax._async.jobs.AsyncJobs, synthorax._sync.jobs.Jobs),
+    (
+        synthorax._async.generate_jobs.AsyncGenerateJob,
+        synthorax._sync.generate_jobs.GenerateJob,
+    ),
+    (
+        synthorax._async.generate_jobs.AsyncGenerateJobs,
+        synthorax._sync.generate_jobs.GenerateJobs,
+    ),
     (synthorax._async.models.AsyncModels, synthorax._sync.models.Models),
     (synthorax._async.datasets.AsyncDatasets, synthorax._sync.datasets.Datasets),
 ]
@@ -96,6 +107,10 @@ def job(client: Client) -> Job:
     return Job(client._transport, {"id": "job-1", "finished_at": None})
 
 
+def generate_job(client: Client) -> GenerateJob:
+    return GenerateJob(client._transport, {"id": "gj-1", "finished_at": None})
+
+
 CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /generate", lambda c: c.generate("A", 3, truncation=0.5, reject_near_copies=True)),
     ("POST /generate", lambda c: c.generate(items=[("A", 1), (None, 2)])),
@@ -137,6 +152,16 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /train-jobs/{job}/resume", lambda c: job(c).resume(epochs=3, max_seconds=9)),
     ("POST /train-jobs/{job}/clone", lambda c: job(c).clone(config={"seed": 1}, model="n")),
     ("DELETE /train-jobs/{job}", lambda c: job(c).delete()),
+    ("POST /generate-jobs", lambda c: c.generate_jobs.create(10, "A", shard_images=100)),
+    ("POST /generate-jobs", lambda c: c.generate_jobs.create(10, labels=["A"], container="zip")),
+    ("GET /generate-jobs", lambda c: c.generate_jobs.list("failed")),
+    ("GET /generate-jobs/{job}", lambda c: c.generate_jobs.get("gj-1")),
+    ("GET /generate-jobs/{job}", lambda c: generate_job(c).reload()),
+    ("GET /generate-jobs/{job}/shards", lambda c: generate_job(c).shards()),
+    ("GET /generate-jobs/{job}/manifest.json", lambda c: generate_job(c).manifest()),
+    ("POST /generate-jobs/{job}/cancel", lambda c: generate_job(c).cancel()),
+    ("POST /generate-jobs/{job}/resume", lambda c: generate_job(c).resume()),
+    ("DELETE /generate-jobs/{job}", lambda c: generate_job(c).delete()),
 ]
 
 

@@ -369,6 +369,10 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     store.redis.set(keys.dataset_attempts("ds-1"), 1, ex=keys.DATASET_ATTEMPTS_SECONDS)
     Lease(store.redis, keys.report_lease("rp-1"), "w@here", 60).take()
     store.redis.set(keys.report_attempts("rp-1"), 1, ex=keys.REPORT_ATTEMPTS_SECONDS)
+    Lease(store.redis, keys.shard_lease("gj-1", 3), "w@here", 60).take()
+    store.redis.set(keys.shard_attempts("gj-1", 3), 1, ex=keys.SHARD_ATTEMPTS_SECONDS)
+    store.redis.hset(keys.shard_progress("gj-1"), "3", 256)
+    store.redis.expire(keys.shard_progress("gj-1"), keys.SHARD_PROGRESS_SECONDS)
     store.redis.set(keys.SWEEP, "now", px=1000)
     remember_rate(store.redis, CONFIG, 6.0)
     store.redis.set(keys.limit("requests", "0123abcd"), 1, px=60_000)  # as app/access/limits.py

@@ -17,7 +17,10 @@ WORDS = [
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bhttpx\.AsyncClient\b", "httpx.Client"),
-    (r"\bAsync(Client|Transport|Job|Jobs|Models|Datasets|Iterator)\b", r"\1"),
+    (
+        r"\bAsync(Client|Transport|(?:Generate)?Jobs?|Models|Datasets|Iterator)\b",
+        r"\1",
+    ),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\b_async\b", "_sync"),
     (r"__aenter__", "__enter__"),

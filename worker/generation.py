@@ -14,7 +14,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,15 @@ class PoisonShard(SynthoraxError):
     slug, title, status = "poison", "The shard ends whoever makes it", 500
 
 
+COMMAND = (sys.executable, "-m", "app.generate_jobs")
+
+
 class ShardProcess(ChildProcess):
     """`python -m app.generate_jobs`: keeps a version loaded between shards."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, data_dir: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        super().__init__([sys.executable, "-m", "app.generate_jobs"], log, {})
+        super().__init__(command, log, {"SYNTHORAX_DATA_DIR": str(data_dir)})
 
     def make(self, job: str, shard: int) -> None:
         assert self._process.stdin is not None
@@ -63,14 +66,15 @@ class ShardProcess(ChildProcess):
 class Makers:
     """The child of a worker's process: started when it is needed, kept from shard to shard."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, command: Sequence[str] = COMMAND) -> None:
+        self._command, self._data_dir = command, settings.data_dir
         self._log = generate_jobs.root(settings.data_dir) / ".logs" / f"{name}.log"
         self._child: ShardProcess | None = None
 
     def begin(self, job: str, shard: int) -> ShardProcess:
         if self._child is None or self._child.ended() is not None:
             self.end()
-            self._child = ShardProcess(self._log)
+            self._child = ShardProcess(self._command, self._log, self._data_dir)
         self._child.make(job, shard)
         return self._child
 
@@ -234,6 +238,7 @@ class _Making:
             )  # fmt: skip
 
     def _died(self, code: int, words: str, attempts: int) -> None:
+        self.makers.end()
         logger.warning("%s: shard %d: its process ended with %d", self.job.id, self.number, code)
         if attempts >= self.settings.attempts_max:
             self._poison(attempts, "its process", words)

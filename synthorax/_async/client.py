@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from synthorax._async.datasets import AsyncDatasets, Named
+from synthorax._async.generate_jobs import AsyncGenerateJobs
 from synthorax._async.jobs import AsyncJob, AsyncJobs, idempotent
 from synthorax._async.models import AsyncModels
 from synthorax._async.running import blocking
@@ -59,6 +60,7 @@ class AsyncClient:
         self.models = AsyncModels(self._transport)
         self.datasets = AsyncDatasets(self._transport)
         self.jobs = AsyncJobs(self._transport)
+        self.generate_jobs = AsyncGenerateJobs(self._transport)
 
     async def aclose(self) -> None:
         """Close the connections; `async with` does it at the end of the block."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from synthorax._sync.datasets import Datasets, Named
+from synthorax._sync.generate_jobs import GenerateJobs
 from synthorax._sync.jobs import Job, Jobs, idempotent
 from synthorax._sync.models import Models
 from synthorax._sync.running import blocking
@@ -60,6 +61,7 @@ class Client:
         self.models = Models(self._transport)
         self.datasets = Datasets(self._transport)
         self.jobs = Jobs(self._transport)
+        self.generate_jobs = GenerateJobs(self._transport)
 
     def close(self) -> None:
         """Close the connections; `with` does it at the end of the block."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthorax import Client
-from synthorax.cli import datasets, generating, keys, models, reports, runs
+from synthorax.cli import datasets, generate_jobs, generating, keys, models, reports, runs
 from synthorax.cli.output import Json, console, emit, out
 from synthorax.cli.training import train
 
@@ -21,6 +21,7 @@ app.command()(generating.generate)
 app.command(name="open")(generating.open_link)
 app.command()(generating.verify)
 app.command()(train)
+app.add_typer(generate_jobs.commands, name="generate-jobs")
 app.add_typer(runs.commands, name="runs")
 app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")
