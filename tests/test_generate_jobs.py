@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from app.generate_jobs.schemas import GenerateJobRequest
 from app.generate_jobs.service import GenerateJobService
+from app.schemas import parsed
 from library import generate_jobs
 from library.disk import DiskFull
 from library.errors import Conflict, NotFound
@@ -221,10 +222,11 @@ def test_more_than_the_disk_holds_is_refused(
     library: Any = ModelLibrary(settings.models)  # finds as a pool does
     nobody: Any = None
     service = GenerateJobService(settings, library, nobody, nobody)
+    asked = b'{"model": "chest-xray-dcgan@2", "count": %d}'
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
-    service.checked(GenerateJobRequest(model=MODEL, count=100_000))
+    service.checked(parsed(GenerateJobRequest, asked % 100_000))
     with pytest.raises(DiskFull, match=r"9.* GiB, and 1.0 GiB are free") as refused:
-        service.checked(GenerateJobRequest(model=MODEL, count=1_300_000))
+        service.checked(parsed(GenerateJobRequest, asked % 1_300_000))
     assert refused.value.field == "count"
 
 

@@ -15,11 +15,11 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-import webdataset
 
 from synthorax import Client, JobFailed
 from tests.service.alone import CLASSES, PUBLIC
@@ -53,6 +53,7 @@ def test_a_webdataset_holds_each_sample_as_post_generate_makes_it(
     items = [(labels[i % len(labels)], SEED + i) for i in range(250)]
     wanted = client.generate(items=items, model=CLASSES, truncation=0.8)
     assert manifest["engine"]["digest"] == wanted.engine
+    webdataset: Any = import_module("webdataset")
     urls = [str(path) for path in paths]
     found = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False))
     gc.collect()
