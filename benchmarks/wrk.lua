@@ -1,5 +1,5 @@
 -- Posts one request after another for an image (or for COUNT images), each with a seed of its own.
---   wrk [options] --script wrk.lua URL -- MODEL COUNT ACCEPT CONNECTIONS
+--   wrk [options] --script wrk.lua URL -- MODEL COUNT ACCEPT CONNECTIONS KEY
 -- done() prints one line of JSON, which wrk.py reads.
 
 local FIRST, APART = 1000000000, 100000000 -- ten digits in every seed: one Content-Length for all
@@ -18,6 +18,7 @@ function init(arguments)
   after = count > 1 and string.format(',"count":%d}', count) or "}"
   local body = string.format('{"model":"%s","seed":%d%s', model, FIRST, after)
   local headers = { ["Content-Type"] = "application/json", ["Accept"] = accept }
+  if arguments[5] ~= "" then headers["Authorization"] = "Bearer " .. arguments[5] end
   -- wrk.format for each request would cost the client more than all the rest of the request.
   local whole = wrk.format("POST", nil, headers, body)
   before = whole:sub(1, -(#after + 11))

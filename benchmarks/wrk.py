@@ -42,6 +42,7 @@ def run(
     accept: str = "image/png",
     threads: int = 1,
     model: str = MODEL,
+    key: str = "",
 ) -> Load:
     """POST requests for `images` pictures each, on `connections` that never wait, for `seconds`.
 
@@ -54,7 +55,7 @@ def run(
     command = [
         *(program, f"--threads={threads}", f"--connections={connections}"),
         *(f"--duration={seconds}s", f"--timeout={_TIMEOUT}s", f"--script={SCRIPT}"),
-        *(url, "--", model, str(images), accept, str(connections)),
+        *(url, "--", model, str(images), accept, str(connections), key),
     ]
     result = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
