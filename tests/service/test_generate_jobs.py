@@ -8,6 +8,8 @@ import io
 import json
 import os
 import random
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -171,6 +173,36 @@ def test_the_command_line_makes_follows_and_fetches(service: Service, tmp_path: 
     assert "is succeeded" in out
     assert command("delete", job)[0] == 0
     assert job not in command("list")[1]
+
+
+@pytest.mark.filterwarnings("ignore")  # other people's packages warn of one another
+def test_what_the_documentation_says_runs(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHORAX_URL", service.url)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "scale.md").read_text().replace("-n 1000000", "-n 300")
+    known: dict[str, Any] = {}
+    job = ""
+    for language, block in re.findall(
+        r"^```(python|sh)\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+    ):
+        if language == "python":
+            exec(compile(block, "scale.md", "exec"), known)  # noqa: S102
+            continue
+        for line in block.splitlines():
+            words = shlex.split(line)[1:]
+            if words[0] == "generate-jobs":
+                asked = [job if word.startswith("gj-") else word for word in words]
+                process = service.command(*asked, folder=tmp_path)
+                out, err = process.communicate(timeout=120)
+                assert process.returncode == 0, out + err
+                job = job or out.split(":")[0]
+    assert known["image"].shape == (64, 64)
+    assert len(list((tmp_path / "files").glob("*.tar"))) == 2
+    assert (tmp_path / "set" / "manifest.json").is_file()
+    known["client"].close()
+    gc.collect()
 
 
 def test_every_seed_is_there_once_whoever_is_killed(own_service: Service) -> None:
