@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from library import generate_jobs
 from library.errors import NotFound, SynthoraxError
 from library.generate_jobs import ENDED, GenerateJob
+from library.logs import request_id
 from library.settings import Settings
 from worker import keys
 from worker.child import ChildProcess
@@ -59,7 +60,8 @@ class ShardProcess(ChildProcess):
     def make(self, job: str, shard: int) -> None:
         assert self._process.stdin is not None
         with suppress(OSError):  # it has just ended: that is seen at the next look
-            self._process.stdin.write(json.dumps({"job": job, "shard": shard}).encode() + b"\n")
+            asked = {"job": job, "shard": shard, "request": request_id.get()}
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.flush()
 
 

@@ -1,9 +1,10 @@
 """python -m app.generate_jobs: makes shards, for the worker that starts it and holds its stdin.
 
-A request on stdin is a line of JSON: {"job": ID, "shard": NUMBER}.  The answers on stdout are lines
-of JSON with a type: progress (images so far), shard (it is there), refused (the job is made by
-another engine), failed (a problem that would come again).  It ends with its stdin, and after
-a minute without a request: a card's memory is then free.
+A request on stdin is a line of JSON: job, shard (its number), request (the id of the HTTP request
+whose message it was, for the log).  The answers on stdout are lines of JSON with a type: progress
+(images so far), shard (it is there), refused (the job is made by another engine), failed (a problem
+that would come again).  It ends with its stdin, and after a minute without a request: a card's
+memory is then free.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from app.generate_jobs.making import make_shard
 from library import disk
 from library.errors import Conflict, SynthoraxError
 from library.generate_jobs import find
-from library.logs import configure, job_id
+from library.logs import configure, job_id, request_id
 from library.settings import Settings, from_environment
 from library.versions import ModelLibrary
 
@@ -45,6 +46,7 @@ def main() -> int:
         except queue.Empty:
             return 0
         job_id.set(request["job"])
+        request_id.set(request["request"])
         maker.answer(request["job"], int(request["shard"]))
 
 
