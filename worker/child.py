@@ -15,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from library import logs
+from worker.echo import Echo
+
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_BYTES = 8192  # of the child's stderr, kept for the error message
 LOG_BYTES_MAX, LOG_BYTES_KEPT = 2**20, 2**16  # of trainer.log, cut when an attempt begins
@@ -33,6 +36,7 @@ class ChildProcess:
         self._log = log
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         _cut(log)
+        self._echo = Echo(log)
         with open(log, "ab") as stderr:
             self._process = subprocess.Popen(
                 command,
@@ -40,7 +44,7 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=ROOT,
-                env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **logs.for_child(), **environment, "PYTHONPATH": str(ROOT)},
                 start_new_session=True,  # Ctrl-C in the terminal is for the supervisor alone
             )
         assert self._process.stdout is not None
@@ -61,6 +65,7 @@ class ChildProcess:
             found.append(self._events.get(timeout=seconds))
             while True:
                 found.append(self._events.get_nowait())
+        self._echo.more()
         return found
 
     def ended(self) -> int | None:
@@ -90,6 +95,7 @@ class ChildProcess:
         """Leave nothing of it behind: no process, no open pipe."""
         self.kill()
         self._process.wait()
+        self._echo.more()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -156,7 +162,8 @@ def batch_that_fits(request: Path, environment: Mapping[str, str], megabytes: in
         command += ["--memory-mb", str(megabytes)]
     try:
         answer = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+            command, cwd=ROOT,
+            env={**os.environ, **logs.for_child(), **environment, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True,
         )  # fmt: skip
         size = json.loads(answer.stdout.splitlines()[-1])["batch_size"]

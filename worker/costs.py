@@ -20,6 +20,7 @@ from celery import Celery, Task
 
 from library.atomic import write_json
 from library.digest import digest_json
+from library.logs import for_child
 from library.settings import Settings
 from worker import keys
 from worker.child import ROOT
@@ -93,7 +94,7 @@ def _measured(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
             done = subprocess.run(
                 command,
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env={**os.environ, **for_child(), **environment},
                 capture_output=True,
                 timeout=asked["seconds"] + _GIVE_UP,
                 check=True,

@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import RedisError
 
 from library.errors import Conflict, NotFound, Unavailable
+from library.logs import request_id
 from worker import keys, scripts
 from worker.leases import Lease
 from worker.records import TERMINAL, decoded, encoded, event, latest, now, place, seconds
@@ -128,6 +129,7 @@ class JobStore:
             "status": "queued",
             "created_at": now(),
             "attempt": 0,
+            "request_id": request_id.get(),  # later attempts are logged under it, too
             "request": dict(request),
             "webhook": {"url": webhook, "status": "pending", "attempts": 0} if webhook else None,
         }

@@ -21,6 +21,7 @@ from library.datasets.records import change_record, commit, list_records, read_r
 from library.datasets.validation import failed
 from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
+from library.logs import request_id
 from library.settings import Settings
 from worker import keys
 from worker.connection import client
@@ -59,6 +60,7 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     )
     if record["status"] != "validating" or not lease.take():
         return
+    request_id.set(record.get("request_id") or request_id.get())  # a sweep's message has none
     began = keys.dataset_attempts(dataset)
     typed: Any = connection  # redis-py's answers are unions
     attempts = typed.incr(began)

@@ -101,6 +101,7 @@ class Link:
             self.job, allowed, status, fence=self._lease.token, **fields
         )
         if moved:
+            logger.info("%s is %s", self.job, status, extra={"status": status})
             self.refresh()
         return moved
 

@@ -77,7 +77,7 @@ def enqueue(app: Celery, record: Mapping[str, Any]) -> None:
 
     Raises redis.exceptions.RedisError, as all that send do.
     """
-    _send(app, RUN, record["id"], TRAINING, priority(record))
+    _send(app, RUN, record["id"], TRAINING, priority(record), record.get("request_id"))
 
 
 def enqueue_validation(app: Celery, dataset: str) -> None:
@@ -95,7 +95,9 @@ def enqueue_cost(app: Celery, cost: str) -> None:
     _send(app, COST, cost, LIGHT, 0)
 
 
-def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> None:
+def _send(
+    app: Celery, task: str, identity: str, queue: str, priority: int, request: str | None = None
+) -> None:
     message = f"{identity}.{secrets.token_hex(4)}"
     try:
         app.send_task(
@@ -105,7 +107,7 @@ def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> N
             queue=queue,
             priority=priority,
             retry=False,
-            headers={"request": request_id.get()},
+            headers={"request": request or request_id.get()},
         )
     except OperationalError as error:  # kombu's word for it
         raise ConnectionError(str(error)) from error

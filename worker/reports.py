@@ -20,6 +20,7 @@ from celery import Celery, Task
 from redis.exceptions import RedisError
 
 from library.errors import NotFound, SynthoraxError
+from library.logs import request_id
 from library.reports import (
     ENDED,
     change_report,
@@ -98,6 +99,7 @@ def make_report(
         record = find_record(settings.data_dir, report)
         if record["status"] in ENDED:
             return
+        request_id.set(record.get("request_id") or request_id.get())  # a sweep's message has none
         attempts = typed.incr(began)
         typed.expire(began, keys.REPORT_ATTEMPTS_SECONDS)
         with renewed(lease, settings.lease_seconds) as check:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 from library import disk
 from library.config import resolve
 from library.errors import NotFound
+from library.logs import request_id
 from library.memory import kills_by_kernel, out_of_memory, tree_bytes
 from library.requests import RunRequest
 from library.runs import run_folder
@@ -64,6 +66,8 @@ def supervise(
         if not link.take():
             logger.info("%s is held by another worker", job)
             return
+        # A message that a sweep or a repair sent has no request of its own.
+        request_id.set(link.record.get("request_id") or request_id.get())
         _Supervision(link, store, settings, worker, drain, send, send_report).run()
     except NotFound:
         logger.warning("%s has no record: its message is dropped", job)
@@ -272,7 +276,8 @@ class _Supervision:
         """Measure what would fit; the lease is kept meanwhile."""
         limit_mb, config = self.settings.train_memory_mb, self.link.record["request"]["config"]
         with ThreadPoolExecutor(1) as pool:
-            fits = pool.submit(batch_that_fits, self.folder.request, self.environment, limit_mb)
+            measure = partial(batch_that_fits, self.folder.request, self.environment, limit_mb)
+            fits = pool.submit(copy_context().run, measure)
             while not fits.done():
                 self.link.sync()
                 time.sleep(TICK_SECONDS)

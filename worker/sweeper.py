@@ -51,7 +51,8 @@ class Sweeper:
                 record = self._store.get(job)
                 reason = f"its worker {record.get('worker', '')} was lost"
                 status = end_attempt(self._store, self._settings, record, reason, FREE)
-                logger.warning("%s was left behind and is %s", job, status)
+                ids = {"job": job, "request": record.get("request_id")}
+                logger.warning("%s was left behind and is %s", job, status, extra=ids)
                 if status == "queued":
                     self._send(self._store.get(job))
             keep_copy(self._settings.data_dir, self._store.get(job))
