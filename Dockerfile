@@ -58,7 +58,7 @@ STOPSIGNAL SIGTERM
 
 FROM runtime AS worker
 COPY --from=venv-torch /opt/venv /opt/venv
-# A worker listens nowhere.
+# A worker listens nowhere, unless its metrics are asked for.
 ENV SYNTHORAX_HOST=127.0.0.1
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["python3", "-m", "worker", "check"]

@@ -19,6 +19,7 @@ from app.access.gate import Gate, Unauthorized
 from app.access.limits import Headers, Limits
 from app.access.login import login_instead
 from app.errors import response_to
+from app.metrics import Metrics
 from library.errors import SynthoraxError
 from library.logs import request_id
 from library.settings import LOOPBACK, Settings
@@ -42,6 +43,7 @@ _LOOKED_AT = frozenset(
 )
 _IDENTITY = re.compile(rb"[\w.-]{8,64}", re.ASCII)
 _SILENT = ("/health/", "/static/", "/metrics")  # not in the log
+_ANSWERED_WITHOUT_A_ROUTE = ("/generate", "/openapi.json")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SECURITY_HEADERS = [
     (
@@ -85,9 +87,16 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, gate: Gate, limits: Limits, audit: Audit
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        gate: Gate,
+        limits: Limits,
+        audit: Audit,
+        metrics: Metrics,
     ) -> None:
         self.app = app
+        self._metrics = metrics
         self._gate, self._limits, self._audit = gate, limits, audit
         # JSON to /datasets is bounded where it is read: its route takes archives, too.
         archives = dict.fromkeys(("/datasets", "/models"), settings.upload_mb * 2**20 + _MULTIPART)
@@ -116,6 +125,7 @@ class Guard:
             caller.set(found)
             own += await self._limits.request(found)
         except SynthoraxError as error:
+            self._metrics.refused(error.slug)
             await refused(error, scope, given)(scope, receive, answer.send)
             await self._tell(scope, answer.status, began)
             return
@@ -133,6 +143,7 @@ class Guard:
     async def _tell(self, scope: Scope, status: int, began: float) -> None:
         found = caller.get()
         method, path = scope["method"], scope["path"]
+        self._metrics.request(_route(scope), method, status, time.perf_counter() - began)
         if self._told and not path.startswith(_SILENT):
             about = {
                 "method": method,
@@ -230,6 +241,17 @@ class _Answer:
             more = [header for header in _SECURITY_HEADERS if header[0] not in names]
             message["headers"] = [*given, *more, *self._own]
         await self._send(message)
+
+
+def _route(scope: Scope) -> str:
+    """The route that answered, for counting: addresses would be without number."""
+    route = scope.get("route")
+    if route is not None:
+        return str(route.path)
+    path: str = scope["path"]
+    if path.startswith("/static/"):
+        return "/static"
+    return path if path in _ANSWERED_WITHOUT_A_ROUTE else "other"
 
 
 def _private(value: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
 from app.verify.routes import router as verify
 from app.withdrawals.routes import router as withdrawals
+from app.workers.overview import overview
 from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
@@ -120,6 +122,7 @@ def create_app(
     url = settings.redis_url
     audit = Audit(settings.data_dir)
     gate = Gate(settings, audit)
+    metrics.collect(gate.families)
     limits = Limits(settings, counting_client(url) if url else None)
     state = State(
         settings=settings,
@@ -170,8 +173,12 @@ def create_app(
         return FileResponse(WEB / "index.html")
 
     metrics.collect(state.filters.families)
+    metrics.collect(limits.families)
+    metrics.collect(state.readers.families)
+    if state.jobs is not None:
+        metrics.collect(partial(overview, state.jobs))
     app.lean = GenerateEndpoint(pool, metrics, limits, state.filters)
-    app.door = Guard(app.inside, settings, gate, limits, audit)
+    app.door = Guard(app.inside, settings, gate, limits, audit, metrics)
     if settings.cors_origins:
         app.door = CORSMiddleware(app.door, settings.cors_origins, **CORS)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from celery import Task
 from celery.exceptions import Reject
 from celery.signals import (
     setup_logging,
+    task_postrun,
     task_prerun,
     worker_ready,
     worker_shutdown,
@@ -21,6 +23,7 @@ from redis.exceptions import RedisError
 
 from library.logs import configure, job_id, request_id
 from library.settings import from_environment
+from worker import counts, exposition
 from worker.connection import client
 from worker.costs import register as register_costs
 from worker.heartbeat import Heartbeat, beat_seconds
@@ -39,7 +42,12 @@ settings = from_environment()
 app = celery_app(settings)
 # Set in the main process, seen by the forked pool process: works without Redis.
 _drain = multiprocessing.get_context("fork").Event()
+# Before the fork, too; None where nobody asks for numbers.
+_counts = counts.Counts() if settings.worker_metrics_port else None
 _drained: Any = _drain  # the same two methods as threading's
+
+
+_began: list[float] = []  # of the task at hand; one at a time
 
 
 @setup_logging.connect  # with a receiver, Celery leaves logging as it is
@@ -52,6 +60,15 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
     """Lines of this task carry its job (or dataset, report) and the request that sent it."""
     job_id.set(args[0] if args else None)
     request_id.set(task.request.get("request"))
+    _began[:] = [time.monotonic()]
+
+
+@task_postrun.connect
+def _count_time(task: Task[Any, Any], **_more: Any) -> None:
+    """Of what the light worker does: a train job may have several tasks, and counts itself."""
+    kind, _, name = task.name.partition(".")
+    if kind == LIGHT and _began:
+        counts.took("synthorax_task_seconds", time.monotonic() - _began[0], task=name)
 
 
 register(app, settings)
@@ -85,7 +102,9 @@ def _begin_drain(**_: Any) -> None:
 
 @worker_ready.connect
 def _watch(sender: Any, **_: Any) -> None:
-    queue = next(iter(sender.app.amqp.queues.consume_from))
+    if _counts is not None:
+        exposition.serve(_counts, settings)
+    queue: str = next(iter(sender.app.amqp.queues.consume_from))
     beat = Heartbeat(client(settings.redis_url), settings, queue, sender.hostname)
     ended = threading.Event()
     thread = threading.Thread(target=_beat_forever, args=(beat, ended), daemon=True)
@@ -116,15 +135,25 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     while True:
         try:
             beat.beat()
+            _count(beat)
             if not _drain.is_set():
                 sweeper.sweep(pause)
                 if beat.queue == LIGHT:
                     datasets.sweep()
                     reports.sweep()
         except RedisError as error:
+            counts.add("synthorax_worker_redis_errors_total")
             logger.warning("Redis is away (%s)", error)
         except Exception:
             # One record that cannot be read must not end the sweeps of all others.
             logger.exception("a sweep failed")
         if ended.wait(pause):
             return
+
+
+def _count(beat: Heartbeat) -> None:
+    counts.put("synthorax_worker_heartbeat_timestamp_seconds", time.time())
+    for card in beat.cards:
+        used, total = card.memory_used * 2**20, card.memory_total * 2**20
+        counts.put("synthorax_gpu_memory_used_bytes", used, gpu=str(card.index))
+        counts.put("synthorax_gpu_memory_total_bytes", total, gpu=str(card.index))

@@ -23,7 +23,7 @@ from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
 from library.logs import request_id
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.connection import client
 from worker.leases import Lease, Lost, renewed
 from worker.left_behind import LeftBehind
@@ -67,7 +67,7 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
     try:
         if attempts > settings.attempts_max:
-            commit(settings.data_dir, dataset, failed(_poison(attempts - 1)))
+            _commit(settings, dataset, failed(_poison(attempts - 1)))
         else:
             with renewed(lease, settings.lease_seconds) as check:
                 _validate_and_commit(dataset, settings, check)
@@ -89,7 +89,12 @@ def _validate_and_commit(dataset: str, settings: Settings, check: Callable[[], N
             remove(settings.data_dir, dataset)  # the folder of our lock
             return
         if record["status"] == "validating":  # a trainer may have done it meanwhile
-            commit(settings.data_dir, dataset, _found(record, settings, check))
+            _commit(settings, dataset, _found(record, settings, check))
+
+
+def _commit(settings: Settings, dataset: str, found: dict[str, Any]) -> None:
+    commit(settings.data_dir, dataset, found)
+    counts.add("synthorax_tasks_total", task="validate", outcome=str(found["status"]))
 
 
 def _found(record: dict[str, Any], settings: Settings, check: Callable[[], None]) -> dict[str, Any]:

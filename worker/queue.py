@@ -113,16 +113,29 @@ def _send(
         raise ConnectionError(str(error)) from error
 
 
+def waiting_messages(connection: redis.Redis, queue: str) -> int:
+    """How many messages a queue holds."""
+    client: Any = connection
+    pipe = client.pipeline(transaction=False)
+    for name in _lists(queue):
+        pipe.llen(keys.CELERY + name)
+    return int(sum(pipe.execute()))
+
+
 def messages(connection: redis.Redis, queue: str) -> Counter[str]:
     """Jobs (or datasets, reports) that have a message in a queue, and how many each.
 
     What a worker has taken and not acknowledged is not there.
     """
     client: Any = connection
-    names = [f"{queue}{_SEPARATOR}{step}" if step else queue for step in PRIORITY_STEPS]
     found: Counter[str] = Counter()
-    for name in names:
+    for name in _lists(queue):
         for text in client.lrange(keys.CELERY + name, 0, -1):
             identity = json.loads(text)["headers"]["id"]  # as `enqueue` made it
             found[identity.rpartition(".")[0]] += 1
     return found
+
+
+def _lists(queue: str) -> list[str]:
+    """kombu's: one a priority."""
+    return [f"{queue}{_SEPARATOR}{step}" if step else queue for step in PRIORITY_STEPS]

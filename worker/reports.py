@@ -30,7 +30,7 @@ from library.reports import (
     remove_report,
 )
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.child import ChildProcess
 from worker.connection import client
 from worker.gate import pass_gate
@@ -201,6 +201,7 @@ class _Making:
         # The gate first: a report that has ended is not looked at again.
         pass_gate(self.settings, self.record, lights)
         self._change({"status": "complete", "progress": None, "lights": lights, "error": None})
+        counts.add("synthorax_tasks_total", task="report", outcome="complete")
         said = {"model": self.record["model"], "report": self.identity, "lights": lights}
         self._tell("evaluation", **said)
 
@@ -208,6 +209,7 @@ class _Making:
         self.check()
         pass_gate(self.settings, self.record, None)
         self._change({"status": "failed", "progress": None, "error": problem})
+        counts.add("synthorax_tasks_total", task="report", outcome="failed")
         message = f"The report {self.identity} on {self.record['model']} failed."
         self._tell("log", level="warning", message=message)
 

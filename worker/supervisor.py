@@ -32,6 +32,7 @@ from worker.jobs import Fenced, JobStore
 from worker.link import Link
 from worker.records import TERMINAL, now
 from worker.sweeper import Send, end_attempt
+from worker.training_counts import count
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -57,9 +58,9 @@ def supervise(
 ) -> None:
     """Run a job to its end, or until `drain` is set.
 
-    `send(record)` queues it again where Celery cannot; `send_report(id)` queues the report on its
-    version.  Does nothing for a job that has
-    ended or that another worker holds.  Raises Requeue after a drain; redis errors at the start.
+    `send(record)` queues it again where Celery cannot; `send_report(id)` queues a version's report.
+    Nothing for a job that has ended or that another holds.  Raises Requeue after a drain; redis
+    errors at the start.
     """
     link = Link(store, settings, job, f"{worker}:{secrets.token_hex(8)}")
     try:
@@ -200,6 +201,7 @@ class _Supervision:
             return
         if told["type"] == "metric":
             self.speed = told["images_per_second"]
+        count(self.link.job, told)
         self.link.tell(told)
 
     def _watch(self, child: TrainerProcess) -> None:
