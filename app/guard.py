@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
@@ -20,11 +19,10 @@ from app.access.limits import Headers, Limits
 from app.access.login import login_instead
 from app.errors import response_to
 from app.metrics import Metrics
+from app.telling import Telling
 from library.errors import SynthoraxError
 from library.logs import request_id
 from library.settings import LOOPBACK, Settings
-
-logger = logging.getLogger("synthorax.app")
 
 BODY_MAX = 1024 * 1024  # bytes; the largest honest body is 10,000 items
 # Where a body may be larger, or something else than JSON: media types that a page of another origin
@@ -39,11 +37,9 @@ MEDIA_TYPES_OF = {
 _MULTIPART = 1024 * 1024  # bytes that the other parts and their heads may add to an archive
 _LOOKED_AT = frozenset(
     b"host origin content-length transfer-encoding content-type authorization cookie accept "
-    b"x-forwarded-for x-request-id".split()
+    b"x-forwarded-for x-request-id traceparent".split()
 )
 _IDENTITY = re.compile(rb"[\w.-]{8,64}", re.ASCII)
-_SILENT = ("/health/", "/static/", "/metrics")  # not in the log
-_ANSWERED_WITHOUT_A_ROUTE = ("/generate", "/openapi.json")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SECURITY_HEADERS = [
     (
@@ -96,14 +92,13 @@ class Guard:
         metrics: Metrics,
     ) -> None:
         self.app = app
-        self._metrics = metrics
         self._gate, self._limits, self._audit = gate, limits, audit
         # JSON to /datasets is bounded where it is read: its route takes archives, too.
         archives = dict.fromkeys(("/datasets", "/models"), settings.upload_mb * 2**20 + _MULTIPART)
         self.limits = {**BODY_MAX_OF, **archives}
         self.hosts = LOOPBACK | {settings.host} | set(settings.allowed_hosts)
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
-        self._told = settings.log == "json"
+        self._telling = Telling(metrics, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,6 +108,7 @@ class Guard:
         given = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
         identity = _identity(given.get(b"x-request-id", b""))
         request_id.set(identity)
+        span = self._telling.begin(scope, given, identity)
         caller.set(None)  # not that of the request before on this connection
         own: Headers = [(b"x-request-id", identity.encode())]
         answer = _Answer(send, own)
@@ -125,9 +121,9 @@ class Guard:
             caller.set(found)
             own += await self._limits.request(found)
         except SynthoraxError as error:
-            self._metrics.refused(error.slug)
+            self._telling.refused(error)
             await refused(error, scope, given)(scope, receive, answer.send)
-            await self._tell(scope, answer.status, began)
+            self._telling.end(scope, answer.status, began, span)
             return
         answer.is_private = found.by != "none"
         changes = self._audit.wants(scope["method"], scope["path"])
@@ -138,22 +134,7 @@ class Guard:
         finally:
             if changes:
                 await run_in_threadpool(self._audit.answered, caller.get(), answer.status)
-            await self._tell(scope, answer.status, began)
-
-    async def _tell(self, scope: Scope, status: int, began: float) -> None:
-        found = caller.get()
-        method, path = scope["method"], scope["path"]
-        self._metrics.request(_route(scope), method, status, time.perf_counter() - began)
-        if self._told and not path.startswith(_SILENT):
-            about = {
-                "method": method,
-                "path": path,
-                "status": status,
-                "seconds": round(time.perf_counter() - began, 6),
-                "key": found.key or None if found else None,
-                "address": found.address if found else None,
-            }
-            logger.info("%s %s %d", method, path, status, extra=about)
+            self._telling.end(scope, answer.status, began, span)
 
     def refusal(self, scope: Scope, given: dict[bytes, bytes], limit: int) -> SynthoraxError | None:
         """Why a request is not let in, whoever sends it; None where it is."""
@@ -241,17 +222,6 @@ class _Answer:
             more = [header for header in _SECURITY_HEADERS if header[0] not in names]
             message["headers"] = [*given, *more, *self._own]
         await self._send(message)
-
-
-def _route(scope: Scope) -> str:
-    """The route that answered, for counting: addresses would be without number."""
-    route = scope.get("route")
-    if route is not None:
-        return str(route.path)
-    path: str = scope["path"]
-    if path.startswith("/static/"):
-        return "/static"
-    return path if path in _ANSWERED_WITHOUT_A_ROUTE else "other"
 
 
 def _private(value: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -48,6 +50,7 @@ from app.workers.overview import overview
 from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
+from worker import tracing
 from worker.connection import client, counting_client, streaming_client
 from worker.jobs import JobStore
 from worker.queue import celery_app
@@ -79,6 +82,11 @@ CORS: dict[str, Any] = {
     "expose_headers": ["*"],
     "allow_credentials": False,  # keys, never this page's session
 }
+# FastAPI's own spans and logs hold addresses and words of exceptions, and know nothing of the path
+# that is answered without it: the guard makes ours.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False, "metrics": False, "logs": False, "auto_configure": False,
+}  # fmt: skip
 SPARE = 4  # connections, for streams that are just now ending
 
 
@@ -141,12 +149,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tracing.begin("api")
         pool.start()
         yield
         await pool.stop()
         if state.streams is not None:
             await state.streams.aclose()
         await limits.aclose()
+        await asyncio.to_thread(tracing.end)
 
     app = Service(
         title="Synthorax",
@@ -156,6 +166,7 @@ def create_app(
         docs_url=None,  # FastAPI's page loads from a CDN; ours is served from here
         redoc_url=None,
         lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.synthorax = state
     errors.install(app)

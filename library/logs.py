@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
+from library.trace_context import VARIABLE, accepted, trace_id, traceparent
+
 # Of what is done now: set by the API for a request, by a worker and its trainer for a job.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
@@ -21,7 +23,7 @@ job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 FORM, REQUEST, JOB = "SYNTHORAX_LOG", "SYNTHORAX_REQUEST_ID", "SYNTHORAX_JOB_ID"
 
 # Of a child process as a whole: its threads have no context of their own.
-_process: dict[str, str | None] = {"form": "text", "request": None, "job": None}
+_process: dict[str, str | None] = {"form": "text", "request": None, "job": None, "trace": None}
 
 # What must not be in a log, whoever writes it: keys, sessions and tokens, passwords in addresses.
 _SECRETS = (
@@ -44,6 +46,7 @@ class _Ids(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request = getattr(record, "request", None) or request_id.get() or _process["request"]
+        record.trace = trace_id(traceparent.get()) or _process["trace"]
         record.job = getattr(record, "job", None) or job_id.get() or _process["job"]
         return True
 
@@ -62,7 +65,7 @@ class TextForm(logging.Formatter):
 
 
 class JsonForm(logging.Formatter):
-    """One object a line: time, level, logger, message, request, job, and what `extra` brought."""
+    """One object a line: time, level, logger, message, request, job, trace, and `extra`'s."""
 
     def format(self, record: logging.LogRecord) -> str:
         about: dict[str, Any] = {
@@ -101,7 +104,7 @@ def form() -> str:
 
 def for_child() -> dict[str, str]:
     """The variables by which a child process writes as this one does, with the same ids."""
-    ids = {REQUEST: request_id.get(), JOB: job_id.get()}
+    ids = {REQUEST: request_id.get(), JOB: job_id.get(), VARIABLE: traceparent.get()}
     return {FORM: form(), **{name: value for name, value in ids.items() if value}}
 
 
@@ -114,6 +117,7 @@ def configure_child(logger: str) -> None:
     form = os.environ.get(FORM) or "text"
     configure(form if form in ("text", "json") else "text")
     _process.update(request=os.environ.get(REQUEST), job=os.environ.get(JOB))
+    _process["trace"] = trace_id(accepted(os.environ.get(VARIABLE)))
 
     def ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, Exception):

@@ -15,6 +15,8 @@ from celery.signals import (
     setup_logging,
     task_postrun,
     task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
@@ -23,7 +25,8 @@ from redis.exceptions import RedisError
 
 from library.logs import configure, job_id, request_id
 from library.settings import from_environment
-from worker import counts, exposition
+from library.trace_context import traceparent
+from worker import counts, exposition, tracing
 from worker.connection import client
 from worker.costs import register as register_costs
 from worker.heartbeat import Heartbeat, beat_seconds
@@ -47,7 +50,9 @@ _counts = counts.Counts() if settings.worker_metrics_port else None
 _drained: Any = _drain  # the same two methods as threading's
 
 
-_began: list[float] = []  # of the task at hand; one at a time
+# Of the task at hand; one at a time.
+_began: list[float] = []
+_spans: list[tracing.Span] = []
 
 
 @setup_logging.connect  # with a receiver, Celery leaves logging as it is
@@ -61,11 +66,20 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
     job_id.set(args[0] if args else None)
     request_id.set(task.request.get("request"))
     _began[:] = [time.monotonic()]
+    parent, queue = task.request.get("traceparent"), task.name.partition(".")[0]
+    traceparent.set(parent)
+    _spans.clear()
+    if queue == LIGHT:  # an attempt at a train job is traced by its supervisor
+        about = {"synthorax.task": task.request.id, "synthorax.request_id": request_id.get()}
+        _spans.append(tracing.span(task.name, parent, about, "consumer"))
+        traceparent.set(_spans[0].traceparent)
 
 
 @task_postrun.connect
 def _count_time(task: Task[Any, Any], **_more: Any) -> None:
     """Of what the light worker does: a train job may have several tasks, and counts itself."""
+    for span in _spans:
+        span.end()
     kind, _, name = task.name.partition(".")
     if kind == LIGHT and _began:
         counts.took("synthorax_task_seconds", time.monotonic() - _began[0], task=name)
@@ -93,6 +107,16 @@ def run(self: Task[Any, Any], job: str) -> None:
         supervise(job, store, settings, worker, _drained, send, send_report)
     except Requeue:
         raise Reject("the worker is being stopped", requeue=True) from None
+
+
+@worker_process_init.connect
+def _begin_tracing(**_: Any) -> None:
+    tracing.begin("worker")
+
+
+@worker_process_shutdown.connect
+def _end_tracing(**_: Any) -> None:
+    tracing.end()
 
 
 @worker_shutting_down.connect

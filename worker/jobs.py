@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from library.errors import Conflict, NotFound, Unavailable
 from library.logs import request_id
+from library.trace_context import traceparent
 from worker import keys, scripts
 from worker.leases import Lease
 from worker.records import TERMINAL, decoded, encoded, event, latest, now, place, queued_at, seconds
@@ -137,6 +138,7 @@ class JobStore:
             "created_at": now(),
             "attempt": 0,
             "request_id": request_id.get(),  # later attempts are logged under it, too
+            "traceparent": traceparent.get(),  # and are of this trace
             "request": dict(request),
             "webhook": {"url": webhook, "status": "pending", "attempts": 0} if webhook else None,
         }

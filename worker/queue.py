@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError
 
 from library.logs import request_id
 from library.settings import Settings
+from library.trace_context import traceparent
 from worker import keys
 from worker.connection import celery_url
 from worker.records import PRIORITY_STEPS, priority
@@ -107,7 +108,7 @@ def _send(
             queue=queue,
             priority=priority,
             retry=False,
-            headers={"request": request or request_id.get()},
+            headers={"request": request or request_id.get(), "traceparent": traceparent.get()},
         )
     except OperationalError as error:  # kombu's word for it
         raise ConnectionError(str(error)) from error
