@@ -16,7 +16,7 @@ FROM venv AS venv-cpu
 COPY pyproject.toml README.md LICENSE ./
 COPY library/__init__.py library/
 COPY synthorax synthorax
-RUN pip install --no-cache-dir --constraint constraints.txt ".[api]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[api,otel]"
 
 FROM venv AS venv-torch
 ARG PIP_EXTRA_INDEX_URL=
@@ -26,7 +26,7 @@ RUN PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} pip install --no-cache-dir --cons
 COPY pyproject.toml README.md LICENSE ./
 COPY library/__init__.py library/
 COPY synthorax synthorax
-RUN pip install --no-cache-dir --constraint constraints.txt ".[server]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[server,otel]"
 
 FROM ${PYTHON_IMAGE} AS runtime
 WORKDIR /srv/synthorax
@@ -58,7 +58,7 @@ STOPSIGNAL SIGTERM
 
 FROM runtime AS worker
 COPY --from=venv-torch /opt/venv /opt/venv
-# A worker listens nowhere.
+# A worker listens nowhere, unless its metrics are asked for.
 ENV SYNTHORAX_HOST=127.0.0.1
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["python3", "-m", "worker", "check"]

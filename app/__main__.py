@@ -9,6 +9,7 @@ from app.server import run
 from library.errors import SynthoraxError
 from library.logs import configure
 from library.settings import from_environment
+from worker import tracing
 
 
 def main() -> int:
@@ -16,6 +17,7 @@ def main() -> int:
         settings = from_environment()
         configure(settings.log)
         settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tracing.check()
         app = create_app(settings)
     except SynthoraxError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

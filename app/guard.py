@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
@@ -19,11 +18,11 @@ from app.access.gate import Gate, Unauthorized
 from app.access.limits import Headers, Limits
 from app.access.login import login_instead
 from app.errors import response_to
+from app.metrics import Metrics
+from app.telling import Telling
 from library.errors import SynthoraxError
 from library.logs import request_id
 from library.settings import LOOPBACK, Settings
-
-logger = logging.getLogger("synthorax.app")
 
 BODY_MAX = 1024 * 1024  # bytes; the largest honest body is 10,000 items
 # Where a body may be larger, or something else than JSON: media types that a page of another origin
@@ -38,10 +37,9 @@ MEDIA_TYPES_OF = {
 _MULTIPART = 1024 * 1024  # bytes that the other parts and their heads may add to an archive
 _LOOKED_AT = frozenset(
     b"host origin content-length transfer-encoding content-type authorization cookie accept "
-    b"x-forwarded-for x-request-id".split()
+    b"x-forwarded-for x-request-id traceparent".split()
 )
 _IDENTITY = re.compile(rb"[\w.-]{8,64}", re.ASCII)
-_SILENT = ("/health/", "/static/", "/metrics")  # not in the log
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SECURITY_HEADERS = [
     (
@@ -85,7 +83,13 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, gate: Gate, limits: Limits, audit: Audit
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        gate: Gate,
+        limits: Limits,
+        audit: Audit,
+        metrics: Metrics,
     ) -> None:
         self.app = app
         self._gate, self._limits, self._audit = gate, limits, audit
@@ -94,7 +98,7 @@ class Guard:
         self.limits = {**BODY_MAX_OF, **archives}
         self.hosts = LOOPBACK | {settings.host} | set(settings.allowed_hosts)
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
-        self._told = settings.log == "json"
+        self._telling = Telling(metrics, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,6 +108,7 @@ class Guard:
         given = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
         identity = _identity(given.get(b"x-request-id", b""))
         request_id.set(identity)
+        span = self._telling.begin(scope, given, identity)
         caller.set(None)  # not that of the request before on this connection
         own: Headers = [(b"x-request-id", identity.encode())]
         answer = _Answer(send, own)
@@ -116,8 +121,9 @@ class Guard:
             caller.set(found)
             own += await self._limits.request(found)
         except SynthoraxError as error:
+            self._telling.refused(error)
             await refused(error, scope, given)(scope, receive, answer.send)
-            await self._tell(scope, answer.status, began)
+            self._telling.end(scope, answer.status, began, span)
             return
         answer.is_private = found.by != "none"
         changes = self._audit.wants(scope["method"], scope["path"])
@@ -128,21 +134,7 @@ class Guard:
         finally:
             if changes:
                 await run_in_threadpool(self._audit.answered, caller.get(), answer.status)
-            await self._tell(scope, answer.status, began)
-
-    async def _tell(self, scope: Scope, status: int, began: float) -> None:
-        found = caller.get()
-        method, path = scope["method"], scope["path"]
-        if self._told and not path.startswith(_SILENT):
-            about = {
-                "method": method,
-                "path": path,
-                "status": status,
-                "seconds": round(time.perf_counter() - began, 6),
-                "key": found.key or None if found else None,
-                "address": found.address if found else None,
-            }
-            logger.info("%s %s %d", method, path, status, extra=about)
+            self._telling.end(scope, answer.status, began, span)
 
     def refusal(self, scope: Scope, given: dict[bytes, bytes], limit: int) -> SynthoraxError | None:
         """Why a request is not let in, whoever sends it; None where it is."""

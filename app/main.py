@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -44,9 +47,11 @@ from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
 from app.verify.routes import router as verify
 from app.withdrawals.routes import router as withdrawals
+from app.workers.overview import overview
 from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
+from worker import tracing
 from worker.connection import client, counting_client, streaming_client
 from worker.jobs import JobStore
 from worker.queue import celery_app
@@ -79,6 +84,11 @@ CORS: dict[str, Any] = {
     "expose_headers": ["*"],
     "allow_credentials": False,  # keys, never this page's session
 }
+# FastAPI's own spans and logs hold addresses and words of exceptions, and know nothing of the path
+# that is answered without it: the guard makes ours.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False, "metrics": False, "logs": False, "auto_configure": False,
+}  # fmt: skip
 SPARE = 4  # connections, for streams that are just now ending
 
 
@@ -122,6 +132,7 @@ def create_app(
     url = settings.redis_url
     audit = Audit(settings.data_dir)
     gate = Gate(settings, audit)
+    metrics.collect(gate.families)
     limits = Limits(settings, counting_client(url) if url else None)
     state = State(
         settings=settings,
@@ -140,12 +151,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tracing.begin("api")
         pool.start()
         yield
         await pool.stop()
         if state.streams is not None:
             await state.streams.aclose()
         await limits.aclose()
+        await asyncio.to_thread(tracing.end)
 
     app = Service(
         title="Synthorax",
@@ -155,6 +168,7 @@ def create_app(
         docs_url=None,  # FastAPI's page loads from a CDN; ours is served from here
         redoc_url=None,
         lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.synthorax = state
     errors.install(app)
@@ -172,8 +186,12 @@ def create_app(
         return FileResponse(WEB / "index.html")
 
     metrics.collect(state.filters.families)
+    metrics.collect(limits.families)
+    metrics.collect(state.readers.families)
+    if state.jobs is not None:
+        metrics.collect(partial(overview, state.jobs))
     app.lean = GenerateEndpoint(pool, metrics, limits, state.filters)
-    app.door = Guard(app.inside, settings, gate, limits, audit)
+    app.door = Guard(app.inside, settings, gate, limits, audit, metrics)
     if settings.cors_origins:
         app.door = CORSMiddleware(app.door, settings.cors_origins, **CORS)
     return app

@@ -9,7 +9,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -26,6 +25,8 @@ Values = Mapping[Any, float]  # by tuples of label values
 Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_REQUEST = "From a request to the end of its answer (s), event streams left out"
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -35,9 +36,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._images = CounterMetric(
-            "synthorax_images", "Images made", ["model", "label"], registry=self.registry
-        )
+        self._images: Counter[tuple[str, str]] = Counter()
         self._tallies = (
             Tally("synthorax_batch_images", "Images a batch", _IMAGES),
             Tally("synthorax_forward_seconds", "Sampling of a batch", _SECONDS),
@@ -46,6 +45,9 @@ class Metrics:
         )
         self._batches, self._forward, self._encode, self._wait = self._tallies
         self._answers: Counter[tuple[str, str]] = Counter()
+        self._requests: Counter[tuple[str, str, str]] = Counter()
+        self._seconds: dict[str, Tally] = {}  # by route
+        self._refusals: Counter[tuple[str]] = Counter()
         self.collect(self._counted)
 
     def batch(self, batch: Batch) -> None:
@@ -59,20 +61,49 @@ class Metrics:
         version = batch.loaded.version
         for index, count in Counter(batch.classes).items():
             label = version.labels[index] if version.labels else ""
-            self._images.labels(version.reference, label).inc(count)
+            self._images[version.reference, label] += count
 
     def answered(self, form: str, status: str) -> None:
         """A request for images was answered (or its client left: 499)."""
         self._answers[form, status] += 1
 
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request has ended.  route: of the application, not an address; bounded in number."""
+        method = method if method in _METHODS else "other"
+        self._requests[route, method, str(status)] += 1
+        if not route.endswith("/events"):  # a stream is open as long as its reader likes
+            tally = self._seconds.get(route)
+            if tally is None:
+                tally = Tally("synthorax_http_request_seconds", _REQUEST, _SECONDS)
+                self._seconds[route] = tally
+            tally.add(seconds)
+
+    def refused(self, reason: str) -> None:
+        """A request was not let in; reason: the slug of its problem."""
+        self._refusals[reason,] += 1
+
     def _counted(self) -> Iterator[Metric]:
         for tally in self._tallies:
             yield tally.family()
+        yield counter("synthorax_images", "Images made", self._images, ("model", "label"))
         yield counter(
             "synthorax_generate_requests",
             "Answers of POST /generate and of samples' addresses",
             self._answers,
             ("form", "status"),
+        )
+        yield counter(
+            "synthorax_http_requests",
+            "Requests by route, method and status (499: the client left)",
+            self._requests,
+            ("route", "method", "status"),
+        )
+        yield _of_routes(self._seconds)
+        yield counter(
+            "synthorax_http_refusals",
+            "Requests not let in: key, scope, limit, host, origin, body",
+            self._refusals,
+            ("reason",),
         )
 
     def collect(self, read: Callable[[], Iterator[Metric]]) -> None:
@@ -98,11 +129,22 @@ class Tally:
         self._sum += value
 
     def family(self) -> Metric:
+        family = HistogramMetricFamily(self._name, self._text)
+        self.fill(family, [])
+        return family
+
+    def fill(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Add what was counted to a family, under these labels."""
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         buckets = list(zip(bounds, accumulate(self._counts), strict=True))
-        family = HistogramMetricFamily(self._name, self._text)
-        family.add_metric([], buckets, self._sum)
-        return family
+        family.add_metric(labels, buckets, self._sum)
+
+
+def _of_routes(tallies: Mapping[str, Tally]) -> Metric:
+    family = HistogramMetricFamily("synthorax_http_request_seconds", _REQUEST, labels=["route"])
+    for route, tally in dict(tallies).items():  # the event loop may add one meanwhile
+        tally.fill(family, [route])
+    return family
 
 
 class _Reader:
@@ -121,6 +163,6 @@ def counter(name: str, text: str, values: Values, labels: Sequence[str]) -> Metr
 
 
 def _filled(family: Family, values: Values) -> Family:
-    for key, value in values.items():
+    for key, value in dict(values).items():  # the event loop may add one meanwhile
         family.add_metric(list(key), value)
     return family

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from library.config import GROUPS, RunConfig
 from library.datasets.choices import described
 from library.presets import PRESETS
 from library.settings import Settings
+from worker.counts import FAMILIES
 from worker.events import EVENT
 
 FOLDER = Path(__file__).parent / "reference"
@@ -285,12 +286,51 @@ def _walk(value: Any, place: str, labels: set[str], rows: dict[str, list[str]]) 
         rows[place] = [code(place), kinds.get(type(value), "null or object"), code(short)]
 
 
+def metrics() -> str:
+    """What the API and the workers export."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), redis_url=f"unix://{folder}/none.sock")
+        registry = create_app(settings).state.synthorax.metrics.registry
+        # The families' own names: a counter's samples end with _total.
+        of_api = [
+            [
+                f"{each.name}_total" if each.type == "counter" else each.name,
+                each.type,
+                vars(each).get("_labelnames", ()),
+                each.documentation,
+            ]
+            for each in registry.collect()
+        ]
+    of_worker = [[name, each.kind, each.labels, each.text] for name, each in FAMILIES.items()]
+    return "\n".join(
+        [
+            HEAD,
+            "# Metrics\n",
+            "What [observability.md](../observability.md#metrics) is about. A histogram has "
+            "`_bucket`, `_sum` and `_count`; both also export `process_…` of prometheus_client.\n",
+            "## API: GET /metrics\n",
+            _metrics_table(row for row in of_api if row[0].startswith("synthorax_")),
+            "## Worker: SYNTHORAX_WORKER_METRICS_PORT\n",
+            _metrics_table(of_worker),
+        ]
+    )
+
+
+def _metrics_table(rows: Iterable[list[Any]]) -> str:
+    heads = ["metric", "kind", "labels", "what"]
+    cells = [
+        [code(name), kind, ", ".join(map(code, labels)), text] for name, kind, labels, text in rows
+    ]
+    return table(heads, sorted(cells))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api,
     "settings.md": settings,
     "configuration.md": configuration,
     "events.md": events,
     "report.md": report,
+    "metrics.md": metrics,
 }
 
 

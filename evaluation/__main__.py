@@ -16,6 +16,7 @@ import os
 # beside a training job.  Said before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import logging
 import secrets
 import signal
 import sys
@@ -28,8 +29,11 @@ from typing import Any, NoReturn
 from library import disk
 from library.atomic import read_json
 from library.errors import SynthoraxError
+from library.logs import configure_child
 from library.reports import reports_root
 from library.versions import ModelLibrary
+
+logger = logging.getLogger("synthorax.evaluation")
 
 RESUMABLE = 75  # exit status: stopped, run again
 _TELL_SECONDS = 0.2
@@ -58,6 +62,7 @@ def main() -> int:
     for command in (version, folders):
         command.add_argument("--extractor", type=Path, help="an ONNX file (EfficientNet-Lite0)")
     arguments = parser.parse_args()
+    configure_child("synthorax.evaluation")
     signal.signal(signal.SIGTERM, _stop)
     if getattr(arguments, "lifeline", False):
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -74,6 +79,7 @@ def main() -> int:
 
 def _failed(error: SynthoraxError) -> int:
     _tell({"type": "failed", "error": error.as_problem()})
+    logger.error("failed: %s", error.title)
     print(f"error: {error}", file=sys.stderr)  # noqa: T201
     return 1
 
@@ -99,6 +105,8 @@ class _Progress:
     def __call__(self, words: str, fraction: float) -> None:
         if words == self._words and time.monotonic() - self._told < _TELL_SECONDS:
             return
+        if words != self._words:
+            logger.info("%s", words)
         self._told, self._words = time.monotonic(), words
         _tell({"type": "progress", "phase": words, "fraction": round(fraction, 4)})
 
@@ -122,6 +130,7 @@ def _version(arguments: argparse.Namespace) -> int:
         write_report(evaluate(subject, cache, protocol, identity, told), final, identity)
     lights = read_json(final / "report.json")["lights"]
     _tell({"type": "report", "report": identity, "path": str(final), "lights": lights})
+    logger.info("report complete", extra={"model": version.reference, "lights": lights})
     return 0
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from library.atomic import read_json, write_json
 from library.errors import Conflict, NotFound
 from library.locks import waiting
+from library.logs import request_id
 from library.versions import Version
 
 BUNDLED = Path(__file__).resolve().parent.parent / "docs" / "reports"
@@ -37,6 +38,7 @@ _EMPTY: dict[str, Any] = {
     "error": None,
     "gate": False,  # its version waits for it: released when no light is red
     "job": None,
+    "request_id": None,  # under which it is logged, whoever takes it up
 }
 
 
@@ -64,6 +66,7 @@ def begin_report(
         "model": version.reference,
         "digest": version.digest,
         "request": dict(request),
+        "request_id": request_id.get(),
         "gate": gate,
         "job": job,
     }

@@ -55,6 +55,7 @@ class Settings:
     attempts_max: int = 5  # ends without a result in a row, none of which got a step further
     lease_seconds: int = 20  # without a sign from its worker, after which a job is another's
     visibility_seconds: int = 14 * 86_400  # Celery's redelivery; a backstop, leases are sooner
+    worker_metrics_port: int = 0  # of a worker's GET /metrics; `serve` counts up; 0: none
     report_count: int = 1000  # samples of each class in the report that follows a train job
     real_previews: bool = False  # show training images, small, beside samples; each look is logged
     webhook_hosts: tuple[str, ...] = ()  # that may be told of a job's end
@@ -187,6 +188,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         attempts_max=number("ATTEMPTS_MAX", 5, 1, 10_000),
         lease_seconds=number("LEASE_SECONDS", 20, 1, 3600),
         visibility_seconds=number("VISIBILITY_SECONDS", 14 * 86_400, 1, 10_000_000),
+        worker_metrics_port=number("WORKER_METRICS_PORT", 0, 1, 65535),
         report_count=number("REPORT_COUNT", 1000, COUNT_MIN, COUNT_MAX),
         real_previews=text("REAL_PREVIEWS", "0") == "1",
         webhook_hosts=several("WEBHOOK_HOSTS"),

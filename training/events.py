@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
 from library.runs import EVENT_SCHEMA, RunFolder
+
+logger = logging.getLogger("synthorax.trainer")
+
+_SAID = ("status", "phase", "step", "images", "epoch", "model")  # in a log line, beside its words
 
 
 class Events:
@@ -32,6 +37,23 @@ class Events:
                 file.write(line + "\n")
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+        _log(kind, fields)
 
     def log(self, message: str, level: str = "info", **fields: Any) -> None:
         self.emit("log", level=level, message=message, **fields)
+
+
+def _log(kind: str, fields: dict[str, Any]) -> None:
+    """What an operator follows a run by: not its numbers, which are a worker's metrics.
+
+    A failure is logged by its title: its detail, for the job's owner, may name a folder.
+    """
+    about = {name: fields[name] for name in _SAID if fields.get(name) is not None}
+    if kind == "log":
+        level = logging.getLevelNamesMapping().get(fields["level"].upper(), logging.INFO)
+        logger.log(level, "%s", fields["message"], extra=about)
+    elif kind == "status" and fields["status"] == "failed":
+        logger.error("failed: %s", fields["error"]["title"], extra=about)
+    elif kind in ("status", "checkpoint"):
+        words = [kind, *(str(fields[name]) for name in ("status", "phase") if fields.get(name))]
+        logger.info(" ".join(words), extra=about)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
+from worker import tracing
 from worker.connection import client
 from worker.heartbeat import Heartbeat, worker_name, workers
 from worker.queue import GENERATION, LIGHT, TRAINING
@@ -47,6 +48,7 @@ def _work(settings: Settings, queue: str) -> int:
             remedy="Set it to the address of a Redis or Valkey, or use `synthorax serve`, which "
             "starts its own.",
         )
+    tracing.check()
     name = worker_name(queue)
     if queue == TRAINING:
         _claim_cards(settings, name)

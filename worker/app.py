@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,10 @@ from celery import Task
 from celery.exceptions import Reject
 from celery.signals import (
     setup_logging,
+    task_postrun,
     task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
@@ -21,6 +25,8 @@ from redis.exceptions import RedisError
 
 from library.logs import configure, job_id, request_id
 from library.settings import from_environment
+from library.trace_context import traceparent
+from worker import counts, exposition, tracing
 from worker.connection import client
 from worker.costs import register as register_costs
 from worker.generation import GenerationSweeper
@@ -50,7 +56,14 @@ settings = from_environment()
 app = celery_app(settings)
 # Set in the main process, seen by the forked pool process: works without Redis.
 _drain = multiprocessing.get_context("fork").Event()
+# Before the fork, too; None where nobody asks for numbers.
+_counts = counts.Counts() if settings.worker_metrics_port else None
 _drained: Any = _drain  # the same two methods as threading's
+
+
+# Of the task at hand; one at a time.
+_began: list[float] = []
+_spans: list[tracing.Span] = []
 
 
 @setup_logging.connect  # with a receiver, Celery leaves logging as it is
@@ -63,6 +76,24 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
     """Lines of this task carry its job (or dataset, report) and the request that sent it."""
     job_id.set(args[0] if args else None)
     request_id.set(task.request.get("request"))
+    _began[:] = [time.monotonic()]
+    parent, queue = task.request.get("traceparent"), task.name.partition(".")[0]
+    traceparent.set(parent)
+    _spans.clear()
+    if queue == LIGHT:  # an attempt at a train job is traced by its supervisor
+        about = {"synthorax.task": task.request.id, "synthorax.request_id": request_id.get()}
+        _spans.append(tracing.span(task.name, parent, about, "consumer"))
+        traceparent.set(_spans[0].traceparent)
+
+
+@task_postrun.connect
+def _count_time(task: Task[Any, Any], **_more: Any) -> None:
+    """Of what the light worker does: a train job may have several tasks, and counts itself."""
+    for span in _spans:
+        span.end()
+    kind, _, name = task.name.partition(".")
+    if kind == LIGHT and _began:
+        counts.took("synthorax_task_seconds", time.monotonic() - _began[0], task=name)
 
 
 register(app, settings)
@@ -90,6 +121,16 @@ def run(self: Task[Any, Any], job: str) -> None:
         raise Reject("the worker is being stopped", requeue=True) from None
 
 
+@worker_process_init.connect
+def _begin_tracing(**_: Any) -> None:
+    tracing.begin("worker")
+
+
+@worker_process_shutdown.connect
+def _end_tracing(**_: Any) -> None:
+    tracing.end()
+
+
 @worker_shutting_down.connect
 def _begin_drain(**_: Any) -> None:
     _drain.set()
@@ -97,7 +138,9 @@ def _begin_drain(**_: Any) -> None:
 
 @worker_ready.connect
 def _watch(sender: Any, **_: Any) -> None:
-    queue = next(iter(sender.app.amqp.queues.consume_from))
+    if _counts is not None:
+        exposition.serve(_counts, settings)
+    queue: str = next(iter(sender.app.amqp.queues.consume_from))
     beat = Heartbeat(client(settings.redis_url), settings, queue, sender.hostname)
     ended = threading.Event()
     thread = threading.Thread(target=_beat_forever, args=(beat, ended), daemon=True)
@@ -129,6 +172,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     while True:
         try:
             beat.beat()
+            _count(beat)
             if not _drain.is_set():
                 sweeper.sweep(pause)
                 if beat.queue == LIGHT:
@@ -137,9 +181,18 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
                 if beat.queue == GENERATION:
                     shards.sweep()
         except RedisError as error:
+            counts.add("synthorax_worker_redis_errors_total")
             logger.warning("Redis is away (%s)", error)
         except Exception:
             # One record that cannot be read must not end the sweeps of all others.
             logger.exception("a sweep failed")
         if ended.wait(pause):
             return
+
+
+def _count(beat: Heartbeat) -> None:
+    counts.put("synthorax_worker_heartbeat_timestamp_seconds", time.time())
+    for card in beat.cards:
+        used, total = card.memory_used * 2**20, card.memory_total * 2**20
+        counts.put("synthorax_gpu_memory_used_bytes", used, gpu=str(card.index))
+        counts.put("synthorax_gpu_memory_total_bytes", total, gpu=str(card.index))

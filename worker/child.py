@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import signal
@@ -15,9 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from library import logs
+from library.memory import tree_bytes
+from worker import counts
+from worker.echo import Echo
+
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_BYTES = 8192  # of the child's stderr, kept for the error message
 LOG_BYTES_MAX, LOG_BYTES_KEPT = 2**20, 2**16  # of trainer.log, cut when an attempt begins
+MEMORY_SECONDS = 5.0  # between two looks at how much the child has
 RESUMABLE = 75  # exit status: a checkpoint is written, run again to go on
 FOLDER_BUSY = 76  # exit status: another trainer is still at work in the run folder
 
@@ -29,10 +36,14 @@ class ChildProcess:
     RESUMABLE.
     """
 
+    kind = "evaluation"  # as it is counted
+
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
+        self._measured_at = -math.inf
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         _cut(log)
+        self._echo = Echo(log)
         with open(log, "ab") as stderr:
             self._process = subprocess.Popen(
                 command,
@@ -40,7 +51,7 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=ROOT,
-                env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **logs.for_child(), **environment, "PYTHONPATH": str(ROOT)},
                 start_new_session=True,  # Ctrl-C in the terminal is for the supervisor alone
             )
         assert self._process.stdout is not None
@@ -49,6 +60,7 @@ class ChildProcess:
         )
         self._reader.start()
         self._stopping_since: float | None = None
+        self._counted = False
 
     @property
     def pid(self) -> int:
@@ -61,6 +73,10 @@ class ChildProcess:
             found.append(self._events.get(timeout=seconds))
             while True:
                 found.append(self._events.get_nowait())
+        self._echo.more()
+        if time.monotonic() - self._measured_at >= MEMORY_SECONDS:
+            self._measured_at = time.monotonic()
+            counts.put("synthorax_child_memory_bytes", tree_bytes(self.pid), child=self.kind)
         return found
 
     def ended(self) -> int | None:
@@ -89,10 +105,17 @@ class ChildProcess:
     def close(self) -> None:
         """Leave nothing of it behind: no process, no open pipe."""
         self.kill()
-        self._process.wait()
+        self._count(self._process.wait())
+        self._echo.more()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+
+    def _count(self, code: int) -> None:
+        if not self._counted:
+            counts.add("synthorax_child_exits_total", child=self.kind, code=str(code))
+            counts.forget()
+        self._counted = True
 
     def last_words(self) -> str:
         """The end of the child's stderr."""
@@ -112,6 +135,8 @@ class ChildProcess:
 
 class TrainerProcess(ChildProcess):
     """`python -m training run REQUEST --lifeline`: an end comes after a checkpoint."""
+
+    kind = "trainer"
 
     def __init__(
         self, request: Path, log: Path, environment: Mapping[str, str], processes: int = 1
@@ -156,7 +181,8 @@ def batch_that_fits(request: Path, environment: Mapping[str, str], megabytes: in
         command += ["--memory-mb", str(megabytes)]
     try:
         answer = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+            command, cwd=ROOT,
+            env={**os.environ, **logs.for_child(), **environment, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True,
         )  # fmt: skip
         size = json.loads(answer.stdout.splitlines()[-1])["batch_size"]

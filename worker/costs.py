@@ -20,8 +20,9 @@ from celery import Celery, Task
 
 from library.atomic import write_json
 from library.digest import digest_json
+from library.logs import for_child
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.child import ROOT
 from worker.connection import client
 from worker.queue import COST, enqueue_cost
@@ -78,6 +79,7 @@ def measure(identity: str, connection: redis.Redis, settings: Settings) -> None:
         return
     answer = _measured(found["asked"], settings)
     typed.set(keys.cost(identity), json.dumps(answer), ex=keys.COST_SECONDS)
+    counts.add("synthorax_tasks_total", task="cost", outcome=answer["status"])
 
 
 def _measured(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def _measured(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
             done = subprocess.run(
                 command,
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env={**os.environ, **for_child(), **environment},
                 capture_output=True,
                 timeout=asked["seconds"] + _GIVE_UP,
                 check=True,

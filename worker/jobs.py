@@ -13,9 +13,11 @@ import redis
 from redis.exceptions import RedisError
 
 from library.errors import Conflict, NotFound, Unavailable
+from library.logs import request_id
+from library.trace_context import traceparent
 from worker import keys, scripts
 from worker.leases import Lease
-from worker.records import TERMINAL, decoded, encoded, event, latest, now, place, seconds
+from worker.records import TERMINAL, decoded, encoded, event, latest, now, place, queued_at, seconds
 
 FREE = "free"  # a fence: nobody may hold the job
 
@@ -109,6 +111,13 @@ class JobStore:
         pipe.zcard(keys.JOBS).zcard(keys.QUEUED).scard(keys.RUNNING)
         return dict(zip(("jobs", "queued", "running"), pipe.execute(), strict=True))
 
+    def waited_longest(self) -> float:
+        """Seconds since the job was queued that has waited longest; 0: none waits."""
+        since = [
+            queued_at(place) for _, place in self.redis.zrange(keys.QUEUED, 0, -1, withscores=True)
+        ]
+        return max(0.0, time.time() - min(since)) if since else 0.0
+
     # Changes
 
     def create(
@@ -128,6 +137,8 @@ class JobStore:
             "status": "queued",
             "created_at": now(),
             "attempt": 0,
+            "request_id": request_id.get(),  # later attempts are logged under it, too
+            "traceparent": traceparent.get(),  # and are of this trace
             "request": dict(request),
             "webhook": {"url": webhook, "status": "pending", "attempts": 0} if webhook else None,
         }

@@ -21,8 +21,9 @@ from library.datasets.records import change_record, commit, list_records, read_r
 from library.datasets.validation import failed
 from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
+from library.logs import request_id
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.connection import client
 from worker.leases import Lease, Lost, renewed
 from worker.left_behind import LeftBehind
@@ -59,13 +60,14 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     )
     if record["status"] != "validating" or not lease.take():
         return
+    request_id.set(record.get("request_id") or request_id.get())  # a sweep's message has none
     began = keys.dataset_attempts(dataset)
     typed: Any = connection  # redis-py's answers are unions
     attempts = typed.incr(began)
     typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
     try:
         if attempts > settings.attempts_max:
-            commit(settings.data_dir, dataset, failed(_poison(attempts - 1)))
+            _commit(settings, dataset, failed(_poison(attempts - 1)))
         else:
             with renewed(lease, settings.lease_seconds) as check:
                 _validate_and_commit(dataset, settings, check)
@@ -87,7 +89,12 @@ def _validate_and_commit(dataset: str, settings: Settings, check: Callable[[], N
             remove(settings.data_dir, dataset)  # the folder of our lock
             return
         if record["status"] == "validating":  # a trainer may have done it meanwhile
-            commit(settings.data_dir, dataset, _found(record, settings, check))
+            _commit(settings, dataset, _found(record, settings, check))
+
+
+def _commit(settings: Settings, dataset: str, found: dict[str, Any]) -> None:
+    commit(settings.data_dir, dataset, found)
+    counts.add("synthorax_tasks_total", task="validate", outcome=str(found["status"]))
 
 
 def _found(record: dict[str, Any], settings: Settings, check: Callable[[], None]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from library.errors import NotFound
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.jobs import Fenced, JobStore
 from worker.records import TERMINAL, event, keep_copy
 
@@ -101,8 +101,18 @@ class Link:
             self.job, allowed, status, fence=self._lease.token, **fields
         )
         if moved:
+            logger.info("%s is %s", self.job, status, extra={"status": status})
+            self._count(status)
             self.refresh()
         return moved
+
+    def _count(self, status: str) -> None:
+        if status == "running":
+            counts.add("synthorax_attempts_total")
+            return
+        counts.add("synthorax_attempt_ends_total", outcome=status)
+        if status in TERMINAL:
+            counts.took("synthorax_job_run_seconds", self.ran_seconds, outcome=status)
 
     def insist(self, write: Callable[[], Any], stopping: Callable[[], bool]) -> Any:
         """Do what ends an attempt, waiting for Redis as long as it takes.
@@ -134,10 +144,13 @@ class Link:
 
     def _own(self) -> None:
         if self._lease.renew():
+            counts.add("synthorax_leases_total", result="renewed")
             return
         if not self._lease.take():  # another worker has it
             self.lost = True
+            counts.add("synthorax_leases_total", result="lost")
             return
+        counts.add("synthorax_leases_total", result="taken_again")
         # It ran out, or Redis forgot it: nobody else took the job, but a sweep may have queued it.
         logger.warning("%s: the lease had run out and is taken again", self.job)
         self._store.transition(self.job, ("queued",), "running", fence=self._lease.token)

@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError
 
 from library.logs import request_id
 from library.settings import Settings
+from library.trace_context import traceparent
 from worker import keys
 from worker.connection import celery_url
 from worker.records import PRIORITY_STEPS, priority
@@ -78,7 +79,7 @@ def enqueue(app: Celery, record: Mapping[str, Any]) -> None:
 
     Raises redis.exceptions.RedisError, as all that send do.
     """
-    _send(app, RUN, record["id"], TRAINING, priority(record))
+    _send(app, RUN, record["id"], TRAINING, priority(record), record.get("request_id"))
 
 
 def enqueue_validation(app: Celery, dataset: str) -> None:
@@ -101,7 +102,9 @@ def enqueue_generation(app: Celery, job: str) -> None:
     _send(app, GENERATE, job, GENERATION, 0)
 
 
-def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> None:
+def _send(
+    app: Celery, task: str, identity: str, queue: str, priority: int, request: str | None = None
+) -> None:
     message = f"{identity}.{secrets.token_hex(4)}"
     try:
         app.send_task(
@@ -111,10 +114,19 @@ def _send(app: Celery, task: str, identity: str, queue: str, priority: int) -> N
             queue=queue,
             priority=priority,
             retry=False,
-            headers={"request": request_id.get()},
+            headers={"request": request or request_id.get(), "traceparent": traceparent.get()},
         )
     except OperationalError as error:  # kombu's word for it
         raise ConnectionError(str(error)) from error
+
+
+def waiting_messages(connection: redis.Redis, queue: str) -> int:
+    """How many messages a queue holds."""
+    client: Any = connection
+    pipe = client.pipeline(transaction=False)
+    for name in _lists(queue):
+        pipe.llen(keys.CELERY + name)
+    return int(sum(pipe.execute()))
 
 
 def messages(connection: redis.Redis, queue: str) -> Counter[str]:
@@ -123,10 +135,14 @@ def messages(connection: redis.Redis, queue: str) -> Counter[str]:
     What a worker has taken and not acknowledged is not there.
     """
     client: Any = connection
-    names = [f"{queue}{_SEPARATOR}{step}" if step else queue for step in PRIORITY_STEPS]
     found: Counter[str] = Counter()
-    for name in names:
+    for name in _lists(queue):
         for text in client.lrange(keys.CELERY + name, 0, -1):
             identity = json.loads(text)["headers"]["id"]  # as `enqueue` made it
             found[identity.rpartition(".")[0]] += 1
     return found
+
+
+def _lists(queue: str) -> list[str]:
+    """kombu's: one a priority."""
+    return [f"{queue}{_SEPARATOR}{step}" if step else queue for step in PRIORITY_STEPS]

@@ -75,6 +75,11 @@ def place(record: Mapping[str, Any]) -> int:
     return priority(record) * _PLACES_A_PRIORITY + int(time.time() * 1000)
 
 
+def queued_at(place: float) -> float:
+    """When a job came to its place (s since 1970)."""
+    return place % _PLACES_A_PRIORITY / 1000
+
+
 def latest(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What events change in a record: its progress and its numbers."""
     fields: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from celery import Celery, Task
 from redis.exceptions import RedisError
 
 from library.errors import NotFound, SynthoraxError
+from library.logs import request_id
 from library.reports import (
     ENDED,
     change_report,
@@ -29,7 +30,7 @@ from library.reports import (
     remove_report,
 )
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.child import ChildProcess
 from worker.connection import client
 from worker.gate import pass_gate
@@ -98,6 +99,7 @@ def make_report(
         record = find_record(settings.data_dir, report)
         if record["status"] in ENDED:
             return
+        request_id.set(record.get("request_id") or request_id.get())  # a sweep's message has none
         attempts = typed.incr(began)
         typed.expire(began, keys.REPORT_ATTEMPTS_SECONDS)
         with renewed(lease, settings.lease_seconds) as check:
@@ -199,6 +201,7 @@ class _Making:
         # The gate first: a report that has ended is not looked at again.
         pass_gate(self.settings, self.record, lights)
         self._change({"status": "complete", "progress": None, "lights": lights, "error": None})
+        counts.add("synthorax_tasks_total", task="report", outcome="complete")
         said = {"model": self.record["model"], "report": self.identity, "lights": lights}
         self._tell("evaluation", **said)
 
@@ -206,6 +209,7 @@ class _Making:
         self.check()
         pass_gate(self.settings, self.record, None)
         self._change({"status": "failed", "progress": None, "error": problem})
+        counts.add("synthorax_tasks_total", task="report", outcome="failed")
         message = f"The report {self.identity} on {self.record['model']} failed."
         self._tell("log", level="warning", message=message)
 

@@ -9,19 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from library import disk
-from library.config import resolve
 from library.errors import NotFound
+from library.logs import request_id
 from library.memory import kills_by_kernel, out_of_memory, tree_bytes
-from library.requests import RunRequest
 from library.runs import run_folder
 from library.settings import Settings
+from library.trace_context import traceparent
+from worker.attempt_spans import AttemptSpans
 from worker.child import FOLDER_BUSY, TrainerProcess, batch_that_fits
 from worker.endings import reason, time_limit
 from worker.estimates import remember_rate
@@ -29,7 +30,9 @@ from worker.gate import begin_first_report
 from worker.jobs import Fenced, JobStore
 from worker.link import Link
 from worker.records import TERMINAL, now
+from worker.run_request import run_request
 from worker.sweeper import Send, end_attempt
+from worker.training_counts import count
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -55,15 +58,17 @@ def supervise(
 ) -> None:
     """Run a job to its end, or until `drain` is set.
 
-    `send(record)` queues it again where Celery cannot; `send_report(id)` queues the report on its
-    version.  Does nothing for a job that has
-    ended or that another worker holds.  Raises Requeue after a drain; redis errors at the start.
+    `send(record)` queues it again where Celery cannot; `send_report(id)` queues a version's report.
+    Nothing for a job that has ended or that another holds.  Raises Requeue after a drain; redis
+    errors at the start.
     """
     link = Link(store, settings, job, f"{worker}:{secrets.token_hex(8)}")
     try:
         if not link.take():
             logger.info("%s is held by another worker", job)
             return
+        # A message that a sweep or a repair sent has no request of its own.
+        request_id.set(link.record.get("request_id") or request_id.get())
         _Supervision(link, store, settings, worker, drain, send, send_report).run()
     except NotFound:
         logger.warning("%s has no record: its message is dropped", job)
@@ -103,7 +108,7 @@ class _Supervision:
             if link.move(("cancelling",), "cancelled"):
                 return
             try:
-                self._write_request(link.record["request"])
+                run_request(link.record, self.settings).write()
             except OSError as error:
                 problem = disk.as_problem(error, self.folder.path)
                 if problem is None:
@@ -130,26 +135,11 @@ class _Supervision:
                 return
             self._pause()
 
-    def _write_request(self, request: dict[str, Any]) -> None:
-        """What the trainer goes by; a resume may have changed how long the run is."""
-        dataset = request["dataset"]
-        RunRequest(
-            run=self.folder,
-            dataset=Path(dataset["path"]) if dataset["path"] else None,
-            dataset_id=dataset["id"],
-            fingerprint=dataset.get("fingerprint"),
-            model=request["model"],
-            preset=request["preset"],
-            config=resolve(request["preset"], request["config"]),
-            data_dir=self.settings.data_dir,
-            job=self.link.job,
-            metadata=request["metadata"],
-            publish_if=request.get("publish_if", "any"),
-        ).write()
-
     def _attempt(self) -> tuple[int, str]:
         """Run the trainer once.  Returns its exit status and the end of its stderr."""
         kills = kills_by_kernel()
+        self.spans = AttemptSpans(self.link.record, self.worker)
+        traceparent.set(self.spans.traceparent)
         child = TrainerProcess(
             self.folder.request,
             self.folder.path / "trainer.log",
@@ -168,6 +158,7 @@ class _Supervision:
                 code = child.ended()
         finally:
             child.close()  # also when this process is ending by an exception: no orphan
+            self.spans.end(code, self.reported)
         if code == -9 and kills_by_kernel() > kills:
             self.over_memory = True
         return code, child.last_words()
@@ -191,11 +182,13 @@ class _Supervision:
                 logger.warning("%s: the message of %s could not be sent", link.job, report)
 
     def _take(self, told: dict[str, Any]) -> None:
+        self.spans.take(told)
         if told["type"] == "status" and told["status"] != "running":
             self.reported = told  # the record's own transition tells it
             return
         if told["type"] == "metric":
             self.speed = told["images_per_second"]
+        count(self.link.job, told)
         self.link.tell(told)
 
     def _watch(self, child: TrainerProcess) -> None:
@@ -272,7 +265,8 @@ class _Supervision:
         """Measure what would fit; the lease is kept meanwhile."""
         limit_mb, config = self.settings.train_memory_mb, self.link.record["request"]["config"]
         with ThreadPoolExecutor(1) as pool:
-            fits = pool.submit(batch_that_fits, self.folder.request, self.environment, limit_mb)
+            measure = partial(batch_that_fits, self.folder.request, self.environment, limit_mb)
+            fits = pool.submit(copy_context().run, measure)
             while not fits.done():
                 self.link.sync()
                 time.sleep(TICK_SECONDS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from library.errors import SynthoraxError
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.jobs import FREE, Fenced, JobStore
 from worker.queue import TRAINING, messages
 from worker.records import ENDS_KEPT, keep_copy, now
@@ -47,11 +47,14 @@ class Sweeper:
         """A job that is running by its record, but in nobody's hands."""
         try:
             moved, _ = self._store.transition(job, ("cancelling",), "cancelled", fence=FREE)
-            if not moved:
+            if moved:
+                counts.add("synthorax_attempt_ends_total", outcome="cancelled")
+            else:
                 record = self._store.get(job)
                 reason = f"its worker {record.get('worker', '')} was lost"
                 status = end_attempt(self._store, self._settings, record, reason, FREE)
-                logger.warning("%s was left behind and is %s", job, status)
+                ids = {"job": job, "request": record.get("request_id")}
+                logger.warning("%s was left behind and is %s", job, status, extra=ids)
                 if status == "queued":
                     self._send(self._store.get(job))
             keep_copy(self._settings.data_dir, self._store.get(job))
@@ -96,6 +99,8 @@ def end_attempt(
             job, ("running",), "queued", fence=fence, deaths=deaths, ends=ends, interrupted=True,
             told={"reason": reason},
         )  # fmt: skip
+        if moved:
+            counts.add("synthorax_attempt_ends_total", outcome="queued")
         return "queued" if moved else found
     reasons = "; ".join(f"attempt {end['attempt']}: {end['reason']}" for end in ends[-deaths:])
     problem = Poison(
@@ -107,6 +112,8 @@ def end_attempt(
     moved, found = store.transition(
         job, ("running",), "failed", fence=fence, deaths=deaths, ends=ends, error=problem
     )
+    if moved:
+        counts.add("synthorax_attempt_ends_total", outcome="failed")
     return "failed" if moved else found
 
 

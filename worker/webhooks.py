@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from library.settings import Settings
 from library.webhooks import sign
-from worker import keys
+from worker import counts, keys
 from worker.jobs import JobStore
 from worker.records import TERMINAL, decoded
 
@@ -83,6 +83,7 @@ class Outbox:
             self._redis.zrem(keys.WEBHOOKS, job)
             return 0
         status, trouble = self._send(record)
+        counts.add("synthorax_tasks_total", task="webhook", outcome=status)
         attempts = state["attempts"] + 1
         state = {**state, "attempts": attempts, "status": status, "last_error": trouble}
         next_at = ""

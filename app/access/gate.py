@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http.cookies import CookieError, SimpleCookie
 from typing import Literal
 from urllib.parse import parse_qs
 
+from prometheus_client.core import Metric
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
@@ -14,6 +16,7 @@ from app.access.callers import Caller, address_of, networks
 from app.access.failures import Failures
 from app.access.scopes import OPEN, needed
 from app.access.signing import Signer
+from app.metrics import counter
 from library.errors import SynthoraxError
 from library.keys import Key, Keys, allows
 from library.settings import Settings
@@ -41,6 +44,7 @@ class Gate:
         self.keys = Keys(settings.data_dir, settings.api_keys)
         self.signer = Signer(settings.data_dir)
         self._failures = Failures()
+        self._wrong = 0  # keys, tokens
         self._audit = audit
         self._proxies = networks(settings.trusted_proxies)
 
@@ -78,8 +82,14 @@ class Gate:
             )
         return found
 
+    def families(self) -> Iterator[Metric]:
+        """For /metrics."""
+        text = "Wrong keys and tokens that were tried"
+        yield counter("synthorax_wrong_keys", text, {(): self._wrong}, ())
+
     async def wrong(self, address: str, method: str, path: str) -> None:
         """A wrong key: wait as the address has earned, and write it down."""
+        self._wrong += 1
         count = await self._failures.happened(address)
         if count:
             await run_in_threadpool(self._audit.refused, address, method, path, count)

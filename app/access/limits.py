@@ -8,12 +8,16 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from prometheus_client.core import Metric
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.access.callers import Caller
+from app.metrics import counter
 from library.errors import Busy
 from library.settings import Settings
 from worker import keys
@@ -63,11 +67,17 @@ class Limits:
         self._redis = redis
         self._script = redis.register_script(_SPEND) if redis is not None else None
         self._away_until = 0.0
+        self._refused: Counter[tuple[str]] = Counter({("requests",): 0, ("images",): 0})
         self._here: dict[str, tuple[int, float]] = {}  # counted, and the window's end
 
     async def aclose(self) -> None:
         if self._redis is not None:
             await self._redis.aclose()
+
+    def families(self) -> Iterator[Metric]:
+        """For /metrics."""
+        text = "Requests refused by a key's limit of requests a minute or images a day"
+        yield counter("synthorax_limit_refusals", text, self._refused, ("limit",))
 
     async def request(self, caller: Caller) -> Headers:
         """Count a request; the headers that tell how many are left.  Raises TooMany."""
@@ -84,6 +94,7 @@ class Limits:
         let_in, counted, seconds = await self._counted(name, policy, count)
         left = max(0, policy.most - counted)
         if not let_in:
+            self._refused[policy.name,] += 1
             error = TooMany(
                 f"This asks for {count} {policy.name}, and {left} of {policy.most} are left for "
                 f"the next {math.ceil(seconds)} s.",

@@ -15,10 +15,12 @@ import time
 from collections import deque
 from queue import SimpleQueue
 
+from app.engine import spans
 from app.engine.batch import Batch
 from app.engine.encoders import Encoders
 from app.engine.queue import FairQueue
 from app.metrics import Metrics
+from worker import tracing
 
 logger = logging.getLogger("synthorax.engine")
 
@@ -168,3 +170,5 @@ class Engines:
         batch.deliver()
         if batch.error is None:
             self._metrics.batch(batch)
+            if tracing.is_on():
+                spans.trace(batch)

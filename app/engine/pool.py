@@ -244,6 +244,10 @@ class EnginePool:
         queue = self.queue
         yield gauge("synthorax_queue_images", "Images that wait", {(): queue.images}, ())
         yield gauge("synthorax_queue_requests", "Requests that wait", {(): queue.requests}, ())
+        yield gauge("synthorax_queue_bound_images", "That may wait", {(): queue.bound}, ())
+        refused = "Requests refused because the queue was full (503)"
+        yield counter("synthorax_queue_refusals", refused, {(): queue.refused}, ())
+        yield gauge("synthorax_ready", "1: images can be had", {(): float(self.ready)}, ())
         dropped = {(reason,): count for reason, count in queue.dropped.items()}
         yield counter("synthorax_dropped_images", "Images never computed", dropped, ("reason",))
         memory = {(v.version.reference,): v.memory_bytes for v in self.loaded()}

@@ -32,6 +32,7 @@ class FairQueue:
     def __init__(self, bound: int) -> None:
         self.bound = bound  # images
         self.images = 0  # reserved: waiting, or waiting for their version to be loaded
+        self.refused = 0  # requests: there was no room
         self.dropped: Counter[str] = Counter()  # images that were never computed, by reason
         self.changed: Callable[[], None] = lambda: None  # called when there is something to take
         self._tickets: deque[Ticket] = deque()
@@ -48,6 +49,7 @@ class FairQueue:
                 "The service is stopping.", remedy="Try again: another one may take over."
             )
         if self.images and self.images + images > self.bound:
+            self.refused += 1
             self.dropped["refused"] += images
             error = Busy(
                 f"{self.images} images are waiting; the bound is {self.bound}.",

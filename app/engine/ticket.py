@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.formats.encoding import Form
 from library.errors import SynthoraxError
+from worker import tracing
 
 if TYPE_CHECKING:
     from app.engine.loaded import Loaded
@@ -75,6 +76,8 @@ class Ticket:
         self.parked = False
         self.ended = False  # dropped: the queue has forgotten it
         self.started = time.monotonic()
+        self.traceparent = tracing.current()  # None: no spans are sent
+        self.batches_traced = 0
         self.expires = self.started + deadline
         self._deadline = deadline
         self._chunks: deque[tuple[int, bytes]] = deque()

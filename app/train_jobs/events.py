@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from fastapi.sse import format_sse_event
+from prometheus_client.core import Metric
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.metrics import gauge
 from library.errors import Busy
 from worker import keys
 from worker.records import TERMINAL, event
@@ -25,6 +27,10 @@ class Readers:
 
     def __init__(self, most: int) -> None:
         self._most, self._now = most, 0
+
+    def families(self) -> Iterator[Metric]:
+        """For /metrics."""
+        yield gauge("synthorax_event_streams", "Readers of event streams", {(): self._now}, ())
 
     def check(self) -> None:
         """Raises Busy when there are as many as there may be."""

@@ -164,6 +164,9 @@ class TrainJob(BaseModel):
     id: str
     status: str = Field(description="queued, running, cancelling, succeeded, failed or cancelled")
     created_at: str
+    request_id: str | None = Field(
+        None, description="of the request that made it: log lines of every attempt carry it"
+    )
     started_at: str | None
     finished_at: str | None
     attempt: int

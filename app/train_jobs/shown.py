@@ -16,6 +16,7 @@ def shown(record: dict[str, Any], wait: Wait | None) -> dict[str, Any]:
         "id": record["id"],
         "status": record["status"],
         "created_at": record["created_at"],
+        "request_id": record.get("request_id"),
         "started_at": record.get("started_at"),
         "finished_at": record.get("finished_at"),
         "attempt": record["attempt"],

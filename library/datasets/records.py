@@ -20,6 +20,7 @@ from library.atomic import read_json, write_json
 from library.datasets.choices import WHOLE, Choices
 from library.errors import NotFound
 from library.locks import waiting
+from library.logs import request_id
 
 _EMPTY: dict[str, Any] = {
     "status": "validating",
@@ -36,6 +37,7 @@ _EMPTY: dict[str, Any] = {
     "changed": [],  # files that are not what a run began with, when it was to go on
     "progress": None,
     "error": None,
+    "request_id": None,  # under which its validation is logged, whoever takes it up
 }
 
 
@@ -110,13 +112,15 @@ def begin(data_dir: Path, root: Path, choices: Choices, name: str | None = None)
         "name": name or before["name"],
         "path": str(root),
         "choices": choices.as_dict(),
+        "request_id": request_id.get(),
     }
     return update_record(data_dir, identity, fields)
 
 
 def begin_upload(data_dir: Path, identity: str, choices: Choices, name: str) -> dict[str, Any]:
     """Say that an upload, whose archive is in place, is to be validated."""
-    return update_record(data_dir, identity, {"name": name, "choices": choices.as_dict()})
+    fields = {"name": name, "choices": choices.as_dict(), "request_id": request_id.get()}
+    return update_record(data_dir, identity, fields)
 
 
 def commit(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> bool:

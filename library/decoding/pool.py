@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
+import logging
 import os
 import selectors
 import signal
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from library import cpus
+
+logger = logging.getLogger("synthorax.decoding")
 
 MEMORY_MB = 4096  # of addresses, a process: several times what the largest allowed picture takes
 SECONDS = 60.0  # a file
@@ -59,6 +63,7 @@ class _Process:
             except _Ended as end:
                 # The first task without an answer is the one that it was at.
                 self.close()
+                logger.warning("a decoder ended: its file %s", end)
                 answers.append(Answer({}, (), str(end)))
         return answers
 
@@ -184,10 +189,14 @@ class Decoders:
         left = iter(tasks)
         while True:
             while len(waiting) < 2 * self._count + 1 and (part := list(islice(left, _TOGETHER))):
-                waiting.append(self._pool.submit(self._run, part))
+                waiting.append(self._submit(part))
             if not waiting:
                 return
             yield from waiting.popleft().result()
+
+    def _submit(self, part: Sequence[Mapping[str, Any]]) -> Future[list[Answer]]:
+        # With the ids of request and job, which its thread's lines carry.
+        return self._pool.submit(contextvars.copy_context().run, self._run, part)
 
     def _run(self, tasks: Sequence[Mapping[str, Any]]) -> list[Answer]:
         process: _Process | None = getattr(self._own, "process", None)

@@ -125,7 +125,9 @@ def _children(settings: Settings, sockets: Path) -> list[Child]:
         environment["SYNTHORAX_REDIS_URL"] = f"unix://{path}"
     _say_where(settings, environment["SYNTHORAX_REDIS_URL"])
     worker, api = ([sys.executable, "-m", name] for name in ("worker", "app"))
-    for name, command, more in _workers(settings, worker):
+    for index, (name, command, more) in enumerate(_workers(settings, worker)):
+        if settings.worker_metrics_port:  # each its own
+            more["SYNTHORAX_WORKER_METRICS_PORT"] = str(settings.worker_metrics_port + index)
         children.append(Child(name, command, {**environment, **more}, WORKER_SECONDS))
     children.append(_generation_worker(settings, worker, environment))
     children.append(Child("api", api, environment, settings.drain_seconds + API_SECONDS))

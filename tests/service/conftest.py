@@ -63,11 +63,16 @@ class Service:
             "SYNTHORAX_REPORT_COUNT": "200",  # the least: a report takes minutes else
             **environment,
         }
+        self.words: Path | None = None  # a file for what `serve` writes to stderr
         self.http = httpx.Client(base_url=self.url, timeout=60)
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        self.process = self.command("serve")
+        if self.words is None:
+            self.process = self.command("serve")
+        else:
+            with open(self.words, "ab") as words:
+                self.process = self.command("serve", stderr=words)
         wait_until(self.is_ready)
 
     def is_ready(self) -> bool:
@@ -79,14 +84,16 @@ class Service:
             return False
         return answer.status_code == 200 and all(answer.json()["checks"]["workers"].values())
 
-    def command(self, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:
+    def command(
+        self, *arguments: str, folder: Path | None = None, stderr: Any = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """A `synthorax` command on this service; in its data folder, if no other is given."""
         return subprocess.Popen(
             [sys.executable, "-c", "from synthorax.cli import main; main()", *arguments],
             env=self.environment,
             cwd=folder or self.data_dir,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 
