@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from benchmarks.processes import tree
@@ -131,7 +132,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[float, int, Gener
         }  # fmt: skip
         job = generate_jobs.create(data_dir, generate_jobs.new_identity(), record)
         began = time.monotonic()
-        send_again(job, server.client(), lambda identity: enqueue_generation(app, identity))
+        send_again(job, server.client(), partial(enqueue_generation, app))
         kills = followed(job, workers, worker, asked)
         seconds = time.monotonic() - began
         for process in workers:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,7 +70,10 @@ class Worker:
 
     def take(self, job: GenerateJob) -> None:
         """A message for the job."""
-        make_next(job.id, self.redis, self.settings, CALM, self.sent.append, self.makers)
+        make_next(job.id, self.redis, self.settings, CALM, self.send, self.makers)
+
+    def send(self, record: Mapping[str, Any]) -> None:
+        self.sent.append(record["id"])
 
 
 @pytest.fixture
@@ -135,7 +138,7 @@ def test_a_shard_that_is_held_is_left_alone(worker: Worker) -> None:
     assert job.done() == {1, 2}
     worker.take(job)
     assert job.done() == {1, 2}
-    sweeper = GenerationSweeper(worker.redis, worker.settings, worker.sent.append)
+    sweeper = GenerationSweeper(worker.redis, worker.settings, worker.send)
     worker.sent.clear()
     sweeper.sweep()
     assert worker.sent == []  # somebody is at it
@@ -149,8 +152,8 @@ def test_a_shard_that_is_held_is_left_alone(worker: Worker) -> None:
 def test_what_is_in_the_queue_is_not_sent_again(worker: Worker) -> None:
     job = new(worker.settings)
     app = celery_app(worker.settings)
-    enqueue_generation(app, job.id)
-    sweeper = GenerationSweeper(worker.redis, worker.settings, worker.sent.append)
+    enqueue_generation(app, job.record)
+    sweeper = GenerationSweeper(worker.redis, worker.settings, worker.send)
     sweeper.sweep()
     worker.take(job)
     assert worker.sent == []
@@ -245,5 +248,5 @@ def test_only_what_has_ended_is_deleted(worker: Worker) -> None:
     assert not job.path.exists()
     half = job.path.with_name(f".deleted-{job.id}")
     half.mkdir()
-    GenerationSweeper(worker.redis, worker.settings, worker.sent.append).sweep()
+    GenerationSweeper(worker.redis, worker.settings, worker.send).sweep()
     assert not half.exists()

@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from celery import Task
@@ -80,7 +81,7 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
     parent, queue = task.request.get("traceparent"), task.name.partition(".")[0]
     traceparent.set(parent)
     _spans.clear()
-    if queue == LIGHT:  # an attempt at a train job is traced by its supervisor
+    if queue in (LIGHT, GENERATION):  # an attempt at a train job is traced by its supervisor
         about = {"synthorax.task": task.request.id, "synthorax.request_id": request_id.get()}
         _spans.append(tracing.span(task.name, parent, about, "consumer"))
         traceparent.set(_spans[0].traceparent)
@@ -88,11 +89,11 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
 
 @task_postrun.connect
 def _count_time(task: Task[Any, Any], **_more: Any) -> None:
-    """Of what the light worker does: a train job may have several tasks, and counts itself."""
+    """Of light and generation workers: a train job may have several tasks, and counts itself."""
     for span in _spans:
         span.end()
     kind, _, name = task.name.partition(".")
-    if kind == LIGHT and _began:
+    if kind in (LIGHT, GENERATION) and _began:
         counts.took("synthorax_task_seconds", time.monotonic() - _began[0], task=name)
 
 
@@ -167,7 +168,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     sweeper = Sweeper(JobStore(beat.connection), settings, send)
     datasets = DatasetSweeper(beat.connection, settings, lambda d: enqueue_validation(app, d))
     reports = ReportSweeper(beat.connection, settings, send_report)
-    shards = GenerationSweeper(beat.connection, settings, lambda j: enqueue_generation(app, j))
+    shards = GenerationSweeper(beat.connection, settings, partial(enqueue_generation, app))
     pause = beat_seconds(settings)
     while True:
         try:

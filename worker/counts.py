@@ -80,8 +80,9 @@ FAMILIES = {
     "synthorax_gpu_memory_used_bytes": Family("gauge", "Of this worker's cards", ("gpu",)),
     "synthorax_gpu_memory_total_bytes": Family("gauge", "Of this worker's cards", ("gpu",)),
     "synthorax_tasks_total": Family(
-        "counter", "Ends of what the light worker does", ("task", "outcome")
+        "counter", "Ends of what light and generation workers do", ("task", "outcome")
     ),
+    "synthorax_shard_images_total": Family("counter", "Images of shards that were made"),
     "synthorax_task_seconds": Family("histogram", "How long that took (s)", ("task",)),
     "synthorax_training_epoch": _of_job("Epoch of the running job"),
     "synthorax_training_epochs": _of_job("Epochs that it will take"),

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from library.errors import NotFound, SynthoraxError
 from library.generate_jobs import ENDED, GenerateJob
 from library.logs import request_id
 from library.settings import Settings
-from worker import keys
+from worker import counts, keys
 from worker.child import ChildProcess
 from worker.connection import client
 from worker.leases import Lease, Lost, renewed
@@ -40,7 +41,7 @@ TICK_SECONDS = 0.2
 SILENCE_SECONDS = 600.0  # without a sign, after which a child counts as hung
 REFUSED_SECONDS = 5.0  # before a job is offered again that needs another engine
 
-Send = Callable[[str], None]  # a job's id
+Send = Callable[[Mapping[str, Any]], None]  # a job's record
 
 
 class PoisonShard(SynthoraxError):
@@ -52,6 +53,8 @@ COMMAND = (sys.executable, "-m", "app.generate_jobs")
 
 class ShardProcess(ChildProcess):
     """`python -m app.generate_jobs`: keeps a version loaded between shards."""
+
+    kind = "generator"
 
     def __init__(self, command: Sequence[str], log: Path, data_dir: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -96,7 +99,8 @@ def register(app: Celery, settings: Settings, drain: threading.Event) -> None:
         name = str(self.request.hostname).partition("@")[0]
         mine = makers.setdefault(name, Makers(settings, name))
         connection = client(settings.redis_url)
-        make_next(job, connection, settings, drain, lambda j: enqueue_generation(app, j), mine)
+        send = partial(enqueue_generation, app)
+        make_next(job, connection, settings, drain, send, mine)
 
 
 def make_next(
@@ -158,7 +162,7 @@ def send_again(job: GenerateJob, connection: redis.Redis, send: Send) -> None:
     if job.status in ENDED or not free_shards(job, connection):
         return
     if not messages(connection, GENERATION)[job.id]:
-        send(job.id)
+        send(job.record)
 
 
 def _claim(
@@ -229,7 +233,10 @@ class _Making:
             self._forget()
 
     def _take(self, told: Mapping[str, Any]) -> None:
-        if told["type"] == "failed":
+        counts.add("synthorax_tasks_total", task="shard", outcome=told["type"])
+        if told["type"] == "shard":
+            counts.add("synthorax_shard_images_total", told["images"])
+        elif told["type"] == "failed":
             if self.job.path.is_dir():  # not deleted meanwhile
                 self.job.finish("failed", told["error"])
         elif told["type"] == "refused":

@@ -27,6 +27,7 @@ REPORT = "light.report"
 COST = "light.cost"
 GENERATE = "generation.shard"
 TRAINING, LIGHT, GENERATION = "training", "light", "generation"
+QUEUES = (TRAINING, LIGHT, GENERATION)
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
 
@@ -44,9 +45,9 @@ def celery_app(settings: Settings) -> Celery:
         result_accept_content=["json"],
         task_ignore_result=True,  # the record in Redis is the truth
         task_default_queue=TRAINING,
-        task_routes={f"{queue}.*": {"queue": queue} for queue in (TRAINING, LIGHT, GENERATION)},
+        task_routes={f"{queue}.*": {"queue": queue} for queue in QUEUES},
         task_create_missing_queues=False,
-        task_queues=[Queue(TRAINING), Queue(LIGHT), Queue(GENERATION)],
+        task_queues=[Queue(queue) for queue in QUEUES],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_acks_on_failure=True,
@@ -97,13 +98,23 @@ def enqueue_cost(app: Celery, cost: str) -> None:
     _send(app, COST, cost, LIGHT, 0)
 
 
-def enqueue_generation(app: Celery, job: str) -> None:
-    """Send a generate job to the generation queue: one message makes one shard."""
-    _send(app, GENERATE, job, GENERATION, 0)
+def enqueue_generation(app: Celery, record: Mapping[str, Any]) -> None:
+    """Send a generate job to the generation queue: one message makes one shard.
+
+    Whoever sends it, it is of the request that made the job, and of that trace.
+    """
+    origin = record.get("request"), record.get("traceparent")
+    _send(app, GENERATE, record["id"], GENERATION, 0, *origin)
 
 
 def _send(
-    app: Celery, task: str, identity: str, queue: str, priority: int, request: str | None = None
+    app: Celery,
+    task: str,
+    identity: str,
+    queue: str,
+    priority: int,
+    request: str | None = None,
+    parent: str | None = None,
 ) -> None:
     message = f"{identity}.{secrets.token_hex(4)}"
     try:
@@ -114,7 +125,10 @@ def _send(
             queue=queue,
             priority=priority,
             retry=False,
-            headers={"request": request or request_id.get(), "traceparent": traceparent.get()},
+            headers={
+                "request": request or request_id.get(),
+                "traceparent": parent or traceparent.get(),
+            },
         )
     except OperationalError as error:  # kombu's word for it
         raise ConnectionError(str(error)) from error

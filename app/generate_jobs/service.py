@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from library.generate_jobs import ENDED, GenerateJob
 from library.latents import SEED_MAX
 from library.logs import request_id
 from library.settings import Settings
+from library.trace_context import traceparent
 from library.versions import Version, label_index
 from worker import keys
 from worker.generation import send_again
@@ -78,7 +80,8 @@ class GenerateJobService:
         labels = request.labels or ([request.label] if request.label is not None else None)
         record = {
             "created_at": generate_jobs.now(),
-            "request": request_id.get(),
+            "request": request_id.get(),  # lines in logs, and spans, that come of it name it
+            "traceparent": traceparent.get(),
             "asked": _digest(request),
             "model": version.reference,
             "digest": version.digest,
@@ -229,7 +232,7 @@ class GenerateJobService:
         return None
 
     def _send(self, job: GenerateJob) -> None:
-        send_again(job, self._store.redis, lambda j: enqueue_generation(self._celery, j))
+        send_again(job, self._store.redis, partial(enqueue_generation, self._celery))
 
     def _check_room(self, request: GenerateJobRequest, version: Version) -> None:
         needed = request.count * int(version.resolution**2 * _BYTES_A_PIXEL + _BYTES_A_SAMPLE)

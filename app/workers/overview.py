@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from app.metrics import Values, gauge
 from worker.heartbeat import workers
 from worker.jobs import JobStore
-from worker.queue import LIGHT, TRAINING, waiting_messages
+from worker.queue import QUEUES, waiting_messages
 
 _JOBS = "Train jobs that are queued, run, or are kept (with those that have ended)"
 _AGE = "How long the job that has queued longest has waited; 0: none waits"
@@ -21,14 +21,14 @@ def overview(jobs: JobStore) -> Iterator[Metric]:
     """Families; `synthorax_redis_up` alone has a value while Redis is away."""
     try:
         counts, oldest = jobs.counts(), jobs.waited_longest()
-        messages = {(queue,): waiting_messages(jobs.redis, queue) for queue in (TRAINING, LIGHT)}
+        messages = {(queue,): waiting_messages(jobs.redis, queue) for queue in QUEUES}
         alive = Counter(each["queue"] for each in workers(jobs.redis))
     except RedisError:
         yield from _families(0, {}, {}, {}, {})
         return
     of_status = {("kept",): counts["jobs"]}
     of_status |= {(status,): counts[status] for status in ("queued", "running")}
-    of_queue = {(queue,): alive[queue] for queue in (TRAINING, LIGHT)}
+    of_queue = {(queue,): alive[queue] for queue in QUEUES}
     yield from _families(1, of_status, {(): oldest}, messages, of_queue)
 
 

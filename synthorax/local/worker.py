@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 from synthorax.errors import SynthoraxError
-from worker.queue import LIGHT, TRAINING
+from worker.queue import QUEUES
 
 
 def work(queue: str) -> int:
     """Run `python -m worker QUEUE` until it is stopped; its exit status."""
-    if queue not in (TRAINING, LIGHT):
-        raise SynthoraxError(f"There is no queue {queue!r}.", f"Name {TRAINING} or {LIGHT}.")
+    if queue not in QUEUES:
+        raise SynthoraxError(f"There is no queue {queue!r}.", f"Name one of {', '.join(QUEUES)}.")
     try:
         return subprocess.run([sys.executable, "-m", "worker", queue], check=False).returncode
     except KeyboardInterrupt:
