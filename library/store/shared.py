@@ -1,0 +1,109 @@
+"""The store of one data folder: what is shared by it, and how this machine follows the others."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from library.datasets.records import remove as remove_dataset
+from library.locks import hold
+from library.reports import remove_report, reports_root
+from library.runs import run_folder
+from library.settings import Settings
+from library.store.objects import Objects, open_objects
+from library.store.records import SharedRecords
+from library.store.runs import JOB, SharedRuns
+from library.store.versions import SharedVersions
+from library.store.withdrawals import SharedWithdrawals
+from library.versions import ModelLibrary
+
+_RUNS_DELETED = "state/deleted/runs/"
+
+
+class Store:
+    """What a data folder shares with other machines'.  Methods raise StoreAway."""
+
+    def __init__(self, objects: Objects, data_dir: Path) -> None:
+        self.objects, self.data_dir = objects, data_dir
+        self.versions = SharedVersions(objects, data_dir / "models")
+        self.runs = SharedRuns(objects, data_dir)
+        self.datasets = SharedRecords(
+            objects, "datasets", data_dir / "datasets", "ds-*.json", r"ds-[0-9a-f]{12}",
+            _dataset_is_here,
+        )  # fmt: skip
+        self.reports = SharedRecords(
+            objects, "reports", reports_root(data_dir), "*/rp-*.json",
+            r"[0-9a-f]{64}/rp-[0-9a-f]{12}", _report_is_here,
+        )  # fmt: skip
+        self.withdrawals = SharedWithdrawals(
+            objects, data_dir, self.versions, self.runs, self.datasets, self.reports
+        )
+
+    def library(self, folder: Path | None = None) -> ModelLibrary:
+        return ModelLibrary(folder or self.data_dir / "models", shared=self.versions)
+
+    def refresh(self, give: bool = False) -> bool:
+        """Follow what others have changed; True when the model library is another one now.
+
+        give: also put what only this folder has; for one process of a machine.
+        """
+        listing = self.objects.list("state/")
+        self.withdrawals.pull(listing)
+        changed = self.versions.pull(listing)
+        self.datasets.pull(listing, lambda name: remove_dataset(self.data_dir, name))
+        self.reports.pull(listing, self._remove_report)
+        self._remove_runs(listing)
+        if give:
+            self.withdrawals.push_missing(listing)
+            self.datasets.push_missing(listing)
+            self.reports.push_missing(listing)
+        return changed
+
+    def remove_run(self, job: str) -> None:
+        """Delete a run folder in the store, and tell the machines that have a copy."""
+        self.objects.write(f"{_RUNS_DELETED}{job}/{secrets.token_hex(8)}", b"{}")
+        self.runs.remove(job)
+
+    def _remove_report(self, name: str) -> None:
+        digest, _, identity = name.partition("/")
+        remove_report(self.data_dir, digest, identity)
+
+    def _remove_runs(self, listing: Mapping[str, str]) -> None:
+        for key in listing:
+            job = key.removeprefix(_RUNS_DELETED).partition("/")[0]
+            if not key.startswith(_RUNS_DELETED) or not JOB.fullmatch(job):
+                continue
+            folder = run_folder(self.data_dir, job).path
+            if folder.is_dir() and (handle := hold(folder / "lock")) is not None:
+                aside = folder.with_name(f".deleted-{job}-{secrets.token_hex(4)}")
+                os.rename(folder, aside)
+                os.close(handle)
+                shutil.rmtree(aside, ignore_errors=True)
+
+
+@cache
+def _opened(url: str, data_dir: Path) -> Store:
+    return Store(open_objects(url), data_dir)
+
+
+def open_store(settings: Settings) -> Store | None:
+    """The store that settings name, one for a process; None where they name none.
+
+    Raises InvalidValue, Unavailable without the packages for it.  Reaches for nothing yet.
+    """
+    return _opened(settings.store, settings.data_dir) if settings.store else None
+
+
+def _dataset_is_here(record: Mapping[str, Any], folder: Path) -> bool:
+    if record.get("content"):
+        return (folder / str(record["content"])).is_dir()
+    return record.get("path") is not None or (folder / "upload.zip").is_file()
+
+
+def _report_is_here(record: Mapping[str, Any], folder: Path) -> bool:
+    return record.get("status") != "complete" or (folder / "report.json").is_file()
