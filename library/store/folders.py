@@ -65,10 +65,11 @@ def check_name(name: str) -> str:
 
 def files_of(folder: Path) -> dict[str, Path]:
     """Every file of a folder by its name, without temporary ones."""
+    names = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")))
     return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        name.as_posix(): path
+        for path, name in names
+        if path.is_file() and not any(part.startswith(".") for part in name.parts)
     }
 
 

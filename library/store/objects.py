@@ -183,43 +183,41 @@ class BucketObjects:
         found = urlsplit(url)
         self._scheme = found.scheme
         self._root = f"{found.netloc}/{found.path.strip('/')}".strip("/")
-        self._pid = 0
-        self._opened: Any = None
-        self._filesystem()  # a missing package is told at the start
+        self._files = _filesystem(found.scheme)
 
     def read(self, key: str) -> bytes:
         with self._told(key):
-            content: bytes = self._filesystem().cat_file(self._path(key))
+            content: bytes = self._files.cat_file(self._path(key))
             return content
 
     def write(self, key: str, content: bytes) -> None:
         with self._told(key):
-            self._filesystem().pipe_file(self._path(key), content)
+            self._files.pipe_file(self._path(key), content)
 
     def create(self, key: str, content: bytes) -> bool:
         with self._told(key):
             try:
-                self._filesystem().pipe_file(self._path(key), content, mode="create")
+                self._files.pipe_file(self._path(key), content, mode="create")
             except FileExistsError:
                 # Perhaps our own: a request whose answer was lost is sent again by itself.
-                return bool(self._filesystem().cat_file(self._path(key)) == content)
+                return bool(self._files.cat_file(self._path(key)) == content)
         return True
 
     def upload(self, path: Path, key: str) -> None:
         with open(path, "rb"):
             pass
         with self._told(key):
-            self._filesystem().put_file(str(path), self._path(key))
+            self._files.put_file(str(path), self._path(key))
 
     def download(self, key: str, path: Path) -> None:
         path.touch()
         with self._told(key):
-            self._filesystem().get_file(self._path(key), str(path))
+            self._files.get_file(self._path(key), str(path))
 
     def list(self, prefix: str) -> dict[str, str]:
         with self._told(prefix):
             folder = self._path(prefix.rstrip("/"))
-            found: Mapping[str, Any] = self._filesystem().find(folder, detail=True)
+            found: Mapping[str, Any] = self._files.find(folder, detail=True)
             start = len(self._path("x")) - 1
             # S3 is told by the ETag, memory by the moment.
             return {
@@ -232,38 +230,13 @@ class BucketObjects:
         paths = [self._path(key) for key in keys]
         with self._told(""):
             if self._scheme == "s3" and paths:
-                self._filesystem().rm(paths)
+                self._files.rm(paths)
             for path in paths if self._scheme != "s3" else ():
                 with contextlib.suppress(FileNotFoundError):
-                    self._filesystem().rm_file(path)
+                    self._files.rm_file(path)
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{checked(key)}".lstrip("/")
-
-    def _filesystem(self) -> Any:
-        """fsspec's threads do not survive a fork: a worker's process has its own."""
-        if self._opened is None or self._pid != os.getpid():
-            try:
-                import fsspec
-            except ImportError:
-                raise _without_packages() from None
-            options: dict[str, Any] = {"skip_instance_cache": True}
-            if self._scheme == "s3":
-                retries = {"max_attempts": 1}  # s3fs has its own
-                options["use_listings_cache"] = False
-                options["config_kwargs"] = {
-                    "connect_timeout": CONNECT_SECONDS,
-                    "read_timeout": READ_SECONDS,
-                    "retries": retries,
-                }
-            try:
-                self._opened = fsspec.filesystem(self._scheme, **options)
-            except ImportError:
-                raise _without_packages() from None
-            if self._scheme == "s3":
-                self._opened.retries = _TRIES
-            self._pid = os.getpid()
-        return self._opened
 
     @contextlib.contextmanager
     def _told(self, key: str) -> Iterator[None]:
@@ -289,13 +262,30 @@ class BucketObjects:
             ) from None
 
 
+def _filesystem(scheme: str) -> Any:
+    """fsspec's, without a memory of listings: others change them.  Raises Unavailable."""
+    options: dict[str, Any] = {"skip_instance_cache": True}
+    if scheme == "s3":
+        options["use_listings_cache"] = False
+        options["config_kwargs"] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"max_attempts": 1},  # s3fs has its own
+        }
+    try:
+        import fsspec
+
+        found = fsspec.filesystem(scheme, **options)
+    except ImportError:
+        raise Unavailable(
+            "SYNTHORAX_STORE is set, and the packages for it are not installed.",
+            field="SYNTHORAX_STORE",
+            remedy="pip install 'synthorax[s3]', or 's3fs' beside it.",
+        ) from None
+    if scheme == "s3":
+        found.retries = _TRIES
+    return found
+
+
 def _words(error: BaseException) -> str:
     return str(error).strip() or type(error).__name__
-
-
-def _without_packages() -> Unavailable:
-    return Unavailable(
-        "SYNTHORAX_STORE is set, and the packages for it are not installed.",
-        field="SYNTHORAX_STORE",
-        remedy="pip install 'synthorax[s3]', or 's3fs' beside it.",
-    )

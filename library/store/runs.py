@@ -165,6 +165,10 @@ class SharedRuns:
             if _stamped(run) == (here, whole):
                 self._replace(job, run, place, whole=False)
 
+    def attempt_here(self, job: str) -> int:
+        """Of which attempt the run folder here is; 0: of none that is known."""
+        return _stamped(run_folder(self._data_dir, job))[0].attempt
+
     def begin(self, job: str, attempt: int) -> None:
         """Say that this folder is the one of an attempt from now on."""
         run = run_folder(self._data_dir, job)

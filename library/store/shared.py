@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from library.datasets.records import read_record
 from library.datasets.records import remove as remove_dataset
+from library.errors import NotFound
 from library.locks import hold
 from library.reports import remove_report, reports_root
 from library.runs import run_folder
 from library.settings import Settings
-from library.store.objects import Objects, open_objects
+from library.store.objects import Objects, StoreAway, open_objects
 from library.store.records import SharedRecords
 from library.store.runs import JOB, SharedRuns
 from library.store.versions import SharedVersions
@@ -30,6 +34,7 @@ class Store:
 
     def __init__(self, objects: Objects, data_dir: Path) -> None:
         self.objects, self.data_dir = objects, data_dir
+        self._one_at_a_time = threading.Lock()
         self.versions = SharedVersions(objects, data_dir / "models")
         self.runs = SharedRuns(objects, data_dir)
         self.datasets = SharedRecords(
@@ -52,6 +57,19 @@ class Store:
 
         give: also put what only this folder has; for one process of a machine.
         """
+        with self._one_at_a_time:
+            return self._refresh(give)
+
+    def know_dataset(self, identity: str) -> None:
+        """Look whether another machine has a dataset, or a newer state of it than `ready` here."""
+        try:
+            if read_record(self.data_dir, identity)["status"] != "ready":
+                with contextlib.suppress(StoreAway):  # what is known here will do
+                    self.datasets.look(identity)
+        except NotFound:
+            self.datasets.look(identity)
+
+    def _refresh(self, give: bool) -> bool:
         listing = self.objects.list("state/")
         self.withdrawals.pull(listing)
         changed = self.versions.pull(listing)
@@ -87,7 +105,7 @@ class Store:
 
 
 @cache
-def _opened(url: str, data_dir: Path) -> Store:
+def _opened(url: str, data_dir: Path, _process: int) -> Store:
     return Store(open_objects(url), data_dir)
 
 
@@ -96,7 +114,8 @@ def open_store(settings: Settings) -> Store | None:
 
     Raises InvalidValue, Unavailable without the packages for it.  Reaches for nothing yet.
     """
-    return _opened(settings.store, settings.data_dir) if settings.store else None
+    # Threads and connections do not survive a fork: a worker's child has a store of its own.
+    return _opened(settings.store, settings.data_dir, os.getpid()) if settings.store else None
 
 
 def _dataset_is_here(record: Mapping[str, Any], folder: Path) -> bool:
