@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Self
 
 from tests.service.conftest import free_port
 
@@ -52,8 +53,10 @@ class Bucket:
             request = urllib.request.Request(
                 f"http://127.0.0.1:{self.port}/{BUCKET}",
                 method="PUT",
-                headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={KEYS['AWS_ACCESS_KEY_ID']}"
-                "/20260101/us-east-1/s3/aws4_request"},
+                headers={
+                    "Authorization": f"AWS4-HMAC-SHA256 Credential={KEYS['AWS_ACCESS_KEY_ID']}"
+                    "/20260101/us-east-1/s3/aws4_request"
+                },
             )
             try:
                 urllib.request.urlopen(request, timeout=5)  # noqa: S310
@@ -66,3 +69,13 @@ class Bucket:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Stopped, as a machine that hangs: it takes connections and does not answer."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
