@@ -23,6 +23,7 @@ from worker.link import Link
 logger = logging.getLogger("synthorax.worker")
 
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 30.0  # between two tries of a store that is away
+REST = 4.0  # times as long as a push took, before the next
 SETTLE_SECONDS = 20.0  # for the last push of an attempt that does not end well
 _TICK_SECONDS = 0.2
 
@@ -41,7 +42,7 @@ class Sharing:
         self._pool = ThreadPoolExecutor(1, "store")
         self._push: Future[Any] | None = None
         self._wanted = False
-        self._pause, self._not_before = PAUSE_SECONDS, 0.0
+        self._pause, self._not_before, self._began = PAUSE_SECONDS, 0.0, 0.0
         self._told = False  # that the store is away
         self._attempt = 0
         self.superseded = False
@@ -89,12 +90,16 @@ class Sharing:
             self._took(push)
         if self._push is None and self._wanted and time.monotonic() >= self._not_before:
             self._wanted = False
+            self._began = time.monotonic()
             self._push = self._pool.submit(self._store.runs.push, self._link.job, self._attempt)
 
     def _took(self, push: Future[Any]) -> None:
         try:
             push.result()
             self._back()
+            # Checkpoints that come faster than they go up leave the wire free most of the time.
+            ended = time.monotonic()
+            self._not_before = ended + REST * (ended - self._began)
         except StoreAway as error:
             self._away(error, "training goes on, its checkpoints are put there later")
             self._wanted = True

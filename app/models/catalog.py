@@ -13,6 +13,7 @@ from library.store.shared import Store
 from library.versions import Broken, ModelLibrary, Version
 
 _ASK_SECONDS = 0.5  # between two questions to the store, whoever asks
+_BRING_SECONDS = 20.0  # that a request waits for a version to come
 _FRESH_SECONDS = 0.25  # what was read is taken as it is for so long
 
 
@@ -50,7 +51,7 @@ class Catalog(ModelLibrary):
             return False
         self._asked = time.monotonic()
         try:
-            self._store.refresh()
+            self._store.ask(self._store.refresh, _BRING_SECONDS)
         except StoreAway:
             return False
         self.refresh()

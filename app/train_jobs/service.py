@@ -220,7 +220,8 @@ class TrainJobService:
             return
         _looked[job] = now
         try:
-            self.store.runs.show(job)
+            shared = self.store
+            shared.ask(lambda: shared.runs.show(job))
         except (StoreAway, OSError) as error:
             logger.warning("%s: shown as it is known here (%s)", job, error)
 

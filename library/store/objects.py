@@ -15,8 +15,8 @@ from library.atomic import sync_folder
 from library.errors import InvalidValue, Unavailable
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*(/[A-Za-z0-9][A-Za-z0-9._@-]*)*")
-CONNECT_SECONDS, READ_SECONDS = 5, 60  # of one request to a bucket
-_TRIES = 3  # of one request, within about a second
+CONNECT_SECONDS, READ_SECONDS = 5, 20  # of one request to a bucket
+_TRIES = 2  # of one request: whoever waits for the store tries again by itself
 
 
 class StoreAway(Unavailable):

@@ -7,7 +7,8 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from library.store.versions import SharedVersions
 from library.store.withdrawals import SharedWithdrawals
 from library.versions import ModelLibrary
 
+ASK_SECONDS = 3.0  # that a request waits for the store
+ASKED_AT_ONCE = 4
 _RUNS_DELETED = "state/deleted/runs/"
 
 
@@ -35,6 +38,8 @@ class Store:
     def __init__(self, objects: Objects, data_dir: Path) -> None:
         self.objects, self.data_dir = objects, data_dir
         self._one_at_a_time = threading.Lock()
+        self._asked = ThreadPoolExecutor(ASKED_AT_ONCE, "asked")
+        self._asking = threading.Semaphore(ASKED_AT_ONCE)
         self.versions = SharedVersions(objects, data_dir / "models")
         self.runs = SharedRuns(objects, data_dir)
         self.datasets = SharedRecords(
@@ -60,14 +65,28 @@ class Store:
         with self._one_at_a_time:
             return self._refresh(give)
 
+    def ask(self, action: Callable[[], object], seconds: float = ASK_SECONDS) -> None:
+        """Do something for a request that waits, and let it go on when that takes too long.
+
+        A store that hangs then hangs nobody.  Raises StoreAway; what was begun goes on.
+        """
+        if not self._asking.acquire(blocking=False):
+            raise StoreAway("The store does not answer: others wait for it already.")
+        asked = self._asked.submit(action)
+        asked.add_done_callback(lambda _: self._asking.release())
+        try:
+            asked.result(seconds)
+        except TimeoutError:
+            raise StoreAway(f"The store did not answer within {seconds:g} s.") from None
+
     def know_dataset(self, identity: str) -> None:
         """Look whether another machine has a dataset, or a newer state of it than `ready` here."""
         try:
             if read_record(self.data_dir, identity)["status"] != "ready":
                 with contextlib.suppress(StoreAway):  # what is known here will do
-                    self.datasets.look(identity)
+                    self.ask(lambda: self.datasets.look(identity))
         except NotFound:
-            self.datasets.look(identity)
+            self.ask(lambda: self.datasets.look(identity))
 
     def _refresh(self, give: bool) -> bool:
         listing = self.objects.list("state/")

@@ -76,8 +76,8 @@ class Machine:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
-    def train(self, dataset: str, **config: Any) -> str:
-        body = {"dataset": dataset, "model": "shared", "preset": "quick", "config": config}
+    def train(self, dataset: str, model: str = "shared", **config: Any) -> str:
+        body = {"dataset": dataset, "model": model, "preset": "quick", "config": config}
         answer = self.http.post("/train-jobs", json={**body, "report": False})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
