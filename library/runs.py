@@ -154,7 +154,10 @@ class RunFolder:
 def _facts(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file: its header is JSON, after its length in 8 bytes."""
     with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(length))
     facts: dict[str, str] = header["__metadata__"]
     return facts
 

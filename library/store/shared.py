@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -27,6 +28,8 @@ from library.store.versions import SharedVersions
 from library.store.withdrawals import SharedWithdrawals
 from library.versions import ModelLibrary
 
+logger = logging.getLogger("synthorax.store")
+
 ASK_SECONDS = 3.0  # that a request waits for the store
 ASKED_AT_ONCE = 4
 _RUNS_DELETED = "state/deleted/runs/"
@@ -37,6 +40,7 @@ class Store:
 
     def __init__(self, objects: Objects, data_dir: Path) -> None:
         self.objects, self.data_dir = objects, data_dir
+        self._given = False  # what this folder had before there was a store
         self._one_at_a_time = threading.Lock()
         self._asked = ThreadPoolExecutor(ASKED_AT_ONCE, "asked")
         self._asking = threading.Semaphore(ASKED_AT_ONCE)
@@ -96,6 +100,11 @@ class Store:
         self.reports.pull(listing, self._remove_report)
         self._remove_runs(listing)
         if give:
+            if not self._given:
+                for reference in self.versions.adopt(self.library()):
+                    logger.warning("%s is another version in the store: this one is unknown to "
+                                   "other machines", reference)  # fmt: skip
+                self._given = True
             self.withdrawals.push_missing(listing)
             self.datasets.push_missing(listing)
             self.reports.push_missing(listing)
