@@ -88,6 +88,24 @@ def checked(key: str) -> str:
     return key
 
 
+def check_claims(objects: Objects) -> None:
+    """See that of two who create one object the second is refused.
+
+    Raises Unavailable for a bucket that lets both: there two would get the same number.
+    """
+    key = f"state/claims/{secrets.token_hex(8)}"
+    try:
+        if objects.create(key, b"first") and not objects.create(key, b"second"):
+            return
+    finally:
+        objects.remove([key])
+    raise Unavailable(
+        "The store lets two create the same object: numbers of versions would not be unique.",
+        field="SYNTHORAX_STORE",
+        remedy="Use a bucket that honours If-None-Match on a put.",
+    )
+
+
 class FolderObjects:
     """Objects as files below a folder: a disk that is mounted by all."""
 

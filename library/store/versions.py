@@ -19,7 +19,7 @@ from typing import Any
 
 from library.atomic import read_json, write_json
 from library.store.folders import Damaged, Manifest, Pusher, damaged, files_of, pull, read_manifest
-from library.store.objects import Missing, Objects
+from library.store.objects import Missing, Objects, check_claims
 from library.versions import HELD, RETIRED, Broken, ModelLibrary, Version
 
 logger = logging.getLogger("synthorax.store")
@@ -40,6 +40,7 @@ class SharedVersions:
     def __init__(self, objects: Objects, folder: Path) -> None:
         self._objects, self._folder = objects, folder
         self._pusher = Pusher(objects)
+        self._checked = False  # that the store keeps two from claiming one number
         self._seen: dict[str, str] = {}  # of objects that change: what told of their last change
         self.damaged: dict[str, str] = {}  # version -> why it could not be had
 
@@ -53,6 +54,9 @@ class SharedVersions:
         The same weights, or the same step of the same job, are published once, whoever does.
         Raises Damaged when a version of this name cannot be read.
         """
+        if not self._checked:
+            check_claims(self._objects)
+            self._checked = True
         while True:
             taken = self._numbers(name, self._objects.list(f"{PREFIX}{name}/"))
             for number in sorted(taken):

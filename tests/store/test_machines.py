@@ -108,6 +108,7 @@ def test_a_killed_machine_s_job_goes_on_elsewhere(
     assert pixels(here, moved["model"]) == pixels(there, moved["model"])
 
 
+@pytest.mark.long
 def test_a_bucket_that_is_away_for_a_while_loses_nothing(
     machines: Machines, dataset: str, moved: dict[str, Any]
 ) -> None:
@@ -139,7 +140,7 @@ def test_a_bucket_that_is_away_for_a_while_loses_nothing(
 
 
 def weights(machine: Machine, job: dict[str, Any]) -> bytes:
-    folder = machine.data_dir / "models" / job["model"].replace("@", "/")
+    folder = machine.data_dir / "models" / str(job["model"]).replace("@", "/")
     wait_until(folder.is_dir)
     return (folder / "model.safetensors").read_bytes()
 

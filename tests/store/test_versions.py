@@ -13,7 +13,7 @@ import pytest
 
 from library.atomic import new_folder, read_json
 from library.digest import digest_file
-from library.errors import NotFound
+from library.errors import NotFound, Unavailable
 from library.latents import SCHEME
 from library.settings import Settings
 from library.store.objects import StoreAway
@@ -176,3 +176,20 @@ def test_without_the_store_nothing_is_published_by_halves(tmp_path: Path) -> Non
         library_of(store).activate("chest@1")
     assert not (version.path.parent.parent / "active.json").exists()
     assert read_json(version.path / "model.json")["version"] == 1
+
+
+def test_a_bucket_that_lets_two_claim_one_number_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a bucket that does not know If-None-Match: it puts whatever comes."""
+    here = machine("here")
+
+    def create(key: str, content: bytes) -> bool:
+        here.objects.write(key, content)
+        return True
+
+    monkeypatch.setattr(here.objects, "create", create)
+    with pytest.raises(Unavailable, match="two create the same object"):
+        published(library_of(here), b"one")
+    assert here.objects.list("state/") == {}
+    assert library_of(here).versions() == []
