@@ -16,7 +16,7 @@ FROM venv AS venv-cpu
 COPY pyproject.toml README.md LICENSE ./
 COPY library/__init__.py library/
 COPY synthorax synthorax
-RUN pip install --no-cache-dir --constraint constraints.txt ".[api,otel]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[api,otel,s3]"
 
 FROM venv AS venv-torch
 ARG PIP_EXTRA_INDEX_URL=
@@ -26,7 +26,7 @@ RUN PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} pip install --no-cache-dir --cons
 COPY pyproject.toml README.md LICENSE ./
 COPY library/__init__.py library/
 COPY synthorax synthorax
-RUN pip install --no-cache-dir --constraint constraints.txt ".[server,otel]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[server,otel,s3]"
 
 FROM ${PYTHON_IMAGE} AS runtime
 WORKDIR /srv/synthorax

@@ -51,6 +51,8 @@ from app.workers.overview import overview
 from app.workers.routes import router as workers
 from library import __version__
 from library.settings import Settings, from_environment
+from library.store.following import in_background
+from library.store.shared import open_store
 from worker import tracing
 from worker.connection import client, counting_client, streaming_client
 from worker.jobs import JobStore
@@ -126,7 +128,8 @@ def create_app(
     `load_backend` samples with something else than the backends that settings name (benchmarks).
     """
     settings = settings or from_environment()
-    library = Catalog(settings.models)
+    store = open_store(settings)
+    library = Catalog(settings.models, store)
     metrics = Metrics()
     pool = EnginePool(settings, library, metrics, load_backend)
     url = settings.redis_url
@@ -153,7 +156,13 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tracing.begin("api")
         pool.start()
+        stop_following = (
+            None if store is None
+            else in_background(store, settings.store_seconds, changed=library.refresh)
+        )  # fmt: skip
         yield
+        if stop_following is not None:
+            stop_following()
         await pool.stop()
         if state.streams is not None:
             await state.streams.aclose()

@@ -24,6 +24,7 @@ from library.atomic import read_json, write_json
 from library.errors import Conflict, NotFound
 from library.locks import waiting
 from library.logs import request_id
+from library.revisions import revised
 from library.versions import Version
 
 BUNDLED = Path(__file__).resolve().parent.parent / "docs" / "reports"
@@ -59,8 +60,7 @@ def begin_report(
     that the version was trained on), count, seed.
     """
     identity = f"rp-{secrets.token_hex(6)}"
-    record = {
-        **_EMPTY,
+    fields = {
         "id": identity,
         "created_at": round(time.time(), 3),
         "model": version.reference,
@@ -70,6 +70,7 @@ def begin_report(
         "gate": gate,
         "job": job,
     }
+    record = revised(_EMPTY, fields)
     folder = reports_root(data_dir) / version.digest
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_json(folder / f"{identity}.json", record)
@@ -82,7 +83,7 @@ def change_report(data_dir: Path, digest: str, identity: str, fields: Mapping[st
     path = folder / f"{identity}.json"
     try:
         with waiting(folder / ".lock"):
-            write_json(path, {**read_json(path), **fields})
+            write_json(path, revised(read_json(path), fields))
     except FileNotFoundError:  # deleted, or all reports on its version are
         return False
     return True

@@ -30,6 +30,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "private": (bool, "true or false"),
     "metadata": (dict, "an object"),
     "publish_if": (str, "any or not_red"),
+    "hand_over": (bool, "true or false"),
 }
 PUBLISH_IF = ("any", "not_red")  # not_red: held until a report on it has no red light
 
@@ -39,7 +40,8 @@ class RunRequest:
     """Train on a dataset into `run`; publish as `model` (None: train only) in `data_dir`.
 
     dataset: a folder in place, or None where dataset_id names an upload; fingerprint: what the
-    dataset must be, where that is known.
+    dataset must be, where that is known; hand_over: leave the version in the run folder, without a
+    number, for whoever claims one where other machines do, too.
     """
 
     run: RunFolder
@@ -54,6 +56,7 @@ class RunRequest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
     publish_if: str = "any"
+    hand_over: bool = False
 
     @property
     def dataset_named(self) -> str | Path:
@@ -79,6 +82,7 @@ class RunRequest:
             "private": self.private,
             "metadata": dict(self.metadata),
             "publish_if": self.publish_if,
+            "hand_over": self.hand_over,
         }
         write_json(self.run.request, content)
 
@@ -165,4 +169,5 @@ def read_request(path: Path) -> RunRequest:
         private=content.get("private") is not False,
         metadata=content.get("metadata") or {},
         publish_if=publish_if,
+        hand_over=content.get("hand_over") is True,
     )

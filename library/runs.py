@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from library.atomic import write_bytes
+from library.atomic import read_json, write_bytes
 from library.errors import Conflict, NotFound
 from library.locks import hold
 
 EVENT_SCHEMA = 1  # of what a run tells: status, metric, sample, checkpoint, log, evaluation
+
+CHECKPOINTS_LISTED = "checkpoints.json"  # where a run folder came without them: what there is
 
 _LOCK_PAUSE = 0.1  # s, between two tries
 
@@ -76,6 +78,11 @@ class RunFolder:
     def published(self) -> Path:
         return self.path / "published.json"
 
+    @property
+    def prepared(self) -> Path:
+        """A version without a number, for whoever claims one (`hand_over`)."""
+        return self.path / "prepared"
+
     def sample(self, epoch: int) -> Path:
         return self.path / "samples" / f"epoch-{epoch:05d}.png"
 
@@ -93,7 +100,11 @@ class RunFolder:
 
     def list_checkpoints(self) -> list[dict[str, Any]]:
         """Step, epochs done, bytes, time and digest of each whole checkpoint, newest first."""
-        found = []
+        found: list[dict[str, Any]] = []
+        listed = self.path / CHECKPOINTS_LISTED
+        if not self.checkpoints.is_dir() and listed.is_file():
+            found = read_json(listed)
+            return found
         for path in sorted(self.checkpoints.glob("[0-9]*.safetensors"), reverse=True):
             try:
                 facts, size = _facts(path), path.stat()
@@ -143,7 +154,10 @@ class RunFolder:
 def _facts(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file: its header is JSON, after its length in 8 bytes."""
     with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(length))
     facts: dict[str, str] = header["__metadata__"]
     return facts
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from library.errors import InvalidValue
 from library.keys import FILE as KEY_FILE
 from library.keys import Key, entries
+from library.store.objects import check_url
 from library.webhooks import signing_key
 
 COUNT_MIN, COUNT_MAX = 200, 10_000  # samples of each class in a report
@@ -28,6 +29,8 @@ class Settings:
     dataset_roots: tuple[Path, ...] = ()  # folders below which a dataset may be named by its path
     upload_mb: int = 20_480  # MiB of one uploaded archive
     datasets_mb: int = 0  # MiB that uploads may take together; 0: as the disk allows
+    store: str = ""  # s3://BUCKET/PREFIX or file:///FOLDER that machines share; empty: none
+    store_seconds: int = 5  # between two looks at what others have changed in the store
     redis_url: str = ""  # empty: `synthorax serve` starts its own
     device: str = "auto"  # auto | cpu | cuda | cuda:N[,cuda:M…], for generation
     backend: str = "auto"  # auto | onnxruntime | torch
@@ -147,6 +150,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         dataset_roots=roots,
         upload_mb=number("UPLOAD_MB", 20_480, 1, 10_000_000),
         datasets_mb=number("DATASETS_MB", 0, 1, 1_000_000_000),
+        store=text("STORE", ""),
+        store_seconds=number("STORE_SECONDS", 5, 1, 3600),
         redis_url=text("REDIS_URL", ""),
         device=choice(
             "DEVICE",
@@ -201,6 +206,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             value=settings.precision,
             remedy="Use float32, or SYNTHORAX_BACKEND=torch.",
         )
+    if settings.store:
+        check_url(settings.store)
     if settings.webhook_secret:
         signing_key(settings.webhook_secret)
     has_keys = bool(settings.api_keys) or (settings.data_dir / KEY_FILE).exists()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from library.atomic import claim, read_json, write_json
 from library.digest import digest_file
@@ -97,11 +97,28 @@ class Broken:
     held: Version | None = None
 
 
-class ModelLibrary:
-    """Versions below {data dir}/models, and the bundled ones, read in place."""
+class Shared(Protocol):
+    """What several machines' libraries have in common (library.store.versions)."""
 
-    def __init__(self, folder: Path, bundled: Path | None = BUNDLED) -> None:
-        self.folder = folder
+    def publish(
+        self, library: ModelLibrary, name: str, prepared: Path, card: dict[str, Any]
+    ) -> Version:
+        """Claim a number for all of them."""
+
+    def activate(self, reference: str) -> None:
+        """Let all of them serve a version by default."""
+
+
+class ModelLibrary:
+    """Versions below {data dir}/models, and the bundled ones, read in place.
+
+    shared: where numbers are claimed and choices made together with other machines.
+    """
+
+    def __init__(
+        self, folder: Path, bundled: Path | None = BUNDLED, shared: Shared | None = None
+    ) -> None:
+        self.folder, self.shared = folder, shared
         same = bundled is None or bundled.resolve() == folder.resolve()
         self.roots = [folder] if bundled is None or same else [folder, bundled]
 
@@ -171,6 +188,8 @@ class ModelLibrary:
 
     def activate(self, reference: str) -> Version:
         version = self.find(reference)
+        if self.shared is not None:  # first: what others do not follow is not done here
+            self.shared.activate(version.reference)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_json(self.folder / "active.json", {"model": version.reference})
         return version
@@ -199,19 +218,37 @@ class ModelLibrary:
     def publish(self, name: str, prepared: Path, card: dict[str, Any]) -> Version:
         """Claim the next version number of a name for a prepared folder (same file system).
 
-        model.json is written here, since it holds the number; the rename publishes.
+        model.json is written here, since it holds the number; the rename publishes, or what is
+        shared with other machines does.
         """
-        (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.shared is not None:
+            return self.shared.publish(self, name, prepared, card)
         while True:
-            # Whatever has a number for a name takes it, else a stray file would hold us here.
-            entries = [path for root in self.roots for path in (root / name).glob("*")]
-            taken = [int(path.name) for path in entries if _NUMBER.fullmatch(path.name)]
-            number = max(taken, default=0) + 1
-            card = {**card, "schema": SCHEMA, "name": name, "version": number}
-            write_json(prepared / "model.json", card)
-            final = self.folder / name / str(number)
-            if claim(prepared, final):
-                return Version(name, number, final, card)
+            number = max(self.numbers(name), default=0) + 1
+            numbered = self.numbered(name, prepared, card, number)
+            if self.place(name, number, prepared):
+                return Version(name, number, self.folder / name / str(number), numbered)
+
+    def numbers(self, name: str) -> list[int]:
+        """Numbers of a name that are taken here.
+
+        Whatever has a number for a name takes it, else a stray file would hold us at it.
+        """
+        entries = [path for root in self.roots for path in (root / name).glob("*")]
+        return [int(path.name) for path in entries if _NUMBER.fullmatch(path.name)]
+
+    def numbered(
+        self, name: str, prepared: Path, card: Mapping[str, Any], number: int
+    ) -> dict[str, Any]:
+        """Write the model.json of a prepared folder as it is under this number."""
+        found = {**card, "schema": SCHEMA, "name": name, "version": number}
+        write_json(prepared / "model.json", found)
+        return found
+
+    def place(self, name: str, number: int, prepared: Path) -> bool:
+        """Rename a prepared folder to its number; False when the number is taken."""
+        (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        return claim(prepared, self.folder / name / str(number))
 
     def _paths(self) -> Iterator[Path]:
         for root in self.roots:

@@ -33,6 +33,7 @@ FORBIDDEN = {
     "app": {"torch", "features", "training", "evaluation", "synthorax"},
 }
 ALLOWED_IN_LIBRARY = {"library", "numpy", "PIL", *sys.stdlib_module_names}
+STORE = ROOT / "library" / "store" / "objects.py"
 READS_DICOM = ROOT / "library" / "dicom.py"
 TORCH_OF_THE_APP = ROOT / "app" / "engine" / "torch.py"
 
@@ -81,6 +82,9 @@ def test_the_library_imports_numpy_and_pillow_only() -> None:
     # One module reads DICOM, and only where it is asked to: pydicom takes a quarter of a second.
     assert extra.pop(str(READS_DICOM)) == {"pydicom"}
     assert "pydicom" not in at_module_level(READS_DICOM)
+    # And one reaches for a bucket, where there is one.
+    assert extra.pop(str(STORE)) == {"fsspec"}
+    assert "fsspec" not in at_module_level(STORE)
     assert not {path: names for path, names in extra.items() if names}
 
 

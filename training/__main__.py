@@ -136,12 +136,19 @@ def _cost(arguments: argparse.Namespace) -> int:
 def _publish(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from library.settings import from_environment
+    from library.store.shared import open_store
     from training.publish import publish
 
     request = read_request(existing(arguments.run).request)
     if arguments.public:
         request = replace(request, private=False)
-    library = ModelLibrary(arguments.library or request.data_dir / "models")
+    settings = from_environment()
+    store = open_store(replace(settings, data_dir=request.data_dir))
+    if arguments.library or store is None:
+        library = ModelLibrary(arguments.library or request.data_dir / "models")
+    else:
+        library = store.library()
     name = check_model_name(arguments.model or request.model)
     version = publish(request, name, library, arguments.attribution)
     print(f"{version.reference}  {version.path}")  # noqa: T201

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import nn
 
 from library import __version__
 from library.ancestors import DISCRIMINATOR
-from library.atomic import new_folder, read_json, write_bytes, write_json
+from library.atomic import claim, new_folder, read_json, write_bytes, write_json
 from library.digest import digest_file, digest_version
 from library.errors import Conflict
 from library.latents import SCHEME
@@ -85,19 +87,53 @@ def publish(
     """
     run = request.run
     found = trained(request)
+    made = _made(request, name, library, found)
+    if made is None:
+        with new_folder(library.folder / name, request.job or "") as folder:
+            card = _fill(folder, request, name, library, attribution, found)
+            existing = library.with_digest(name, card["digest"])
+            made = existing or library.publish(name, folder, card)
+    remember(run, made)
+    return made
+
+
+def prepare_version(request: RunRequest, name: str, library: ModelLibrary) -> None:
+    """Leave what `publish` would publish in the run folder, without a number."""
+    run, found = request.run, trained(request)
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if read_json(run.prepared / "model.json")["training"]["steps"] == found.counters["step"]:
+            return  # a process that was killed had come so far
+    with new_folder(run.path, "prepared") as folder:
+        card = _fill(folder, request, name, library, None, found)
+        write_json(folder / "model.json", card)
+        shutil.rmtree(run.prepared, ignore_errors=True)
+        claim(folder, run.prepared)
+
+
+def _made(request: RunRequest, name: str, library: ModelLibrary, found: Trained) -> Version | None:
+    """What a process that was killed had come to."""
+    if request.job is None:
+        return None
+    return library.with_job(name, request.job, found.counters["step"])
+
+
+def _fill(
+    folder: Path,
+    request: RunRequest,
+    name: str,
+    library: ModelLibrary,
+    attribution: str | None,
+    found: Trained,
+) -> dict[str, Any]:
+    """Everything but model.json, which is returned."""
+    run, config = request.run, request.config
     generator, counters = found.generator, found.counters
-    if request.job is not None:
-        made = library.with_job(name, request.job, counters["step"])
-        if made is not None:  # a process that was killed had come so far
-            _remember(run, made)
-            return made
     dataset = read_json(run.dataset)
     ancestry = _ancestry(run, library)
     private = request.private or any(each["private"] for each in ancestry)
     round_to_half(generator)
     estimate_statistics(generator)
     tensors = stored_tensors(generator)
-    config = request.config
     identity = {
         "architecture": architecture_of(config, len(dataset["labels"])),
         "labels": sorted(dataset["labels"]) if config.conditional else [],
@@ -105,60 +141,53 @@ def publish(
         "latents": SCHEME,
     }
     digest = digest_version(identity, {name: t.numpy() for name, t in tensors.items()})
-    existing = library.with_digest(name, digest)
-    if existing is not None:
-        _remember(run, existing)
-        return existing
-    with new_folder(library.folder / name, request.job or "") as folder:
-        save_file(tensors, folder / "model.safetensors")
-        onnx.save(to_onnx(generator), folder / "model.onnx")
-        difference = check(generator, folder / "model.onnx")
-        weights = [folder / "model.safetensors", folder / "model.onnx"]
-        if not private:  # it leaks who was trained on, so that of private data stays in its run
-            save_file(stored_tensors(found.discriminator), folder / DISCRIMINATOR)
-            weights.append(folder / DISCRIMINATOR)
-        write_bytes(folder / "samples.png", fixed_grid(generator))
-        write_bytes(folder / "loss.png", loss_figure(run, counters))
-        epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
-        lines = "".join(json.dumps(line) + "\n" for line in epochs)
-        write_bytes(folder / "metrics.jsonl", lines.encode())
-        card = {
-            "digest": digest,
-            **identity,
-            "resolution": config.resolution,
-            "weights": "float16",
-            "training": {
-                "preset": request.preset,
-                "config": config.as_dict(),
-                "environment": read_json(run.environment),
-                "steps": counters["step"],
-                "images": counters["step"] * config.batch_size,
-                "seconds": round(counters["seconds"], 1),
-                "last_epoch": epochs[-1] if epochs else None,
-                "chosen": found.best,
-                "augmentation_probability": found.augmentation,
-                "validation": [
-                    {"images": step * config.batch_size, "kid": kid, "by_label": by_label}
-                    for step, kid, by_label in counters.get("selection", {}).get("history", [])
-                ],
-            },
-            "dataset": {key: dataset[key] for key in _OF_DATASET if key in dataset},
-            "onnx_check": {"max_difference": difference},
-            "ancestry": ancestry,
-            "job": request.job,
-            "metadata": dict(request.metadata),
-            "private": private,
-            "attribution": attribution,
-            "code_version": __version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": {path.name: _file(path) for path in weights},
-        }
-        write_card(folder / "CARD.md", name, card)
-        if request.publish_if == "not_red":  # in place before the rename: never served unseen
-            write_json(folder / HELD, {"reason": WAITS})
-        version = library.publish(name, folder, card)
-    _remember(run, version)
-    return version
+    save_file(tensors, folder / "model.safetensors")
+    onnx.save(to_onnx(generator), folder / "model.onnx")
+    difference = check(generator, folder / "model.onnx")
+    weights = [folder / "model.safetensors", folder / "model.onnx"]
+    if not private:  # it leaks who was trained on, so that of private data stays in its run
+        save_file(stored_tensors(found.discriminator), folder / DISCRIMINATOR)
+        weights.append(folder / DISCRIMINATOR)
+    write_bytes(folder / "samples.png", fixed_grid(generator))
+    write_bytes(folder / "loss.png", loss_figure(run, counters))
+    epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
+    lines = "".join(json.dumps(line) + "\n" for line in epochs)
+    write_bytes(folder / "metrics.jsonl", lines.encode())
+    card = {
+        "digest": digest,
+        **identity,
+        "resolution": config.resolution,
+        "weights": "float16",
+        "training": {
+            "preset": request.preset,
+            "config": config.as_dict(),
+            "environment": read_json(run.environment),
+            "steps": counters["step"],
+            "images": counters["step"] * config.batch_size,
+            "seconds": round(counters["seconds"], 1),
+            "last_epoch": epochs[-1] if epochs else None,
+            "chosen": found.best,
+            "augmentation_probability": found.augmentation,
+            "validation": [
+                {"images": step * config.batch_size, "kid": kid, "by_label": by_label}
+                for step, kid, by_label in counters.get("selection", {}).get("history", [])
+            ],
+        },
+        "dataset": {key: dataset[key] for key in _OF_DATASET if key in dataset},
+        "onnx_check": {"max_difference": difference},
+        "ancestry": ancestry,
+        "job": request.job,
+        "metadata": dict(request.metadata),
+        "private": private,
+        "attribution": attribution,
+        "code_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {path.name: _file(path) for path in weights},
+    }
+    write_card(folder / "CARD.md", name, card)
+    if request.publish_if == "not_red":  # in place before the rename: never served unseen
+        write_json(folder / HELD, {"reason": WAITS})
+    return card
 
 
 def _ancestry(run: RunFolder, library: ModelLibrary) -> list[dict[str, Any]]:
@@ -182,5 +211,5 @@ def _file(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digest_file(path)}
 
 
-def _remember(run: RunFolder, version: Version) -> None:
+def remember(run: RunFolder, version: Version) -> None:
     write_json(run.published, {"model": version.reference, "digest": version.digest})

@@ -30,7 +30,7 @@ from training.failures import MEASURING, is_lost_peer, is_out_of_memory, problem
 from training.health import of_real_images
 from training.loop import Loop
 from training.precision import Arithmetic, choose_device, environment, fastest, prepare
-from training.publish import publish
+from training.publish import prepare_version, publish
 from training.selection import Selection
 from training.stopping import FOLDER_BUSY, RESUMABLE, StopRequest
 from training.trainer import new_game, train_step
@@ -44,7 +44,8 @@ LOCK_SECONDS = 20.0  # an earlier trainer may be writing its last checkpoint
 def run(request: RunRequest, stop: StopRequest) -> int:
     """Train (or go on training) and publish; returns the exit status.
 
-    0: published; 1: failed; RESUMABLE: stopped with a checkpoint; FOLDER_BUSY: nothing done.
+    0: published, or handed over; 1: failed; RESUMABLE: stopped with a checkpoint; FOLDER_BUSY:
+    nothing done.
 
     A run that was started before goes on with the configuration it was started with.
     """
@@ -114,7 +115,10 @@ def _locked(
     if request.model is not None:
         events.emit("status", status="running", phase="publishing")
         library = ModelLibrary(request.data_dir / "models")
-        model = publish(request, request.model, library).reference
+        if request.hand_over:
+            prepare_version(request, request.model, library)
+        else:
+            model = publish(request, request.model, library).reference
     events.emit("status", status="succeeded", model=model, epochs=epochs, finished_early=early)
     return 0
 

@@ -26,6 +26,8 @@ from redis.exceptions import RedisError
 
 from library.logs import configure, job_id, request_id
 from library.settings import from_environment
+from library.store.following import in_background
+from library.store.shared import open_store
 from library.trace_context import traceparent
 from worker import counts, exposition, tracing
 from worker.connection import client
@@ -146,6 +148,10 @@ def _watch(sender: Any, **_: Any) -> None:
     ended = threading.Event()
     thread = threading.Thread(target=_beat_forever, args=(beat, ended), daemon=True)
     thread.start()
+    store = open_store(settings)
+    stop_following = (
+        None if store is None else in_background(store, settings.store_seconds, queue == LIGHT)
+    )
     if queue == LIGHT and settings.webhook_secret:
         hooks = (JobStore(client(settings.redis_url)), settings, ended)
         threading.Thread(target=deliver_forever, args=hooks, daemon=True).start()
@@ -153,6 +159,8 @@ def _watch(sender: Any, **_: Any) -> None:
     @worker_shutdown.connect(weak=False)
     def _end(**_: Any) -> None:
         ended.set()
+        if stop_following is not None:
+            stop_following()
         thread.join(5)
         try:
             beat.end()

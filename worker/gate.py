@@ -9,7 +9,9 @@ from typing import Any
 from library.errors import SynthoraxError
 from library.reports import begin_report, list_reports
 from library.settings import Settings
-from library.versions import ModelLibrary, hold, is_held, release
+from library.store.objects import StoreAway
+from library.store.shared import open_store
+from library.versions import ModelLibrary, Version, hold, is_held, release
 from worker.records import event
 
 logger = logging.getLogger("synthorax.worker")
@@ -35,6 +37,7 @@ def begin_first_report(
         why = f"the dataset {dataset.get('id')} has no held-out images"
         if is_held(version):
             hold(version, f"{why}, so no report can be made")
+            _tell_others(settings, version)
         said = f"No report is made: {why}."
         return None, event("log", job, level="info", message=said)
     for known in list_reports(settings.data_dir, version.digest, bundled=None):
@@ -47,6 +50,16 @@ def begin_first_report(
     identity = str(known["id"])
     said_of = {"model": version.reference, "report": identity, "lights": known["lights"]}
     return identity, event("evaluation", job, **said_of)
+
+
+def _tell_others(settings: Settings, version: Version) -> None:
+    """Where it fails they still hold it, for the reason that it was published with."""
+    store = open_store(settings)
+    if store is not None:
+        try:
+            store.ask(lambda: store.versions.tell(version.name, version.version))
+        except StoreAway as error:
+            logger.warning("%s: %s", version.reference, error)
 
 
 def pass_gate(

@@ -6,6 +6,7 @@ worker too often.  Its record is a small file in the data folder (library.datase
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import time
@@ -23,6 +24,8 @@ from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
 from library.logs import request_id
 from library.settings import Settings
+from library.store.objects import Missing, StoreAway
+from library.store.shared import Store, open_store
 from worker import counts, keys
 from worker.connection import client
 from worker.leases import Lease, Lost, renewed
@@ -32,6 +35,7 @@ from worker.queue import VALIDATE
 logger = logging.getLogger("synthorax.worker")
 
 TELL_SECONDS = 1.0  # between two notes of how far a validation is
+SHARE_SECONDS = 5.0  # between two of them in the store, or two tries to reach it
 
 
 class PoisonDataset(SynthoraxError):
@@ -49,8 +53,11 @@ def register(app: Celery, settings: Settings) -> None:
 def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) -> None:
     """Validate a dataset whose record says so; nothing, when another worker is at it.
 
-    Raises redis.exceptions.RedisError at the start.
+    Raises redis.exceptions.RedisError at the start; StoreAway: the sweep sends it again.
     """
+    store = open_store(settings)
+    if store is not None:
+        store.datasets.bring(dataset)
     try:
         record = read_record(settings.data_dir, dataset)
     except NotFound:
@@ -68,9 +75,13 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     try:
         if attempts > settings.attempts_max:
             _commit(settings, dataset, failed(_poison(attempts - 1)))
+            if store is not None:
+                _push(store, dataset)
         else:
             with renewed(lease, settings.lease_seconds) as check:
                 _validate_and_commit(dataset, settings, check)
+                if store is not None:
+                    _share(store, dataset, check)
         typed.delete(began)
     except Lost:
         logger.warning("%s is another worker's now", dataset)
@@ -98,16 +109,21 @@ def _commit(settings: Settings, dataset: str, found: dict[str, Any]) -> None:
 
 
 def _found(record: dict[str, Any], settings: Settings, check: Callable[[], None]) -> dict[str, Any]:
-    told = -TELL_SECONDS
+    told = shared = -SHARE_SECONDS
+    store = open_store(settings)
 
     def progress(phase: str, done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told, shared
         check()
         if time.monotonic() - told >= TELL_SECONDS:
             told = time.monotonic()
             how_far = {"phase": phase, "done": done, "total": total}
             if not change_record(settings.data_dir, record["id"], {"progress": how_far}):
                 raise Lost  # it was deleted
+        if store is not None and time.monotonic() - shared >= SHARE_SECONDS:
+            shared = time.monotonic()
+            with contextlib.suppress(StoreAway):
+                _push(store, record["id"], folder=False)
 
     try:
         return validated(settings.data_dir, record, progress)
@@ -118,6 +134,26 @@ def _found(record: dict[str, Any], settings: Settings, check: Callable[[], None]
         if problem is None:
             raise
         return failed(problem)
+
+
+def _share(store: Store, dataset: str, check: Callable[[], None]) -> None:
+    """Put what was found into the store, waiting for it as long as it takes."""
+    while True:
+        check()
+        try:
+            _push(store, dataset)
+            return
+        except StoreAway as error:
+            logger.warning("%s waits: %s", dataset, error)
+        time.sleep(SHARE_SECONDS)
+
+
+def _push(store: Store, dataset: str, folder: bool = True) -> None:
+    try:
+        store.datasets.push(dataset, folder)
+    except Missing:  # deleted meanwhile, here or elsewhere
+        remove(store.data_dir, dataset)
+        raise Lost from None
 
 
 def _poison(attempts: int) -> PoisonDataset:

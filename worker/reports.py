@@ -30,6 +30,8 @@ from library.reports import (
     remove_report,
 )
 from library.settings import Settings
+from library.store.objects import Missing, StoreAway
+from library.store.shared import open_store
 from worker import counts, keys
 from worker.child import ChildProcess
 from worker.connection import client
@@ -44,6 +46,7 @@ logger = logging.getLogger("synthorax.worker")
 
 TELL_SECONDS = 1.0  # between two notes of how far a report is
 TICK_SECONDS = 0.5
+SHARE_SECONDS = 5.0  # between two tries to reach a store that is away
 GRACE_SECONDS = 20.0  # to end in; Celery's soft shutdown waits longer
 SILENCE_SECONDS = 3600.0  # without an event, after which an evaluation counts as hung
 
@@ -95,11 +98,16 @@ def make_report(
         return
     typed: Any = connection  # redis-py's answers are unions
     began = keys.report_attempts(report)
+    store = open_store(settings)
     try:
+        if store is not None:
+            store.refresh()
         record = find_record(settings.data_dir, report)
         if record["status"] in ENDED:
             return
         request_id.set(record.get("request_id") or request_id.get())  # a sweep's message has none
+        if store is not None and record["request"].get("dataset") is not None:
+            store.datasets.bring(str(record["request"]["dataset"]))
         attempts = typed.incr(began)
         typed.expire(began, keys.REPORT_ATTEMPTS_SECONDS)
         with renewed(lease, settings.lease_seconds) as check:
@@ -109,6 +117,8 @@ def make_report(
             typed.delete(began)
     except NotFound:
         logger.warning("%s has no record: its message is dropped", report)
+    except StoreAway as error:  # the sweep sends it again
+        logger.warning("%s: %s", report, error)
     except Lost:
         logger.warning("%s is another worker's now, or deleted", report)
     finally:
@@ -137,6 +147,7 @@ class _Making:
         self.noted = -TELL_SECONDS
         self.last: dict[str, Any] = {}  # the child's last word about its end
         self.died = False  # without a word about it
+        self.sharing = open_store(settings)
 
     def run(self, command: list[str], attempts: int) -> None:
         if attempts > self.settings.attempts_max:
@@ -200,7 +211,7 @@ class _Making:
         self.check()
         # The gate first: a report that has ended is not looked at again.
         pass_gate(self.settings, self.record, lights)
-        self._change({"status": "complete", "progress": None, "lights": lights, "error": None})
+        self._end({"status": "complete", "progress": None, "lights": lights, "error": None})
         counts.add("synthorax_tasks_total", task="report", outcome="complete")
         said = {"model": self.record["model"], "report": self.identity, "lights": lights}
         self._tell("evaluation", **said)
@@ -208,10 +219,31 @@ class _Making:
     def _fail(self, problem: dict[str, Any]) -> None:
         self.check()
         pass_gate(self.settings, self.record, None)
-        self._change({"status": "failed", "progress": None, "error": problem})
+        self._end({"status": "failed", "progress": None, "error": problem})
         counts.add("synthorax_tasks_total", task="report", outcome="failed")
         message = f"The report {self.identity} on {self.record['model']} failed."
         self._tell("log", level="warning", message=message)
+
+    def _end(self, fields: Mapping[str, Any]) -> None:
+        """Let it be what the record says, here and in the store, waiting for that."""
+        if self.sharing is not None and self.record["gate"]:
+            self._insist(self.sharing.versions.tell, *str(self.record["model"]).rsplit("@", 1))
+        self._change(fields)
+        if self.sharing is not None:
+            self._insist(self.sharing.reports.push, f"{self.digest}/{self.identity}")
+
+    def _insist(self, action: Callable[..., object], *given: str) -> None:
+        while True:
+            self.check()
+            try:
+                action(*given)
+                return
+            except StoreAway as error:
+                logger.warning("%s waits: %s", self.identity, error)
+            except Missing:
+                self._clear()
+                raise Lost from None
+            time.sleep(SHARE_SECONDS)
 
     def _change(self, fields: Mapping[str, Any]) -> None:
         if not change_report(self.settings.data_dir, self.digest, self.identity, fields):

@@ -27,4 +27,5 @@ def run_request(record: Mapping[str, Any], settings: Settings) -> RunRequest:
         job=record["id"],
         metadata=request["metadata"],
         publish_if=request.get("publish_if", "any"),
+        hand_over=bool(settings.store),  # the worker publishes where machines share a store
     )

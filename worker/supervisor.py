@@ -16,14 +16,16 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from library import disk
-from library.errors import NotFound
+from library.errors import NotFound, Unusable
 from library.logs import request_id
 from library.memory import kills_by_kernel, out_of_memory, tree_bytes
-from library.runs import run_folder
+from library.runs import FolderBusy, run_folder
 from library.settings import Settings
+from library.store.runs import Superseded
+from library.store.shared import open_store
 from library.trace_context import traceparent
 from worker.attempt_spans import AttemptSpans
-from worker.child import FOLDER_BUSY, TrainerProcess, batch_that_fits
+from worker.child import FOLDER_BUSY, RESUMABLE, TrainerProcess, batch_that_fits
 from worker.endings import reason, time_limit
 from worker.estimates import remember_rate
 from worker.gate import begin_first_report
@@ -31,6 +33,7 @@ from worker.jobs import Fenced, JobStore
 from worker.link import Link
 from worker.records import TERMINAL, now
 from worker.run_request import run_request
+from worker.sharing import Sharing, Stopped
 from worker.sweeper import Send, end_attempt
 from worker.training_counts import count
 
@@ -69,7 +72,11 @@ def supervise(
             return
         # A message that a sweep or a repair sent has no request of its own.
         request_id.set(link.record.get("request_id") or request_id.get())
-        _Supervision(link, store, settings, worker, drain, send, send_report).run()
+        supervision = _Supervision(link, store, settings, worker, drain, send, send_report)
+        try:
+            supervision.run()
+        finally:
+            supervision.close()
     except NotFound:
         logger.warning("%s has no record: its message is dropped", job)
     except Fenced:
@@ -98,6 +105,12 @@ class _Supervision:
         self.reported: dict[str, Any] = {}  # the trainer's last word about its end
         self.speed: float | None = None  # images a second, its last word about that
         self.over_memory = self.over_time = False
+        shared = open_store(settings)
+        self.sharing = None if shared is None else Sharing(shared, link, self._stopping)
+
+    def close(self) -> None:
+        if self.sharing is not None:
+            self.sharing.close()
 
     def run(self) -> None:
         link = self.link
@@ -125,7 +138,7 @@ class _Supervision:
             ):
                 link.move(("cancelling",), "cancelled")  # cancelled in between
                 return
-            code, words = self._attempt()
+            code, words = self._shared_attempt(attempt)
             if code == 0 and not link.lost and self.reported.get("model"):
                 self._begin_report(self.reported["model"])
             end = partial(self._end, code, words)
@@ -134,6 +147,35 @@ class _Supervision:
             if link.lost or self._stopping():
                 return
             self._pause()
+
+    def _shared_attempt(self, attempt: int) -> tuple[int, str]:
+        """An attempt between what was brought from the store and what is left there."""
+        sharing = self.sharing
+        if sharing is None:
+            return self._attempt()
+        self.reported = {}
+        try:
+            number = sharing.bring(attempt)
+            if number != attempt and not self.link.move(("running",), "running", attempt=number):
+                raise Stopped
+            code, words = self._attempt()
+            sharing.keep_dataset()
+            if code == 0 and not self.link.lost:
+                self.reported["model"] = sharing.hand_over(self.link.record["request"]["model"])
+            elif not self.link.lost:
+                sharing.settle()
+        except Stopped:
+            self.reported = {}
+            return RESUMABLE, ""
+        except FolderBusy:
+            return FOLDER_BUSY, ""
+        except Superseded:
+            self.link.lost = True
+            return RESUMABLE, ""
+        except Unusable as error:
+            self.reported = {"status": "failed", "error": error.as_problem()}
+            return 1, str(error)
+        return code, words
 
     def _attempt(self) -> tuple[int, str]:
         """Run the trainer once.  Returns its exit status and the end of its stderr."""
@@ -176,6 +218,8 @@ class _Supervision:
         if told is not None:
             link.tell(told)
         if report is not None:
+            if self.sharing is not None:
+                self.sharing.keep_report(report)
             try:
                 self.send_report(report)
             except RedisError:  # the sweep sends it
@@ -186,6 +230,8 @@ class _Supervision:
         if told["type"] == "status" and told["status"] != "running":
             self.reported = told  # the record's own transition tells it
             return
+        if told["type"] == "checkpoint" and self.sharing is not None:
+            self.sharing.push_soon()
         if told["type"] == "metric":
             self.speed = told["images_per_second"]
         count(self.link.job, told)
@@ -194,6 +240,9 @@ class _Supervision:
     def _watch(self, child: TrainerProcess) -> None:
         """Pass on wishes and enforce limits."""
         link, limit_mb = self.link, self.settings.train_memory_mb
+        if self.sharing is not None:
+            self.sharing.tick()
+            link.lost = link.lost or self.sharing.superseded
         if link.lost:
             child.kill()
             return

@@ -18,6 +18,7 @@ from library.datasets.listing import listing
 from library.datasets.records import (
     begin,
     begin_upload,
+    dataset_id,
     folder_of,
     list_records,
     read_record,
@@ -27,6 +28,7 @@ from library.datasets.records import (
 from library.datasets.roots import within_roots
 from library.errors import Conflict, NotFound
 from library.settings import Settings
+from library.store.shared import open_store
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_validation
 
@@ -41,6 +43,7 @@ class DatasetService:
     def __init__(self, settings: Settings, jobs: JobStore | None, celery: Celery | None) -> None:
         self._settings, self._jobs, self._celery = settings, jobs, celery
         self._data_dir = settings.data_dir
+        self._store = open_store(settings)
 
     def from_folder(self, request: FolderRequest) -> dict[str, Any]:
         """Register a folder in place, to be validated.  Raises InvalidValue."""
@@ -49,7 +52,9 @@ class DatasetService:
         listing(root, "path")
         with reaching_redis():
             self._reachable()
+            self._look(dataset_id(root))
             record = begin(self._data_dir, root, choices, request.name)
+            self._share(record["id"])
             self._send(record["id"])
         return shown(record)
 
@@ -61,6 +66,7 @@ class DatasetService:
         The same one again is the dataset that it is already, unless that one failed.
         """
         identity = upload_id(digest, choices)
+        self._look(identity)
         try:
             known = read_record(self._data_dir, identity)
             if known["status"] != "failed":
@@ -74,6 +80,11 @@ class DatasetService:
             os.replace(archive, upload_of(self._data_dir, identity))
             sync_folder(folder)
             record = begin_upload(self._data_dir, identity, choices, name)
+            try:
+                self._share(identity)
+            except BaseException:
+                remove(self._data_dir, identity)  # nothing is registered that no worker can have
+                raise
             self._send(identity)
         return shown(record)
 
@@ -85,7 +96,17 @@ class DatasetService:
         assert self._celery is not None
         enqueue_validation(self._celery, identity)
 
+    def _look(self, identity: str) -> None:
+        """Whether another machine has it, or knows more of it by now."""
+        if self._store is not None:
+            self._store.know_dataset(identity)
+
+    def _share(self, identity: str) -> None:
+        if self._store is not None:
+            self._store.datasets.push(identity, new=True)
+
     def get(self, identity: str) -> dict[str, Any]:
+        self._look(identity)
         return shown(read_record(self._data_dir, identity))
 
     def all(self) -> list[dict[str, Any]]:
@@ -102,6 +123,7 @@ class DatasetService:
 
     def content(self, identity: str) -> tuple[dict[str, Any], Path]:
         """The record and the folder of what was found.  Raises Conflict before there is any."""
+        self._look(identity)
         record = read_record(self._data_dir, identity)
         if not record["content"] or record["status"] != "ready":
             raise Conflict(
@@ -112,7 +134,10 @@ class DatasetService:
                 if record["status"] == "validating"
                 else f"GET /datasets/{identity} says what is wrong with it.",
             )
-        return record, folder_of(self._data_dir, identity) / record["content"]
+        content = folder_of(self._data_dir, identity) / record["content"]
+        if self._store is not None and not content.is_dir():
+            self._store.datasets.bring(identity)
+        return record, content
 
     def files(
         self, identity: str, wanted: dict[str, str | None], after: int, limit: int
@@ -159,6 +184,7 @@ class DatasetService:
 
     def delete(self, identity: str) -> None:
         """Really delete it.  Raises Conflict while a job needs it."""
+        self._look(identity)
         read_record(self._data_dir, identity)
         if self._jobs is not None:
             with reaching_redis():
@@ -170,6 +196,8 @@ class DatasetService:
                             value=identity,
                             remedy="Cancel it, or wait for its end.",
                         )
+        if self._store is not None:
+            self._store.datasets.remove(identity)
         remove(self._data_dir, identity)
 
 

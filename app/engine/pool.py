@@ -100,6 +100,13 @@ class EnginePool:
             return self.default.version
         return self._catalog.find(reference)
 
+    async def found(self, reference: str | None) -> Version:
+        """As `find`, and what other machines have published a moment ago."""
+        try:
+            return self.find(reference)
+        except NotFound:
+            return await asyncio.to_thread(self._catalog.find_anywhere, reference)
+
     def with_digest(self, digest: str, reference: str) -> Version:
         """The version of a digest, by preference the one of this reference.  Raises NotFound."""
         found = [
@@ -157,7 +164,7 @@ class EnginePool:
 
         Raises what loading raises; the version served before then goes on being served.
         """
-        version = self._catalog.find(reference)
+        version = await self.found(reference)
         loaded = await self._load(version)
         async with self._choosing:
             await asyncio.to_thread(self._catalog.activate, version.reference)

@@ -82,7 +82,7 @@ class GenerateEndpoint:
                 remedy="Accept application/zip; or, for one image, accept its media type.",
             )
         pool = self._pool
-        version = pool.find(request.model)
+        version = await pool.found(request.model)
         samples: Samples = samples_of(request, version)
         accepted = None
         if request.reject_near_copies:

@@ -69,7 +69,7 @@ async def interpolate(
 
     Its ends are those samples; between them the latent goes along the great circle.
     """
-    found = pool.find(f"{name}@{version}")
+    found = await pool.found(f"{name}@{version}")
     index = label_index(found, label)
     loaded = await pool.ensure(found)
     way = Way(first, index, between(first, last, steps, found.latent_dim, truncation))

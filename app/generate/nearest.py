@@ -103,7 +103,7 @@ async def _looked(
     reference: str, label: str, seed: int, truncation: float, pool: Pool, filters: NearFilters
 ) -> tuple[str, NearCopies, NDArray[np.uint8]]:
     """The report, its training images, and the sample's levels (r, r)."""
-    found = pool.find(reference)
+    found = await pool.found(reference)
     index = label_index(found, None if label == NULL_LABEL else label)
     report, known = await asyncio.to_thread(filters.find, found)
     loaded = await pool.ensure(found)

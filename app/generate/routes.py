@@ -65,7 +65,7 @@ async def sample(
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """One sample at its own address.  Nothing is computed for an answer of 304 or 409."""
-    found = pool.find(f"{name}@{version}")
+    found = await pool.found(f"{name}@{version}")
     index = label_index(found, None if label == NULL_LABEL else label)
     with pool.turn(found, 1, streamed=False) as turn:
         loaded = await pool.ensure(found)

@@ -42,20 +42,22 @@ def list_models(library: Library, state: AppState) -> dict[str, Any]:
 @router.get("/{name}@{version}")
 def get_model(name: str, version: VersionNumber, library: Library) -> dict[str, Any]:
     """Everything that is recorded of a version (its model.json)."""
-    found = library.find(f"{name}@{version}")
+    found = library.find_anywhere(f"{name}@{version}")
     return {**found.card, "reference": found.reference, "links": _links(found)}
 
 
 @router.get("/{name}@{version}/card", response_class=PlainTextResponse)
 def get_card(name: str, version: VersionNumber, library: Library) -> FileResponse:
     """The version's card, Markdown."""
-    return _file(library.find(f"{name}@{version}"), "CARD.md", "text/markdown; charset=utf-8")
+    return _file(
+        library.find_anywhere(f"{name}@{version}"), "CARD.md", "text/markdown; charset=utf-8"
+    )
 
 
 @router.get("/{name}@{version}/samples.png", response_class=FileResponse)
 def get_grid(name: str, version: VersionNumber, library: Library) -> FileResponse:
     """The grid that was made when the version was published."""
-    return _file(library.find(f"{name}@{version}"), "samples.png", "image/png")
+    return _file(library.find_anywhere(f"{name}@{version}"), "samples.png", "image/png")
 
 
 @router.post("/{name}@{version}/activate")

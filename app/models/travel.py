@@ -47,7 +47,7 @@ def export(
     name: str, version: VersionNumber, library: Library, state: AppState, approval: Approval = None
 ) -> FileResponse:
     """A version as one file.  409 for a private one without an approval, which is recorded."""
-    found = library.find(f"{name}@{version}")
+    found = library.find_anywhere(f"{name}@{version}")
     if found.private:
         if approval is None:
             raise Conflict(
@@ -109,15 +109,18 @@ async def bring(
     async with receiver.incoming() as archive:
         await receive_raw(request.stream(), archive)
         await archive.finish()
-        made, version = await run_in_threadpool(_published, archive.path, name, state.settings)
+        made, version = await run_in_threadpool(
+            _published, archive.path, name, state.settings, library
+        )
     library.refresh()
     response.status_code = status.HTTP_201_CREATED if made else status.HTTP_200_OK
     response.headers["Location"] = f"/models/{version.reference}"
     return summary(version, None)
 
 
-def _published(archive: Path, name: str | None, settings: Settings) -> tuple[bool, Version]:
-    models = ModelLibrary(settings.models)
+def _published(
+    archive: Path, name: str | None, settings: Settings, models: ModelLibrary
+) -> tuple[bool, Version]:
     settings.models.mkdir(parents=True, exist_ok=True, mode=0o700)
     with new_folder(settings.models) as folder:
         card = unpack(archive, folder)

@@ -23,6 +23,7 @@ from library.reports import (
     remove_report,
 )
 from library.settings import Settings
+from library.store.shared import open_store
 from library.versions import ModelLibrary, Version, is_held
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_report
@@ -42,6 +43,7 @@ class ReportService:
     ) -> None:
         self._library, self._jobs, self._celery = library, jobs, celery
         self._data_dir = settings.data_dir
+        self._store = open_store(settings)
 
     def version(self, reference: str) -> Version:
         """Also one that waits for its report."""
@@ -59,14 +61,26 @@ class ReportService:
             self._jobs.ping()  # nothing is recorded that nobody would make
             # A held version waits for whichever report is the newest.
             record = begin_report(self._data_dir, version, asked, gate=is_held(version))
+            self._share(version.digest, record["id"])
             enqueue_report(self._celery, record["id"])
         return shown(record)
+
+    def _share(self, digest: str, identity: str) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.reports.push(f"{digest}/{identity}", new=True)
+        except BaseException:
+            remove_report(self._data_dir, digest, identity)  # nobody would make it
+            raise
 
     def _check(self, version: Version, dataset: str | None, request: ReportRequest) -> None:
         named = request.dataset is not None
         try:
             if dataset is None:
                 raise NotFound("none")
+            if self._store is not None:
+                self._store.know_dataset(dataset)
             record = read_record(self._data_dir, dataset)
         except NotFound:
             if named:
@@ -105,7 +119,19 @@ class ReportService:
 
     def folder(self, reference: str, identity: str) -> Path:
         """Of a complete report.  Raises Conflict for one that is not."""
-        return find_report(self._data_dir, self.version(reference).digest, identity)[1]
+        digest = self.version(reference).digest
+        try:
+            return find_report(self._data_dir, digest, identity)[1]
+        except NotFound:
+            if self._store is None:
+                raise
+        # Its record is known here by the last look, its folder lies in the store.
+        named = [record for record in list_reports(self._data_dir, digest)
+                 if identity == record["id"]
+                 or (identity == "latest" and record["status"] == "complete")]  # fmt: skip
+        if named:
+            self._store.reports.bring(f"{digest}/{named[0]['id']}")
+        return find_report(self._data_dir, digest, identity)[1]
 
     def content(self, reference: str, identity: str) -> dict[str, Any]:
         found: dict[str, Any] = read_json(self.folder(reference, identity) / "report.json")
@@ -134,7 +160,10 @@ class ReportService:
         }
 
     def delete(self, reference: str, identity: str) -> None:
-        if not remove_report(self._data_dir, self.version(reference).digest, identity):
+        digest = self.version(reference).digest
+        if self._store is not None:
+            self._store.reports.remove(f"{digest}/{identity}")
+        if not remove_report(self._data_dir, digest, identity):
             raise NotFound(f"There is no report {identity!r} of {reference} in the data folder.")
 
 

@@ -25,6 +25,7 @@ from library.errors import InvalidValue, NotFound
 from library.presets import PRESETS, RECOMMENDED
 from library.requests import check_model_name
 from library.settings import Settings
+from library.store.shared import open_store
 from library.versions import ModelLibrary
 from library.webhooks import check_webhook
 
@@ -134,6 +135,9 @@ def _dataset(given: Any, settings: Settings) -> Dataset | None:
 
 
 def _of_id(identity: str, settings: Settings) -> Dataset:
+    store = open_store(settings)
+    if store is not None:
+        store.know_dataset(identity)
     try:
         record = read_record(settings.data_dir, identity)
     except NotFound as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import Any
 
 from celery import Celery
@@ -15,13 +17,15 @@ from app.train_jobs.shown import shown
 from library.atomic import read_json
 from library.config import GROUPS
 from library.datasets.opened import Opened
-from library.datasets.records import change_record, read_record, register
+from library.datasets.records import change_record, dataset_id, read_record, register
 from library.datasets.roots import within_roots
 from library.datasets.sources import FolderSource
 from library.errors import Conflict, InvalidValue, NotFound
 from library.manifests import DatasetChanged, compare, read_manifest
 from library.runs import RunFolder, run_folder
 from library.settings import Settings
+from library.store.objects import StoreAway
+from library.store.shared import open_store
 from worker.costs import cost_of
 from worker.estimates import Wait, waits
 from worker.jobs import JobStore, reaching_redis
@@ -29,6 +33,7 @@ from worker.queue import enqueue
 from worker.records import keep_copy
 
 logger = logging.getLogger("synthorax.app")
+_looked: dict[str, float] = {}  # by job: when its run was looked for in the store
 
 
 class TrainJobService:
@@ -38,6 +43,7 @@ class TrainJobService:
         self.settings = settings
         self.jobs = jobs
         self._celery = celery
+        self.store = open_store(settings)
 
     # Making
 
@@ -77,6 +83,8 @@ class TrainJobService:
         identity = dataset.identity
         if identity is None:
             assert dataset.path is not None
+            if self.store is not None:
+                self.store.know_dataset(dataset_id(dataset.path))
             identity = register(self.settings.data_dir, dataset.path)["id"]
         return {
             "dataset": {
@@ -162,6 +170,7 @@ class TrainJobService:
     def show(self, record: dict[str, Any]) -> dict[str, Any]:
         """A record as the API shows it."""
         answer = shown(record, self._waits([record]).get(record["id"]))
+        self._have(record["id"])
         try:
             began = read_json(run_folder(self.settings.data_dir, record["id"]).environment)
         except (OSError, ValueError):  # not begun
@@ -179,6 +188,8 @@ class TrainJobService:
         try:
             if dataset["path"] is not None:
                 FolderSource(within_roots(dataset["path"], self.settings.roots), "dataset.path")
+            if self.store is not None:
+                self.store.datasets.bring(dataset["id"])
             known = read_record(data_dir, dataset["id"])
         except (InvalidValue, NotFound) as error:
             raise Conflict(
@@ -198,7 +209,21 @@ class TrainJobService:
     def run(self, job: str) -> RunFolder:
         """The run folder of a job that exists."""
         with reaching_redis():
-            return run_folder(self.settings.data_dir, self.jobs.get(job)["id"])
+            run = run_folder(self.settings.data_dir, self.jobs.get(job)["id"])
+        self._have(job)
+        return run
+
+    def _have(self, job: str) -> None:
+        """Bring what is shown of a run that is another machine's, at most every few seconds."""
+        now = time.monotonic()
+        if self.store is None or now - _looked.get(job, -math.inf) < self.settings.store_seconds:
+            return
+        _looked[job] = now
+        try:
+            shared = self.store
+            shared.ask(lambda: shared.runs.show(job))
+        except (StoreAway, OSError) as error:
+            logger.warning("%s: shown as it is known here (%s)", job, error)
 
 
 def _matches(record: dict[str, Any], status: str | None, label: str | None) -> bool:

@@ -68,7 +68,7 @@ class Wishes:
             record = self._jobs.get(job)
             if record["status"] not in TERMINAL:
                 raise _conflict(job, record["status"], "Only ended jobs can be resumed.")
-            request = _resumed(record, changes, run_folder(self._data_dir, job))
+            request = _resumed(record, changes, self._service.run(job))
             self._service.check_dataset(record)
             # An early end was decided for the run as it was then.
             run_folder(self._data_dir, job).finish.unlink(missing_ok=True)
@@ -101,6 +101,8 @@ class Wishes:
             if not lease.take():
                 raise _conflict(job, "in a worker's hands", "Try again in a moment.")
             try:
+                if self._service.store is not None:
+                    self._service.store.remove_run(job)
                 aside = self._set_aside(job)
                 try:
                     self._jobs.delete(job)
@@ -170,4 +172,6 @@ def _resumed(record: dict[str, Any], changes: ResumeRequest, run: RunFolder) -> 
             value=config["epochs"],
             remedy="Give more epochs to go on.",
         )
-    return {**request, "config": config, "max_seconds": limit}
+    # What was decided for the run until then does not bind the worker that goes on with it.
+    after = {"resumed_after": record["attempt"]}
+    return {**request, "config": config, "max_seconds": limit, **after}

@@ -71,7 +71,7 @@ async def verify(pool: EnginePool, content: bytes, request: VerifyRequest | None
     """
     picture = await asyncio.to_thread(read, content)  # a large one takes a while
     if request is not None and request.seed is not None:
-        version = pool.find(request.model)
+        version = await pool.found(request.model)
         label_index(version, request.label)
         claim = Claim("request", version, request.label, request.seed, request.truncation)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,7 +12,11 @@ from app.dependencies import AppState, Library
 from library.datasets.tracing import affected, by_file, by_patient
 from library.datasets.withdrawal import receipts, withdraw
 from library.errors import Conflict, InvalidValue, NotFound
+from library.store.objects import StoreAway
+from library.store.shared import open_store
 from worker.jobs import JobStore, reaching_redis
+
+logger = logging.getLogger("synthorax.app")
 
 router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
 
@@ -32,6 +37,10 @@ def create(request: WithdrawalRequest, state: AppState, library: Library) -> dic
             value=request.patient,
             remedy='Send {"patient": "ID"} or {"dataset": "ds-…", "file": "NORMAL/x.png"}.',
         )
+    store = open_store(state.settings)
+    if store is not None:  # what other machines have counts, too
+        store.refresh()
+        store.withdrawals.gather()
     if request.patient is not None:
         found = by_patient(data_dir, request.patient)
     else:
@@ -51,6 +60,11 @@ def create(request: WithdrawalRequest, state: AppState, library: Library) -> dic
     if state.jobs is not None:
         _no_job_is_at_it(state.jobs, set(listed.datasets))
     receipt = withdraw(data_dir, found, request.versions)
+    if store is not None:
+        try:
+            store.withdrawals.push(receipt)
+        except StoreAway as error:  # the light worker goes on with it
+            logger.warning("%s: %s It is done there when it is back.", receipt["id"], error)
     library.refresh()
     return receipt
 

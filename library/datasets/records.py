@@ -21,6 +21,7 @@ from library.datasets.choices import WHOLE, Choices
 from library.errors import NotFound
 from library.locks import waiting
 from library.logs import request_id
+from library.revisions import revised
 
 _EMPTY: dict[str, Any] = {
     "status": "validating",
@@ -72,7 +73,7 @@ def update_record(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> d
             before = read_record(data_dir, identity)
         except NotFound:
             before = {"created_at": round(time.time(), 3)}
-        record = {**_EMPTY, **before, **fields, "id": identity}
+        record = revised({**_EMPTY, **before}, {**fields, "id": identity})
         write_json(folder / f"{identity}.json", record)
     return record
 
@@ -86,7 +87,7 @@ def change_record(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> b
             before = read_record(data_dir, identity)
         except NotFound:
             return False
-        write_json(folder / f"{identity}.json", {**before, **fields})
+        write_json(folder / f"{identity}.json", revised(before, fields))
     return True
 
 

@@ -48,7 +48,7 @@ def withdraw(
     listed = affected(data_dir, found)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
-    _remember(data_dir, digests)
+    remember(data_dir, digests)
     for cache in caches(data_dir, digests):
         cache.unlink(missing_ok=True)
         cache.with_suffix(".npy").unlink(missing_ok=True)
@@ -95,7 +95,7 @@ def withdrawn_files(data_dir: Path) -> frozenset[str]:
     return frozenset(read_json(path)) if path.is_file() else frozenset()
 
 
-def _remember(data_dir: Path, digests: frozenset[str]) -> None:
+def remember(data_dir: Path, digests: frozenset[str]) -> None:
     folder = data_dir / "withdrawals"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with waiting(folder / ".lock"):
