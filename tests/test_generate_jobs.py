@@ -64,7 +64,7 @@ class Worker:
     def __init__(
         self, server: Server, settings: Settings, command: tuple[str, ...] = COMMAND
     ) -> None:
-        self.settings, self.redis = settings, server.client()
+        self.settings, self.redis, self.server = settings, server.client(), server
         self.sent: list[str] = []
         self.makers = Makers(settings, "here", command)
 

@@ -29,6 +29,8 @@ from library.errors import NotFound, SynthoraxError
 from library.generate_jobs import ENDED, GenerateJob
 from library.logs import request_id
 from library.settings import Settings
+from library.store.objects import StoreAway
+from library.store.shared import open_store
 from worker import counts, keys
 from worker.child import ChildProcess
 from worker.connection import client
@@ -117,9 +119,8 @@ def make_next(
     """
     try:
         job = generate_jobs.find(settings.data_dir, identity)
-        if job.status in ENDED:
-            return
-        if job.complete() or drain.is_set():
+        _look(job, settings)
+        if job.status in ENDED or drain.is_set() or complete(job, settings):
             return
         claimed = _claim(job, connection, settings)
         if claimed is None:
@@ -141,11 +142,29 @@ def make_next(
                 lease.release()
         if making.refused:
             drain.wait(REFUSED_SECONDS)
-        if not job.complete():
+        if not complete(job, settings):
             send_again(job, connection, send)
     except NotFound:
         makers.end()
-        logger.warning("%s was deleted", identity)
+        logger.warning("%s is not here, or deleted", identity)
+    except StoreAway as error:  # the sweep comes back to it
+        logger.warning("%s: %s", identity, error)
+
+
+def _look(job: GenerateJob, settings: Settings) -> None:
+    """What other machines have made of it."""
+    if (store := open_store(settings)) is not None:
+        store.generated.look(job)
+
+
+def complete(job: GenerateJob, settings: Settings) -> bool:
+    """Write the manifest once every shard is there, here and in the store.  Raises StoreAway."""
+    store = open_store(settings)
+    if not job.complete(elsewhere=store is not None):
+        return False
+    if store is not None:
+        store.generated.put_manifest(job)
+    return True
 
 
 def free_shards(job: GenerateJob, connection: redis.Redis) -> list[int]:
@@ -237,8 +256,7 @@ class _Making:
         if told["type"] == "shard":
             counts.add("synthorax_shard_images_total", told["images"])
         elif told["type"] == "failed":
-            if self.job.path.is_dir():  # not deleted meanwhile
-                self.job.finish("failed", told["error"])
+            self._fail(told["error"])
         elif told["type"] == "refused":
             self.refused = True
             logger.warning(
@@ -258,8 +276,14 @@ class _Making:
             remedy="Mend the cause (memory, the card's driver), then POST "
             f"/generate-jobs/{self.job.id}/resume: what is made is kept.",
         ).as_problem()
-        self.job.finish("failed", problem)
+        self._fail(problem)
         self.redis.delete(keys.shard_attempts(self.job.id, self.number))
+
+    def _fail(self, problem: Mapping[str, Any]) -> None:
+        if self.job.path.is_dir():  # not deleted meanwhile
+            self.job.finish("failed", problem)
+            if (store := open_store(self.settings)) is not None:
+                store.generated.tell(self.job)
 
     def _note(self, images: int) -> None:
         """For people who look at the job; it goes by itself."""
@@ -285,5 +309,8 @@ class GenerationSweeper:
     def sweep(self) -> None:
         generate_jobs.remove_deleted(self._settings.data_dir)
         for job in generate_jobs.unfinished(self._settings.data_dir):
-            if not job.complete():
-                send_again(job, self._connection, self._send)
+            try:
+                if not complete(job, self._settings):
+                    send_again(job, self._connection, self._send)
+            except StoreAway as error:
+                logger.warning("%s: %s", job.id, error)

@@ -23,13 +23,17 @@ from app.engine.loaded import Loaded, load
 from app.generate_jobs.making import make_shard
 from library import disk
 from library.errors import Conflict, SynthoraxError
-from library.generate_jobs import find
+from library.generate_jobs import GenerateJob, find
 from library.logs import configure, job_id, request_id
 from library.settings import Settings, from_environment
+from library.store.generated import SharedGenerateJobs
+from library.store.objects import StoreAway
+from library.store.shared import open_store
 from library.versions import ModelLibrary
 
 IDLE_SECONDS = 60.0
 TELL_SECONDS = 1.0
+AWAY_SECONDS = 2.0  # before the store is tried again
 
 logger = logging.getLogger("synthorax.generate_jobs")
 
@@ -60,6 +64,9 @@ class _Maker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: Loaded | None = None
+        store = open_store(settings)
+        self._shared = store.generated if store else None
+        self._library = store.library() if store else ModelLibrary(settings.models)
         self._told = 0.0
 
     def answer(self, identity: str, number: int) -> None:
@@ -72,12 +79,15 @@ class _Maker:
                 "backend": origin.backend,
                 "precision": origin.precision,
             }
-            claimed = job.claim_engine(mine)
+            shared = self._shared
+            claimed = shared.claim_engine(job, mine) if shared else job.claim_engine(mine)
             if claimed["digest"] != mine["digest"]:
                 _say("refused", engine=mine["digest"], wanted=claimed["digest"])
                 return
             began = time.monotonic()
             record = make_shard(job, number, loaded, self._progress)
+            if shared is not None:
+                self._put(shared, job, number)
             _say("shard", shard=number, seconds=round(time.monotonic() - began, 3), **record)
         except SynthoraxError as error:
             _say("failed", error=error.as_problem())
@@ -92,7 +102,7 @@ class _Maker:
         if loaded is not None and loaded.version.digest == record["digest"]:
             return loaded
         self._loaded = None  # its memory goes before the next comes
-        version = ModelLibrary(self._settings.models).find(record["model"])
+        version = self._library.find(record["model"])
         if version.digest != record["digest"]:
             raise Conflict(
                 f"{record['model']} is not the version that the job was made for any more.",
@@ -104,6 +114,17 @@ class _Maker:
         device = devices(self._settings)[:1]
         self._loaded = load(version, device, backend_loader(self._settings))
         return self._loaded
+
+    def _put(self, shared: SharedGenerateJobs, job: GenerateJob, number: int) -> None:
+        """As long as it takes: what is made is not made again because the store is away."""
+        while True:
+            try:
+                shared.put(job, number)
+                return
+            except StoreAway as error:
+                logger.warning("%s", error)
+                _say("progress", images=job.span(number)[1])
+                time.sleep(AWAY_SECONDS)
 
     def _progress(self, images: int) -> None:
         now = time.monotonic()

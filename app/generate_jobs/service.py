@@ -24,6 +24,7 @@ from library.generate_jobs import ENDED, GenerateJob
 from library.latents import SEED_MAX
 from library.logs import request_id
 from library.settings import Settings
+from library.store.shared import open_store
 from library.trace_context import traceparent
 from library.versions import Version, label_index
 from worker import keys
@@ -47,6 +48,8 @@ class GenerateJobService:
         self, settings: Settings, pool: EnginePool, store: JobStore, celery: Celery
     ) -> None:
         self._data_dir = settings.data_dir
+        bucket = open_store(settings)
+        self._shared = bucket.generated if bucket else None
         self._pool, self._store, self._celery = pool, store, celery
 
     def checked(self, request: GenerateJobRequest) -> Version:
@@ -95,6 +98,7 @@ class GenerateJobService:
         }
         identity = generate_jobs.new_identity() if key is None else _identity(key, who)
         job = _same(generate_jobs.create(self._data_dir, identity, record), request, key)
+        self._tell_machines(job, new=True)
         with reaching_redis():
             self._send(job)
         return self.shown(job)
@@ -121,7 +125,10 @@ class GenerateJobService:
         job = self.find(identity)
         for number in job.done():
             if job.shard(number).name == name:
-                return job.shard(number), str(read_json(job.shard_record(number))["sha256"])
+                sha256 = str(read_json(job.shard_record(number))["sha256"])
+                if self._shared is not None:
+                    self._shared.bring(job, number, sha256)
+                return job.shard(number), sha256
         raise NotFound(
             f"There is no shard {name!r} of {identity}, or not yet.",
             field="shard",
@@ -150,6 +157,7 @@ class GenerateJobService:
                 f"The generate job {identity!r} is {job.status}.", field="id", value=identity
             )
         job.finish("cancelled")
+        self._tell_machines(job)
         return self.shown(job)
 
     def resume(self, identity: str) -> dict[str, Any]:
@@ -165,12 +173,15 @@ class GenerateJobService:
         with reaching_redis():
             self._store.ping()
             job.unfinish()
-            if not job.complete():
+            self._tell_machines(job)
+            if not job.complete(elsewhere=self._shared is not None):
                 self._send(job)
         return self.shown(job)
 
     def delete(self, identity: str) -> None:
         generate_jobs.remove(self._data_dir, identity)
+        if self._shared is not None:
+            self._shared.remove(identity)
 
     def shown(self, job: GenerateJob) -> dict[str, Any]:
         """A job as the API shows it."""
@@ -230,6 +241,13 @@ class GenerateJobService:
                 "elsewhere `python -m worker generation` does"
             )
         return None
+
+    def _tell_machines(self, job: GenerateJob, new: bool = False) -> None:
+        """Where machines share a store: the others make its shards, too.  Raises StoreAway."""
+        if self._shared is not None and new:
+            self._shared.give(job)
+        elif self._shared is not None:
+            self._shared.tell(job)
 
     def _send(self, job: GenerateJob) -> None:
         send_again(job, self._store.redis, partial(enqueue_generation, self._celery))

@@ -21,6 +21,7 @@ from library.locks import hold
 from library.reports import remove_report, reports_root
 from library.runs import run_folder
 from library.settings import Settings
+from library.store.generated import SharedGenerateJobs
 from library.store.objects import Objects, StoreAway, open_objects
 from library.store.records import SharedRecords
 from library.store.runs import JOB, SharedRuns
@@ -54,6 +55,7 @@ class Store:
             objects, "reports", reports_root(data_dir), "*/rp-*.json",
             r"[0-9a-f]{64}/rp-[0-9a-f]{12}", _report_is_here,
         )  # fmt: skip
+        self.generated = SharedGenerateJobs(objects, data_dir)
         self.withdrawals = SharedWithdrawals(
             objects, data_dir, self.versions, self.runs, self.datasets, self.reports
         )
@@ -99,7 +101,9 @@ class Store:
         self.datasets.pull(listing, lambda name: remove_dataset(self.data_dir, name))
         self.reports.pull(listing, self._remove_report)
         self._remove_runs(listing)
+        self.generated.pull(listing)
         if give:
+            self.generated.give_missing(listing)
             if not self._given:
                 for reference in self.versions.adopt(self.library()):
                     logger.warning("%s is another version in the store: this one is unknown to "
