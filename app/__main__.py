@@ -6,6 +6,7 @@ import sys
 
 from app.main import create_app
 from app.server import run
+from library.backup.guard import refuse_half_restored
 from library.errors import SynthoraxError
 from library.logs import configure
 from library.settings import from_environment
@@ -15,6 +16,7 @@ def main() -> int:
     try:
         settings = from_environment()
         configure(settings.log)
+        refuse_half_restored(settings.data_dir)
         settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
         app = create_app(settings)
     except SynthoraxError as error:

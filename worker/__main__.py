@@ -15,6 +15,7 @@ import warnings
 
 from redis.exceptions import RedisError
 
+from library.backup.guard import refuse_half_restored
 from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
 from worker.connection import client
@@ -44,6 +45,7 @@ def _work(settings: Settings, queue: str) -> int:
             remedy="Set it to the address of a Redis or Valkey, or use `synthorax serve`, which "
             "starts its own.",
         )
+    refuse_half_restored(settings.data_dir)
     name = worker_name(queue)
     if queue == TRAINING:
         _claim_cards(settings, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -76,7 +77,12 @@ def reached(settings: Settings) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="synthorax-") as sockets:
         socket = Path(sockets) / "valkey.sock"
-        server = subprocess.Popen(valkey.command(folder, socket), pass_fds=(handle,))
+        server = subprocess.Popen(
+            valkey.command(folder, socket),
+            pass_fds=(handle,),
+            start_new_session=True,  # Ctrl-C is for us; it is stopped in its turn
+            preexec_fn=valkey.die_with_parent if sys.platform == "linux" else None,
+        )
         os.close(handle)
         try:
             url = f"unix://{socket}"
