@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -364,6 +365,22 @@ def test_an_archive_is_never_written_over_or_into_the_data_folder(place: Path) -
     with pytest.raises(SynthoraxError, match="could not be made"):
         backup(str(place / "nowhere" / "a.tar"), False, nothing)
     assert verify_archive(str(place / "a.tar"), nothing)["identity"] == made["identity"]
+
+
+def test_an_archive_goes_through_a_pipe(place: Path, store: JobStore) -> None:
+    store.create(REQUEST)
+    command = [sys.executable, "-c", "from synthorax.cli import main; main()"]
+    made = subprocess.run([*command, "backup", "-"], capture_output=True, check=True, cwd=place)
+    assert b"1 versions" in made.stderr
+    store.redis.flushall()
+    environment = {**os.environ, "SYNTHORAX_DATA_DIR": str(place / "new")}
+    back = subprocess.run(
+        [*command, "restore", "-", "--json"],
+        input=made.stdout, capture_output=True, check=True, env=environment,
+    )  # fmt: skip
+    assert json.loads(back.stdout)["versions"] == 1
+    assert (place / "new/models/active.json").read_bytes() == b'{"model": "tiny@1"}'
+    assert len(store.queued()) == 1
 
 
 def test_datasets_in_place_are_told_of(tmp_path: Path) -> None:

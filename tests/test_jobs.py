@@ -370,6 +370,8 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     Lease(store.redis, keys.report_lease("rp-1"), "w@here", 60).take()
     store.redis.set(keys.report_attempts("rp-1"), 1, ex=keys.REPORT_ATTEMPTS_SECONDS)
     store.redis.set(keys.SWEEP, "now", px=1000)
+    store.redis.set(keys.RESTORED, "identity")  # as worker/dump.py
+    store.redis.sadd(keys.RESTORING + "jobs:running", "job-1")
     remember_rate(store.redis, CONFIG, 6.0)
     store.redis.set(keys.limit("requests", "0123abcd"), 1, px=60_000)  # as app/access/limits.py
     assert cost_of(store.redis, app, CONFIG, 24, 2, 1.0) == {"status": "measuring"}
