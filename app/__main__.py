@@ -10,6 +10,7 @@ from library.backup.guard import refuse_half_restored
 from library.errors import SynthoraxError
 from library.logs import configure
 from library.settings import from_environment
+from worker.admission import refuse_without_access
 
 
 def main() -> int:
@@ -17,6 +18,7 @@ def main() -> int:
         settings = from_environment()
         configure(settings.log)
         refuse_half_restored(settings.data_dir)
+        refuse_without_access(settings.redis_url)
         settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
         app = create_app(settings)
     except SynthoraxError as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from library import redis_address
 from library.errors import InvalidValue
 from library.keys import FILE as KEY_FILE
 from library.keys import Key, entries
@@ -28,7 +29,7 @@ class Settings:
     dataset_roots: tuple[Path, ...] = ()  # folders below which a dataset may be named by its path
     upload_mb: int = 20_480  # MiB of one uploaded archive
     datasets_mb: int = 0  # MiB that uploads may take together; 0: as the disk allows
-    redis_url: str = ""  # empty: `synthorax serve` starts its own
+    redis_url: str = field(default="", repr=False)  # empty: `synthorax serve` starts its own
     device: str = "auto"  # auto | cpu | cuda | cuda:N[,cuda:M…], for generation
     backend: str = "auto"  # auto | onnxruntime | torch
     precision: str = "float32"  # or bfloat16, float16: other pixels, so another engine
@@ -138,6 +139,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
                 )
         return found
 
+    redis_url = text("REDIS_URL", "")
     roots = tuple(Path(p).absolute() for p in text("DATASET_ROOTS", "").split(":") if p)
     settings = Settings(
         host=text("HOST", "127.0.0.1"),
@@ -146,7 +148,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         dataset_roots=roots,
         upload_mb=number("UPLOAD_MB", 20_480, 1, 10_000_000),
         datasets_mb=number("DATASETS_MB", 0, 1, 1_000_000_000),
-        redis_url=text("REDIS_URL", ""),
+        redis_url=redis_url and redis_address.checked(redis_url),
         device=choice(
             "DEVICE",
             "auto",

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from library.backup.guard import refuse_half_restored
 from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
+from worker.admission import refuse_without_access
 from worker.connection import client
 from worker.heartbeat import Heartbeat, worker_name, workers
 from worker.queue import LIGHT, TRAINING
@@ -46,6 +47,7 @@ def _work(settings: Settings, queue: str) -> int:
             "starts its own.",
         )
     refuse_half_restored(settings.data_dir)
+    refuse_without_access(settings.redis_url)
     name = worker_name(queue)
     if queue == TRAINING:
         _claim_cards(settings, name)
@@ -64,6 +66,7 @@ def _work(settings: Settings, queue: str) -> int:
             f"--hostname={name}",
             "--loglevel=WARNING",
             "--without-gossip",
+            "--without-heartbeat",  # ours says more
             "--without-mingle",
         ]
     )

@@ -18,6 +18,7 @@ from rich.console import Console
 from library.errors import Conflict, SynthoraxError, Unavailable
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
+from worker.admission import refuse_without_access
 from worker.connection import client
 from worker.jobs import JobStore
 from worker.queue import celery_app, enqueue
@@ -67,6 +68,7 @@ def _repair(settings: Settings, url: str, out: Console, only_look: bool, as_json
 def reached(settings: Settings) -> Iterator[str]:
     """Address of the service's Redis; the embedded one is started if `serve` does not run."""
     if settings.redis_url:
+        refuse_without_access(settings.redis_url)
         yield settings.redis_url
         return
     folder = settings.data_dir / "redis"

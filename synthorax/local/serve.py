@@ -23,6 +23,7 @@ from library.locks import hold
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
 from worker import gpus
+from worker.admission import refuse_without_access
 from worker.queue import LIGHT, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -85,6 +86,7 @@ def serve() -> int:
         refuse_half_restored(settings.data_dir)
         settings.uploads.mkdir(exist_ok=True, mode=0o700)
         _port_is_free(settings)
+        refuse_without_access(settings.redis_url)
         return _serve(settings)
     except SynthoraxError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from library.keys import KeyFile, new_key
-from tests.service.conftest import Service, train_request, wait_until
+from tests.service.conftest import WAIT_SECONDS, Service, train_request, wait_until
 from tests.service.processes import kill_all
 from tests.service.test_train_jobs import follow
 from tests.sets import packed
@@ -20,7 +21,11 @@ LONG = 5000  # epochs: more than a test waits for
 
 def run(service: Service, *arguments: str) -> tuple[int, str, str]:
     process = service.command(*arguments)
-    out, words = process.communicate(timeout=300)
+    try:
+        out, words = process.communicate(timeout=WAIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        out, words = process.communicate()
     return process.returncode, out, " ".join(words.split())
 
 
