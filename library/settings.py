@@ -13,6 +13,7 @@ from library import redis_address
 from library.errors import InvalidValue
 from library.keys import FILE as KEY_FILE
 from library.keys import Key, entries
+from library.weak_secrets import refuse_weak_password
 from library.webhooks import signing_key
 
 COUNT_MIN, COUNT_MAX = 200, 10_000  # samples of each class in a report
@@ -203,8 +204,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         )
     if settings.webhook_secret:
         signing_key(settings.webhook_secret)
+    is_reachable = settings.host not in LOOPBACK
+    if settings.redis_url:
+        refuse_weak_password(settings.redis_url, is_reachable, settings.trust_network)
     has_keys = bool(settings.api_keys) or (settings.data_dir / KEY_FILE).exists()
-    if settings.host not in LOOPBACK and not has_keys and not settings.trust_network:
+    if is_reachable and not has_keys and not settings.trust_network:
         raise InvalidValue(
             f"SYNTHORAX_HOST is {settings.host!r}, beyond this machine, and there are no API keys.",
             field="SYNTHORAX_HOST",
