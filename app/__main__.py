@@ -6,16 +6,20 @@ import sys
 
 from app.main import create_app
 from app.server import run
+from library.backup.guard import refuse_half_restored
 from library.errors import SynthoraxError
 from library.logs import configure
 from library.settings import from_environment
 from worker import tracing
+from worker.admission import refuse_without_access
 
 
 def main() -> int:
     try:
         settings = from_environment()
         configure(settings.log)
+        refuse_half_restored(settings.data_dir)
+        refuse_without_access(settings.redis_url)
         settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
         tracing.check()
         app = create_app(settings)

@@ -20,6 +20,7 @@ from pathlib import Path
 from library.atomic import read_json, write_json
 from library.errors import InvalidValue, NotFound, Unusable
 from library.locks import waiting
+from library.weak_secrets import is_known_digest
 
 FILE = "keys.json"  # below the data folder
 SCOPES = ("generate", "train", "admin")  # each holds those before it
@@ -83,6 +84,14 @@ def entries(text: str) -> tuple[Key, ...]:
                 field="SYNTHORAX_API_KEYS",
                 remedy="Make one: synthorax keys new NAME --scope generate. It tells the entry, "
                 "and the key itself once.",
+            )
+        if is_known_digest(match[3]):
+            raise InvalidValue(
+                f"Entry {place} of SYNTHORAX_API_KEYS is the digest of a well-known word or a "
+                "placeholder.",
+                field="SYNTHORAX_API_KEYS",
+                remedy="Make one: synthorax keys new NAME --scope generate. Its secret has 256 "
+                "random bits.",
             )
         found.append(Key(match[1], match[2], match[3], "environment"))
     return tuple(found)

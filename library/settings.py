@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from library import redis_address
 from library.errors import InvalidValue
 from library.keys import FILE as KEY_FILE
 from library.keys import Key, entries
 from library.store.objects import check_url
+from library.weak_secrets import refuse_weak_password
 from library.webhooks import signing_key
 
 COUNT_MIN, COUNT_MAX = 200, 10_000  # samples of each class in a report
@@ -31,7 +33,7 @@ class Settings:
     datasets_mb: int = 0  # MiB that uploads may take together; 0: as the disk allows
     store: str = ""  # s3://BUCKET/PREFIX or file:///FOLDER that machines share; empty: none
     store_seconds: int = 5  # between two looks at what others have changed in the store
-    redis_url: str = ""  # empty: `synthorax serve` starts its own
+    redis_url: str = field(default="", repr=False)  # empty: `synthorax serve` starts its own
     device: str = "auto"  # auto | cpu | cuda | cuda:N[,cuda:M…], for generation
     backend: str = "auto"  # auto | onnxruntime | torch
     precision: str = "float32"  # or bfloat16, float16: other pixels, so another engine
@@ -142,6 +144,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
                 )
         return found
 
+    redis_url = text("REDIS_URL", "")
     roots = tuple(Path(p).absolute() for p in text("DATASET_ROOTS", "").split(":") if p)
     settings = Settings(
         host=text("HOST", "127.0.0.1"),
@@ -152,7 +155,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         datasets_mb=number("DATASETS_MB", 0, 1, 1_000_000_000),
         store=text("STORE", ""),
         store_seconds=number("STORE_SECONDS", 5, 1, 3600),
-        redis_url=text("REDIS_URL", ""),
+        redis_url=redis_url and redis_address.checked(redis_url),
         device=choice(
             "DEVICE",
             "auto",
@@ -210,8 +213,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         check_url(settings.store)
     if settings.webhook_secret:
         signing_key(settings.webhook_secret)
+    is_reachable = settings.host not in LOOPBACK
+    if settings.redis_url:
+        refuse_weak_password(settings.redis_url, is_reachable, settings.trust_network)
     has_keys = bool(settings.api_keys) or (settings.data_dir / KEY_FILE).exists()
-    if settings.host not in LOOPBACK and not has_keys and not settings.trust_network:
+    if is_reachable and not has_keys and not settings.trust_network:
         raise InvalidValue(
             f"SYNTHORAX_HOST is {settings.host!r}, beyond this machine, and there are no API keys.",
             field="SYNTHORAX_HOST",

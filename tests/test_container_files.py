@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
 
-from library.settings import Settings
+from library.errors import InvalidValue
+from library.settings import Settings, from_environment
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -66,6 +69,28 @@ def test_it_does_not_start_without_secrets() -> None:
     # No secret has a default.
     text = (ROOT / "docker-compose.yml").read_text()
     assert not re.search(r"\$\{SYNTHORAX_(API_KEYS|REDIS_PASSWORD):-", text)
+
+
+@pytest.mark.parametrize("given", ["", "PASSWORD", "…", "changeme", "set a password for Valkey"])
+def test_container_files_with_placeholders_do_not_start(given: str) -> None:
+    template = COMPOSE["services"]["api"]["environment"]["SYNTHORAX_REDIS_URL"]
+    url = re.sub(r"\$\{SYNTHORAX_REDIS_PASSWORD:[^}]*\}", quote(given), template)
+    with pytest.raises(InvalidValue, match="SYNTHORAX_REDIS_URL"):
+        from_environment({"SYNTHORAX_REDIS_URL": url})
+    secrets = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/secret.yaml").read_text()))
+    assert not any(value for each in secrets for value in each["stringData"].values())
+    # As it lies there: no key and no Redis, so the API does not listen and a worker ends.
+    with pytest.raises(InvalidValue, match="no API keys"):
+        from_environment({**secrets[1]["stringData"], "SYNTHORAX_HOST": "0.0.0.0"})  # noqa: S104
+    with pytest.raises(InvalidValue, match="API_KEYS"):
+        from_environment({"SYNTHORAX_API_KEYS": given or "make one with synthorax keys new"})
+    valkey = next(pod for name, pod in pods() if name == "valkey")
+    shell = subprocess.run(
+        ["sh", "-c", valkey["containers"][0]["args"][0]],
+        env={"PASSWORD": "", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shell.returncode != 0
+    assert "redis-password of secret.yaml" in shell.stderr
 
 
 def test_the_card_is_by_the_runtime_and_can_be_left_out() -> None:

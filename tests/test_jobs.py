@@ -374,6 +374,8 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     store.redis.hset(keys.shard_progress("gj-1"), "3", 256)
     store.redis.expire(keys.shard_progress("gj-1"), keys.SHARD_PROGRESS_SECONDS)
     store.redis.set(keys.SWEEP, "now", px=1000)
+    store.redis.set(keys.RESTORED, "identity")  # as worker/dump.py
+    store.redis.sadd(keys.RESTORING + "jobs:running", "job-1")
     remember_rate(store.redis, CONFIG, 6.0)
     store.redis.set(keys.limit("requests", "0123abcd"), 1, px=60_000)  # as app/access/limits.py
     assert cost_of(store.redis, app, CONFIG, 24, 2, 1.0) == {"status": "measuring"}

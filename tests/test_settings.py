@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from library.errors import InvalidValue
+from library.keys import new_key
 from library.settings import LOOPBACK, from_environment
 
 
@@ -41,7 +44,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SYNTHORAX_PORT": " 9000 ",
             "SYNTHORAX_DATA_DIR": str(tmp_path),
             "SYNTHORAX_DATASET_ROOTS": f"{tmp_path}/a:{tmp_path}/b:",
-            "SYNTHORAX_REDIS_URL": "redis://example:6379/0",
+            "SYNTHORAX_REDIS_URL": "redis://:4f6cbe0a91d27358@example:6379/0",
             "SYNTHORAX_DEVICE": "cuda:1",
             "SYNTHORAX_TRAIN_DEVICE": "cpu",
             "SYNTHORAX_ALLOWED_HOSTS": "xrays.example, other.example",
@@ -58,7 +61,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert (settings.host, settings.port, settings.data_dir) == ("localhost", 9000, tmp_path)
     assert settings.dataset_roots == (tmp_path / "a", tmp_path / "b")
     assert settings.roots == (tmp_path / "a", tmp_path / "b", tmp_path / "images")
-    assert settings.redis_url == "redis://example:6379/0"
+    assert settings.redis_url == "redis://:4f6cbe0a91d27358@example:6379/0"
     assert (settings.device, settings.train_device) == ("cuda:1", "cpu")
     assert settings.allowed_hosts == ("xrays.example", "other.example")
     assert (settings.backend, settings.precision) == ("torch", "bfloat16")
@@ -116,3 +119,67 @@ def test_beyond_loopback_needs_trust(host: str) -> None:
     assert refused(HOST=host, TRUST_NETWORK="true").field == "SYNTHORAX_HOST"
     trusted = from_environment({"SYNTHORAX_HOST": host, "SYNTHORAX_TRUST_NETWORK": "1"})
     assert trusted.host == host
+
+
+STRONG = "4f6cbe0a91d2735880aa61c4"  # as `openssl rand -hex` makes them
+DEFAULTS = ("changeme", "password", "Password1", "secret", "redis", "synthorax", "foobared", "…",
+            "PASSWORD", "change-me-to-something-long", "your-password-goes-here-1234", "x" * 32,
+            "abcabcabcabcabcabcabcabc", "0123456789abcde")  # fmt: skip
+
+
+@pytest.mark.parametrize("password", DEFAULTS)
+def test_weak_passwords_of_redis_are_refused(password: str) -> None:
+    written = quote(password, safe="")
+    cases = [
+        {"REDIS_URL": f"redis://:{written}@valkey:6379/0"},
+        {"REDIS_URL": f"rediss://synthorax:{written}@10.0.0.7/0", "TRUST_NETWORK": "1"},
+        {"REDIS_URL": f"redis://:{written}@localhost/0", "HOST": "10.0.0.1",
+         "API_KEYS": new_key("a", "admin")[0].entry},
+    ]  # fmt: skip
+    for variables in cases:
+        error = refused(**variables)
+        assert error.field == "SYNTHORAX_REDIS_URL"
+        assert "openssl rand -hex 32" in str(error.remedy)
+        assert f":{written}@" not in str(error)
+        assert error.value is None
+    alone = {"SYNTHORAX_REDIS_URL": f"redis://:{written}@localhost/0"}
+    assert from_environment(alone).redis_url == alone["SYNTHORAX_REDIS_URL"]
+
+
+def test_a_redis_elsewhere_needs_a_password_or_trust() -> None:
+    for url in ("redis://valkey:6379/0", "rediss://user@valkey/0"):
+        assert "no password" in str(refused(REDIS_URL=url))
+        from_environment({"SYNTHORAX_REDIS_URL": url, "SYNTHORAX_TRUST_NETWORK": "1"})
+    for url in ("unix:///run/valkey.sock", "redis://127.0.0.1:6379/0", "redis://[::1]/0",
+                f"redis://:{STRONG}@valkey:6379/0", f"rediss://me:{STRONG}@valkey/0"):  # fmt: skip
+        settings = from_environment({"SYNTHORAX_REDIS_URL": url})
+        assert settings.redis_url == url
+        assert STRONG not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"valkey:{STRONG}@host", "no address"),
+        (f"http://:{STRONG}@host/0", "no address"),
+        (f"redis://:{STRONG}[x@host/0", "cannot be read"),
+        (f"redis://:{STRONG}/x@host:port/0", "cannot be read"),
+        (f"redis://:{STRONG}@host/0?ssl_ca_certs=/x.pem", "rediss://"),
+        (f"rediss://:{STRONG}@host/0?ssl_ca_certs=/no/such.pem", "/no/such.pem"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_and_not_repeated(url: str, words: str) -> None:
+    error = refused(REDIS_URL=url)
+    assert words in str(error)
+    assert STRONG not in str(error.as_problem())
+
+
+@pytest.mark.parametrize("word", ["changeme", "password", "Secret", "synthorax", "", "SECRET"])
+def test_digests_of_well_known_words_are_no_keys(word: str) -> None:
+    digest = sha256(word.encode()).hexdigest()
+    for each in (digest, "0" * 64, "deadbeef" * 8):
+        error = refused(API_KEYS=f"{new_key('a', 'admin')[0].entry} 0123abcd:admin:{each}")
+        assert error.field == "SYNTHORAX_API_KEYS"
+        assert "Entry 2" in str(error)
+        assert "synthorax keys new" in str(error.remedy)
+        assert each not in str(error)

@@ -25,13 +25,15 @@ class Server:
 
     def start(self) -> None:
         handle = valkey.lock(self.folder)
-        command = valkey.command(self.folder, self.socket)
-        self.process = subprocess.Popen(command, pass_fds=(handle,))
+        self.process = subprocess.Popen(self.command(), pass_fds=(handle,))
         os.close(handle)
         deadline = time.monotonic() + 60
         while not self._answers():
             assert time.monotonic() < deadline, "Valkey does not answer"
             time.sleep(0.02)
+
+    def command(self) -> list[str]:
+        return valkey.command(self.folder, self.socket)
 
     def stop(self) -> None:
         if self.process is not None:

@@ -16,9 +16,11 @@ import warnings
 
 from redis.exceptions import RedisError
 
+from library.backup.guard import refuse_half_restored
 from library.errors import SynthoraxError
 from library.settings import Settings, from_environment
 from worker import tracing
+from worker.admission import refuse_without_access
 from worker.connection import client
 from worker.heartbeat import Heartbeat, worker_name, workers
 from worker.queue import GENERATION, LIGHT, TRAINING
@@ -49,6 +51,8 @@ def _work(settings: Settings, queue: str) -> int:
             "starts its own.",
         )
     tracing.check()
+    refuse_half_restored(settings.data_dir)
+    refuse_without_access(settings.redis_url)
     name = worker_name(queue)
     if queue == TRAINING:
         _claim_cards(settings, name)
@@ -67,6 +71,7 @@ def _work(settings: Settings, queue: str) -> int:
             f"--hostname={name}",
             "--loglevel=WARNING",
             "--without-gossip",
+            "--without-heartbeat",  # ours says more
             "--without-mingle",
         ]
     )

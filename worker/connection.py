@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -32,6 +33,16 @@ def counting_client(url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(url, socket_timeout=0.5, **bounds)
 
 
-def celery_url(url: str) -> str:
-    """redis-py's form of an address as Celery's (they differ for unix sockets)."""
-    return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix://") else url
+def celery_broker(url: str) -> dict[str, Any]:
+    """Celery's settings for redis-py's form of an address.
+
+    They differ for unix sockets; and for TLS, where kombu checks no certificate unless told to.
+    """
+    if url.startswith("unix://"):
+        return {"broker_url": "redis+socket://" + url.removeprefix("unix://")}
+    if not url.startswith("rediss://"):
+        return {"broker_url": url}
+    given = redis.ConnectionPool.from_url(url).connection_kwargs
+    tls = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    address = urlsplit(url)._replace(path=f"/{given.get('db', 0)}", query="").geturl()
+    return {"broker_url": address, "broker_use_ssl": {"ssl_cert_reqs": "required", **tls}}

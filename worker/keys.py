@@ -24,6 +24,8 @@ shard:{id}:{n}:attempts string  attempts at it begun and not ended              
 shard:{id}:progress     hash    shard: images of it that are written             a minute
 cost:{digest}           string  JSON: what a run would take, or that it is measured  a day
 limit:{name}:{who}      string  requests or images of a key (or address) so far  the limit's window
+restored                string  identity of the backup that was restored last    for good
+restore:*               any     keys of a restore that is under way              until it ends
 celery:*                        kombu's own: queues, what is not acknowledged    until acknowledged
 """
 
@@ -38,6 +40,8 @@ RUNNING = f"{PREFIX}jobs:running"
 WEBHOOKS = f"{PREFIX}webhooks"
 RATES = f"{PREFIX}rates"
 SWEEP = f"{PREFIX}sweep"
+RESTORED = f"{PREFIX}restored"
+RESTORING = f"{PREFIX}restore:"
 
 EVENTS_KEPT = 10_000  # about, a job; metrics.jsonl in the run folder keeps all
 EVENTS_SECONDS = 30 * 86_400  # an ended job's events are kept this long

@@ -18,7 +18,7 @@ from library.logs import request_id
 from library.settings import Settings
 from library.trace_context import traceparent
 from worker import keys
-from worker.connection import celery_url
+from worker.connection import celery_broker
 from worker.records import PRIORITY_STEPS, priority
 
 RUN = "training.run"
@@ -37,9 +37,10 @@ def celery_app(settings: Settings) -> Celery:
     A message that is not acknowledged comes again after the visibility timeout.  That is a
     backstop, longer than any job: leases find a dead worker within half a minute.
     """
-    app = Celery("synthorax", broker=celery_url(settings.redis_url))
+    app = Celery("synthorax")
     visibility = settings.visibility_seconds
     app.conf.update(
+        **celery_broker(settings.redis_url),
         task_serializer="json",
         accept_content=["json"],
         result_accept_content=["json"],
@@ -71,6 +72,8 @@ def celery_app(settings: Settings) -> Celery:
         visibility_timeout=visibility,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
+        # Nobody on Redis can command a worker, and no channel is needed there.
+        worker_enable_remote_control=False,
     )
     return app
 

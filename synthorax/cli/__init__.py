@@ -35,3 +35,11 @@ def main() -> None:
             highlight=False,
         )
         sys.exit(1)
+    except Exception as error:
+        # Local commands raise the service's own errors; only they import them.
+        library = sys.modules.get("library.errors")
+        if library is None or not isinstance(error, library.SynthoraxError):
+            raise
+        console.print("[red]error:[/red] ", end="")
+        console.print(str(error), highlight=False, markup=False)
+        sys.exit(1)

@@ -128,9 +128,10 @@ def _nvidia_smi() -> str | None:
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
-    from redis.exceptions import RedisError
+    from redis.exceptions import NoPermissionError, RedisError
 
     from synthorax.local import valkey
+    from worker.admission import refuse_without_access
     from worker.connection import client
 
     if not settings.redis_url:
@@ -143,10 +144,14 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             yield from _records(settings, client(address))
         return
     try:
+        refuse_without_access(settings.redis_url)
+    except SynthoraxError as error:
+        yield Finding("wrong", error.detail, error.remedy or "")
+        return
+    try:
         connection = client(settings.redis_url)
-        connection.ping()
-        policy = connection.config_get("maxmemory-policy")["maxmemory-policy"]
         yield from _records(settings, connection)
+        policy = connection.config_get("maxmemory-policy")["maxmemory-policy"]
         if policy == "noeviction":
             yield Finding("ok", "Redis answers, and evicts nothing")
         else:
@@ -155,6 +160,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
                 f"Redis may evict jobs (maxmemory-policy is {policy})",
                 "Set maxmemory-policy to noeviction.",
             )
+    except NoPermissionError:
+        yield Finding("ok", "Redis answers; what it evicts, this user may not ask")
     except RedisError as error:
         yield Finding(
             "wrong",

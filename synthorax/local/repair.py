@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from rich.console import Console
 from library.errors import Conflict, SynthoraxError, Unavailable
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
+from worker.admission import refuse_without_access
 from worker.connection import client
 from worker.jobs import JobStore
 from worker.queue import celery_app, enqueue
@@ -66,6 +68,7 @@ def _repair(settings: Settings, url: str, out: Console, only_look: bool, as_json
 def reached(settings: Settings) -> Iterator[str]:
     """Address of the service's Redis; the embedded one is started if `serve` does not run."""
     if settings.redis_url:
+        refuse_without_access(settings.redis_url)
         yield settings.redis_url
         return
     folder = settings.data_dir / "redis"
@@ -76,7 +79,12 @@ def reached(settings: Settings) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="synthorax-") as sockets:
         socket = Path(sockets) / "valkey.sock"
-        server = subprocess.Popen(valkey.command(folder, socket), pass_fds=(handle,))
+        server = subprocess.Popen(
+            valkey.command(folder, socket),
+            pass_fds=(handle,),
+            start_new_session=True,  # Ctrl-C is for us; it is stopped in its turn
+            preexec_fn=valkey.die_with_parent if sys.platform == "linux" else None,
+        )
         os.close(handle)
         try:
             url = f"unix://{socket}"

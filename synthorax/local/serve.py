@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -19,11 +18,13 @@ from pathlib import Path
 from types import FrameType
 
 from library import generate_jobs
+from library.backup.guard import refuse_half_restored
 from library.errors import Conflict, SynthoraxError
 from library.locks import hold
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
 from worker import gpus
+from worker.admission import refuse_without_access
 from worker.queue import GENERATION, LIGHT, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -56,7 +57,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             pass_fds=self.pass_fds,
             start_new_session=True,  # Ctrl-C is for us; we stop the others in order
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=valkey.die_with_parent if sys.platform == "linux" else None,
         )
 
     def terminate(self) -> None:
@@ -81,10 +82,13 @@ def serve() -> int:
         signal.signal(number, _interrupt)
     try:
         settings = from_environment()
-        settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.data_dir.chmod(0o700)
         _only_one(settings)
+        refuse_half_restored(settings.data_dir)
+        settings.uploads.mkdir(exist_ok=True, mode=0o700)
         _port_is_free(settings)
+        refuse_without_access(settings.redis_url)
         return _serve(settings)
     except SynthoraxError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -259,12 +263,6 @@ def _port_is_free(settings: Settings) -> None:
 def _shown_host(settings: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     return f"[{host}]" if ":" in host else host
-
-
-def _die_with_parent() -> None:
-    """In a new child on Linux: SIGTERM when `serve` dies without stopping it."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

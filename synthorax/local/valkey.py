@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
+import signal
 from pathlib import Path
 
 from library.errors import Conflict, Unavailable
@@ -54,3 +56,9 @@ def command(folder: Path, socket: Path) -> list[str]:
         *("--maxmemory-policy", "noeviction"),
         *("--daemonize", "no", "--loglevel", "notice", "--logfile", str(folder / "valkey.log")),
     ]
+
+
+def die_with_parent() -> None:
+    """In a new child on Linux: SIGTERM when its parent dies without stopping it."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""Backups of a data folder: what they hold, and how they lie in a file."""
