@@ -13,7 +13,8 @@ settings.load_profile("synthorax")
 
 # Files that take longest, so that no process is left alone with one at the end.
 _LONG = (
-    "test_reports", "test_shell_lines", "test_snippets", "test_cli", "test_page_journey",
+    "test_reports", "store/test_machines", "test_shell_lines", "test_snippets", "test_cli",
+    "test_page_journey",
     "test_wheel", "test_run_ends", "faults/test_faults", "evaluation/test_faults", "test_limits",
     "test_page_rules", "test_distributed", "test_client", "test_train_jobs", "test_choice",
     "test_job_life", "test_uploads", "test_folders",

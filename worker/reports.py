@@ -144,7 +144,7 @@ class _Making:
         self.digest, self.identity = str(record["digest"]), str(record["id"])
         self.parent = os.getppid()
         self.heard = time.monotonic()
-        self.noted = -TELL_SECONDS
+        self.noted, self.shared = -TELL_SECONDS, -SHARE_SECONDS
         self.last: dict[str, Any] = {}  # the child's last word about its end
         self.died = False  # without a word about it
         self.sharing = open_store(settings)
@@ -194,6 +194,20 @@ class _Making:
         elif told["type"] == "progress" and self.heard - self.noted >= TELL_SECONDS:
             self.noted = self.heard
             self._change({"progress": {name: told[name] for name in ("phase", "fraction")}})
+            self._show_others()
+
+    def _show_others(self) -> None:
+        """How far it is, now and then; a store that is away keeps nobody from going on."""
+        if self.sharing is None or self.heard - self.shared < SHARE_SECONDS:
+            return
+        self.shared, reports = self.heard, self.sharing.reports
+        try:
+            self.sharing.ask(lambda: reports.push(f"{self.digest}/{self.identity}", folder=False))
+        except StoreAway as error:
+            logger.info("%s: %s", self.identity, error)
+        except Missing:
+            self._clear()
+            raise Lost from None
 
     def _watch(self, child: ChildProcess) -> None:
         self.check()

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from library.atomic import read_json, write_json
+from library.datasets.records import folder_of, read_record
+from library.errors import NotFound
 from library.reports import find_record
 from library.runs import run_folder
 from library.store.objects import Missing, StoreAway
-from library.store.runs import Superseded
+from library.store.runs import Place, Superseded
 from library.store.shared import Store
 from worker.link import Link
 
@@ -53,31 +55,35 @@ class Sharing:
         An attempt that is in the store already (Redis had lost the record) is not had again.
         Raises Stopped, FolderBusy, Damaged, OSError.
         """
-        dataset = self._link.record["request"]["dataset"]["id"]
-        job, store = self._link.job, self._store
-        if not (attempt == 1 and self._is_here(dataset)):
-            self.insist(store.refresh)
-            self.insist(lambda: store.datasets.bring(dataset))
-            place = self.insist(lambda: store.runs.bring(job))
-            attempt = max(attempt, place.attempt + 1 if place else 1)
-        if store.runs.attempt_here(job) <= self._link.record["request"].get("resumed_after", -1):
+        job, store, request = self._link.job, self._store, self._link.record["request"]
+        dataset = request["dataset"]["id"]
+
+        def bring() -> Place | None:
+            store.refresh()
+            store.datasets.bring(dataset)
+            return store.runs.bring(job)
+
+        try:
+            place = self._once(bring) if attempt == 1 else self.insist(bring)
+        except StoreAway:  # a first attempt may begin without it
+            place = None if self._lies_here(request["dataset"]) else self.insist(bring)
+        attempt = max(attempt, place.attempt + 1 if place else 1)
+        if store.runs.attempt_here(job) <= request.get("resumed_after", -1):
             # An early end was decided for the run as it was before it was resumed.
             run_folder(store.data_dir, job).finish.unlink(missing_ok=True)
         store.runs.begin(job, attempt)
         self._attempt = attempt
         return attempt
 
-    def _is_here(self, dataset: str) -> bool:
-        """A first attempt may begin without the store, if its dataset lies here."""
+    def _lies_here(self, dataset: Mapping[str, Any]) -> bool:
+        """Whether a dataset can be read without the store."""
+        if dataset["path"] is not None:
+            return True
         try:
-            self._store.datasets.bring(dataset)
-        except StoreAway:
-            record = self._store.data_dir / "datasets" / f"{dataset}.json"
-            content = read_json(record)["content"] if record.is_file() else None
-            folder = self._store.data_dir / "datasets" / dataset
-            in_place = self._link.record["request"]["dataset"]["path"] is not None
-            return in_place or bool(content and (folder / content).is_dir())
-        return True
+            content = read_record(self._store.data_dir, dataset["id"])["content"]
+        except NotFound:
+            return False
+        return bool(content) and (folder_of(self._store.data_dir, dataset["id"]) / content).is_dir()
 
     def push_soon(self) -> None:
         """There is a new checkpoint."""
@@ -157,11 +163,8 @@ class Sharing:
     def insist(self, action: Callable[[], T]) -> T:
         """Do something with the store, waiting for it as long as it takes; the lease is kept."""
         while True:
-            found = self._pool.submit(action)
-            while not found.done():
-                self._wait(_TICK_SECONDS)
             try:
-                result = found.result()
+                result = self._once(action)
             except StoreAway as error:
                 self._away(error, "the job waits for it")
                 while time.monotonic() < self._not_before:
@@ -169,6 +172,13 @@ class Sharing:
                 continue
             self._back()
             return result
+
+    def _once(self, action: Callable[[], T]) -> T:
+        """The same, asking once."""
+        found = self._pool.submit(action)
+        while not found.done():
+            self._wait(_TICK_SECONDS)
+        return found.result()
 
     def _wait(self, seconds: float) -> None:
         self._link.sync()

@@ -101,10 +101,10 @@ class Wishes:
             if not lease.take():
                 raise _conflict(job, "in a worker's hands", "Try again in a moment.")
             try:
-                if self._service.store is not None:
-                    self._service.store.remove_run(job)
                 aside = self._set_aside(job)
                 try:
+                    if self._service.store is not None:
+                        self._service.store.remove_run(job)
                     self._jobs.delete(job)
                 except BaseException:
                     if aside is not None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from library.errors import Conflict, SynthoraxError, Unavailable
 from library.settings import Settings, from_environment
+from library.store.shared import open_store
 from synthorax.local import valkey
 from worker.admission import refuse_without_access
 from worker.connection import client
@@ -42,7 +43,10 @@ def repair(out: Console, only_look: bool, as_json: bool = False) -> int:
 
 
 def _repair(settings: Settings, url: str, out: Console, only_look: bool, as_json: bool) -> int:
-    store = JobStore(client(url))
+    store, shared = JobStore(client(url)), open_store(settings)
+    if shared is not None:  # runs of other machines count, too
+        for job in shared.runs.jobs():
+            shared.runs.show(job)
     if only_look:
         missing = lost(store, settings.data_dir)
         if as_json:
