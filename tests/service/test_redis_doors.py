@@ -68,7 +68,9 @@ def test_a_job_ends_behind_tls_with_a_user_of_few_rights(
         assert service.http.delete(f"/train-jobs/{first}").status_code < 300
         estimate = service.http.post("/train-jobs/estimates", json=train_request(dataset))
         assert estimate.status_code < 300, estimate.text
-        for command in (("doctor",), ("repair", "--look"), ("backup", str(tmp_path.parent))):
+        place = tmp_path.with_name("backups")
+        place.mkdir()
+        for command in (("doctor",), ("repair", "--look"), ("backup", str(place))):
             code, _, words = run(service, *command)
             assert code == 0, (command, words)
             assert PASSWORD not in words
