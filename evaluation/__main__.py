@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 from library import disk
 from library.atomic import read_json
 from library.errors import SynthoraxError
-from library.logs import configure_child
+from library.logs import configure_child, log_failure
 from library.reports import reports_root
 from library.versions import ModelLibrary
 
@@ -62,7 +62,6 @@ def main() -> int:
     for command in (version, folders):
         command.add_argument("--extractor", type=Path, help="an ONNX file (EfficientNet-Lite0)")
     arguments = parser.parse_args()
-    configure_child("synthorax.evaluation")
     signal.signal(signal.SIGTERM, _stop)
     if getattr(arguments, "lifeline", False):
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -79,7 +78,7 @@ def main() -> int:
 
 def _failed(error: SynthoraxError) -> int:
     _tell({"type": "failed", "error": error.as_problem()})
-    logger.error("failed: %s", error.title)
+    log_failure("synthorax.evaluation", error.title)
     print(f"error: {error}", file=sys.stderr)  # noqa: T201
     return 1
 
@@ -178,6 +177,7 @@ def _protocol() -> Any:
 
 
 if __name__ == "__main__":
+    configure_child("synthorax.evaluation")
     try:
         sys.exit(main())
     except Exception:

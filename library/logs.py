@@ -121,7 +121,13 @@ def configure_child(logger: str) -> None:
 
     def ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, Exception):
-            logging.getLogger(logger).error("ended by %s", kind.__name__)
+            log_failure(logger, kind.__name__)
         sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = ended
+
+
+def log_failure(logger: str, title: str) -> None:
+    """For a collector: a child ends by what `title` names.  People read the words that follow."""
+    if form() == "json":
+        logging.getLogger(logger).error("failed: %s", title, extra={"status": "failed"})

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 from pathlib import Path
 
 from library.errors import SynthoraxError
-from library.logs import configure_child
+from library.logs import configure_child, log_failure
 from library.requests import check_model_name, read_request
 from library.runs import existing
 from library.versions import ModelLibrary
@@ -59,7 +58,6 @@ def main() -> int:
     fit.add_argument("--memory-mb", type=int, default=0, help="MiB (what is free, if left out)")
     fit.add_argument("--batch-size", type=int, help="say what this one takes, in bytes")
     arguments = parser.parse_args()
-    configure_child("synthorax.trainer")
     try:
         return {
             "run": _run,
@@ -73,7 +71,7 @@ def main() -> int:
         if arguments.command == "run":
             event = {"type": "status", "status": "failed", "error": error.as_problem()}
             print(json.dumps(event), flush=True)  # noqa: T201  stdout is this command's answer
-        logging.getLogger("synthorax.trainer").error("failed: %s", error.title)
+        log_failure("synthorax.trainer", error.title)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
 
@@ -193,4 +191,5 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    configure_child("synthorax.trainer")
     sys.exit(main())

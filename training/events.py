@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from library.logs import log_failure
 from library.runs import EVENT_SCHEMA, RunFolder
 
 logger = logging.getLogger("synthorax.trainer")
@@ -53,7 +54,7 @@ def _log(kind: str, fields: dict[str, Any]) -> None:
         level = logging.getLevelNamesMapping().get(fields["level"].upper(), logging.INFO)
         logger.log(level, "%s", fields["message"], extra=about)
     elif kind == "status" and fields["status"] == "failed":
-        logger.error("failed: %s", fields["error"]["title"], extra=about)
+        log_failure(logger.name, fields["error"]["title"])
     elif kind in ("status", "checkpoint"):
         words = [kind, *(str(fields[name]) for name in ("status", "phase") if fields.get(name))]
         logger.info(" ".join(words), extra=about)
