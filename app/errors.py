@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from library.errors import Conflict, InvalidValue, SynthoraxError
 from library.logs import request_id
@@ -23,6 +24,9 @@ class NotAcceptable(SynthoraxError):
 
 class EngineDiffers(Conflict):
     slug, title = "engine-differs", "Another engine samples here"
+
+
+_NOT_JSON = InvalidValue("The body is no JSON.", field="body", remedy="Send JSON, in UTF-8.")
 
 
 def problem_response(problem: dict[str, Any], retry_after: int = 1) -> JSONResponse:
@@ -88,10 +92,14 @@ class _Field(InvalidValue):
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
+    headers = dict(error.headers or {})
+    if error.status_code == 400:  # FastAPI's, for bytes that are no text
+        return problem_response(_NOT_JSON.as_problem())
     if error.status_code == 404:
         detail = f"There is nothing at {request.url.path!r}."
     elif error.status_code == 405:
         detail = f"{request.method} is not possible at {request.url.path!r}."
+        headers["Allow"] = ", ".join(_methods(request))
     problem = {
         "type": "about:blank",
         "title": str(error.detail),
@@ -99,8 +107,21 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         "detail": detail,
     }
     response = problem_response(problem)
-    response.headers.update(error.headers or {})
+    response.headers.update(headers)
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What is possible at a path: starlette names the methods of the first route alone."""
+    described = request.app.openapi()["paths"].get(request.url.path)
+    if described is not None:  # such a path is no other's example
+        return sorted(map(str.upper, described))
+    found: set[str] = set()
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            found.add(method)
+    return sorted(found)
 
 
 def _short(value: Any) -> Any:

@@ -39,6 +39,7 @@ from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.models.routes import router as models
 from app.models.travel import router as travel
+from app.openapi import Described
 from app.reports.routes import router as reports
 from app.train_jobs.events import Readers
 from app.train_jobs.figures import router as figures
@@ -94,7 +95,7 @@ _NO_TELEMETRY: TelemetryConfig = {
 SPARE = 4  # connections, for streams that are just now ending
 
 
-class Service(FastAPI):
+class Service(Described):
     """FastAPI behind a guard, but for the one path that is answered without its machinery."""
 
     door: ASGIApp

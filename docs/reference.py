@@ -17,6 +17,7 @@ from typing import Any
 
 from app.formats.archive import COLUMNS
 from app.main import create_app
+from app.openapi import MEDIA_TYPE as PROBLEM
 from library import settings as settings_module
 from library.config import GROUPS, RunConfig
 from library.datasets.choices import described
@@ -109,10 +110,17 @@ def api() -> str:
             for media, body in operation.get("requestBody", {}).get("content", {}).items():
                 text.append(f"Body, `{media}`: {kind(body.get('schema', {}))}\n")
                 used += re.findall(r"schemas/(\w+)", json.dumps(body))
+            refusals = []
             for status, answer in operation["responses"].items():
+                if list(answer.get("content", ())) == [PROBLEM]:
+                    refusals.append(status)
+                    continue
                 forms = ", ".join(f"`{media}`" for media in answer.get("content", {}))
                 text.append(f"- {status}{f': {forms}' if forms else ''}")
                 used += re.findall(r"schemas/(\w+)", json.dumps(answer))
+            if refusals:
+                text.append(f"- a [problem](#problem): {', '.join(refusals)}")
+                used.append("Problem")
             text.append("")
     text.append("# Bodies\n")
     for name in _reached(used, schemas):

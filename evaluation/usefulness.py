@@ -37,7 +37,7 @@ def usefulness(
     duplicates = []
     for _ in range(DUPLICATE_SEEDS):
         again = np.concatenate(
-            [random.choice(np.flatnonzero(real == k), n) for k, n in enumerate(added)]
+            [random.choice(np.flatnonzero(real == k), n) for k, n in enumerate(added)]  # nosec B311 # NumPy
         )
         rows = np.concatenate([np.arange(len(real)), again])
         duplicates.append(fitted(train[rows], real[rows], count).probabilities(reference))

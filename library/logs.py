@@ -94,6 +94,8 @@ def configure(form: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    # It quotes the values that it does not like, and a patient's name is one.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     logging.getLogger("synthorax").setLevel(logging.INFO if form == "json" else logging.WARNING)
 
 

@@ -20,6 +20,7 @@ RETIRED = "retired.json"  # in a version's folder: it is not served any more
 HELD = "held.json"  # in a version's folder: it is not served yet, until `release`
 WAITS = "it waits for its report"  # why a version is held that has just been published
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
+VERSION_MAX = 999_999_999
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _REQUIRED = {

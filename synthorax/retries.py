@@ -19,7 +19,8 @@ class Attempts:
 
     def next_delay(self, least: float | None = None) -> float | None:
         """Seconds to wait, at least `least` (a Retry-After); None: patience is at its end."""
-        delay = _DELAYS[min(self._made, len(_DELAYS) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311
+        spread = random.uniform(0.8, 1.2)  # nosec B311  # noqa: S311  spreads clients, no secret
+        delay = _DELAYS[min(self._made, len(_DELAYS) - 1)] * spread
         delay = max(delay, least or 0.0)
         self._made += 1
         return None if time.monotonic() + delay > self._until else delay

@@ -313,3 +313,16 @@ def test_any_chunks_with_right_checksums_are_read_or_refused(
 def test_any_bytes_after_a_true_beginning_are_read_or_refused(body: bytes, start: str) -> None:
     beginning = FILES[start][: 132 if start == "dicom" else 20]
     outcome(beginning + body)
+
+
+def test_nothing_of_a_damaged_dicom_is_told_to_the_log(
+    caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    whole = file_of("dicom", noise(8, 8))
+    syntax = b"1.2.840.10008.1.2.1\0"
+    damaged = whole.replace(syntax, b"JONES^ANN".ljust(len(syntax), b"!"), 1)
+    assert damaged != whole
+    with pytest.raises(InvalidValue):
+        read(damaged)
+    assert not caplog.records
+    assert not recwarn.list

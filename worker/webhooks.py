@@ -88,7 +88,8 @@ class Outbox:
         state = {**state, "attempts": attempts, "status": status, "last_error": trouble}
         next_at = ""
         if status == "pending":
-            pause = RETRY_SECONDS[attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+            spread = random.uniform(1 - JITTER, 1 + JITTER)  # nosec B311  # noqa: S311  no secret
+            pause = RETRY_SECONDS[attempts - 1] * spread
             next_at = repr(moment + pause)
             logger.warning("%s: its webhook failed (%s); again in %.0f s", job, trouble, pause)
         names, values = [keys.record(job), keys.WEBHOOKS], [job, record["finished_at"]]

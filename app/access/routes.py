@@ -15,6 +15,7 @@ from app.access.callers import Caller, caller
 from app.access.gate import COOKIE, EVENTS, EVENTS_SECONDS, SESSION, SESSION_SECONDS, Unauthorized
 from app.access.login import local_path, login_page
 from app.dependencies import AppState, Jobs
+from app.openapi import MEDIA_TYPE, PROBLEM, WORDS, problems
 from library.errors import InvalidValue
 
 router = APIRouter(tags=["access"])
@@ -58,7 +59,14 @@ def session(state: AppState) -> Session:
     "/session",
     status_code=status.HTTP_204_NO_CONTENT,
     response_class=Response,
-    responses={303: {"description": "After a form: back to the page"}, 401: {}},
+    responses={
+        303: {"description": "After a form: back to the page"},
+        401: {
+            "description": WORDS[401],
+            "content": {MEDIA_TYPE: PROBLEM, "text/html": {"schema": {"type": "string"}}},
+        },
+        **problems(429),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -67,7 +75,10 @@ def session(state: AppState) -> Session:
                     "schema": {
                         "type": "object",
                         "required": ["key"],
-                        "properties": {"key": {"type": "string"}, "next": {"type": "string"}},
+                        "properties": {
+                            "key": {"type": "string", "minLength": 1},
+                            "next": {"type": "string"},
+                        },
                     }
                 }
                 for kind in ("application/json", FORM)
@@ -111,7 +122,11 @@ def log_out() -> Response:
     return answer
 
 
-@router.post("/train-jobs/{job}/events/tokens", status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/train-jobs/{job}/events/tokens",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(503),
+)
 def event_token(
     job: Annotated[str, Path(max_length=64)], state: AppState, jobs: Jobs
 ) -> EventToken:
@@ -136,7 +151,8 @@ async def _given(request: Request, by_form: bool) -> dict[str, str]:
             content = {k: v[0] for k, v in parse_qs(text).items()} if by_form else json.loads(text)
         except ValueError:
             pass
-    if not isinstance(content, dict) or not isinstance(content.get("key"), str):
+    key = content.get("key") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(key, str) or not key:
         raise InvalidValue("The body names no key.", field="key", remedy='Send {"key": "…"}.')
     target = content.get("next")
-    return {"key": content["key"].strip(), "next": target if isinstance(target, str) else "/"}
+    return {"key": key.strip(), "next": target if isinstance(target, str) else "/"}

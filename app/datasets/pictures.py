@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from app.datasets.service import DatasetService
 from app.dependencies import AppState
+from app.openapi import file_of, problems
 from library.config import Augmentation
 from library.datasets.choices import resolve
 from library.datasets.opened import Opened
@@ -26,7 +27,11 @@ from library.datasets.validation import SHEET
 from library.decoding.pool import Decoders
 from library.errors import Busy
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(
+    prefix="/datasets",
+    tags=["datasets"],
+    responses={**problems(409, 503), **file_of("image/png")},
+)
 
 _SECONDS = 20.0  # a file: these pictures are waited for
 _slots = threading.Semaphore(2)  # made at once: each starts decoder processes of its own

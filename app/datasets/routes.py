@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
@@ -13,13 +13,16 @@ from app.datasets.schemas import Dataset, Datasets, Files, FolderRequest
 from app.datasets.service import DatasetService
 from app.dependencies import AppState, Jobs, Receiving
 from app.guard import BODY_MAX, too_large
+from app.openapi import file_of, problems
 from app.schemas import parsed
 from library.datasets.choices import described
 from library.datasets.patterns import PATTERNS
 from library.datasets.report import html
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/datasets", tags=["datasets"], responses=problems(409, 503))
 NAME_MAX = 200
+CHOICES_MAX = 4000  # characters: of a query, more might not pass with all else (64 kB in UTF-8)
+NUMBER_MAX = 2**53 - 1  # of a file in the index; SQLite's end at 2^63
 
 _BODIES = {
     "requestBody": {
@@ -54,6 +57,7 @@ Service = Annotated[DatasetService, Depends(_service)]
     "",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Dataset,
+    responses=problems(404, 507),
     openapi_extra=_BODIES,
 )
 async def create(
@@ -63,7 +67,10 @@ async def create(
     receiver: Receiving,
     _: Jobs,  # there is none without Redis: nothing is taken in that cannot be validated
     name: Annotated[str | None, Query(min_length=1, max_length=NAME_MAX)] = None,
-    choices: Annotated[str | None, Query(max_length=20_000, description="JSON")] = None,
+    choices: Annotated[
+        str | None,
+        Query(max_length=CHOICES_MAX, description="JSON; longer ones as a part of multipart"),
+    ] = None,
 ) -> Any:
     """Make a dataset of a folder in place (JSON), or of a ZIP (the body itself, or multipart).
 
@@ -142,7 +149,7 @@ def list_files(
     label: str | None = None,
     split: Literal["train", "validation", "held_out"] | None = None,
     flag: Annotated[str | None, Query(pattern="^[a-z]{1,20}$")] = None,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Any:
     """Files of a dataset, a page of them."""
@@ -150,8 +157,14 @@ def list_files(
     return service.files(dataset, wanted, after, limit)
 
 
-@router.get("/{dataset}/files/{file}/thumbnail.jpg", response_class=Response)
-def get_thumbnail(dataset: str, file: int, service: Service) -> Response:
+@router.get(
+    "/{dataset}/files/{file}/thumbnail.jpg",
+    response_class=Response,
+    responses=file_of("image/jpeg"),
+)
+def get_thumbnail(
+    dataset: str, file: Annotated[int, Path(ge=1, le=NUMBER_MAX)], service: Service
+) -> Response:
     """One image, small, as a generator would see it."""
     return Response(service.thumbnail(dataset, file), media_type="image/jpeg")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.field_schemas import choices
 from app.schemas import Request
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -17,7 +18,9 @@ class FolderRequest(Request):
     path: str = Field(min_length=1, max_length=4096, description="under a configured root")
     name: Name | None = None
     choices: dict[str, Any] = Field(
-        default_factory=dict, description="GET /datasets/choices lists them"
+        default_factory=dict,
+        description="GET /datasets/choices lists them",
+        json_schema_extra=choices(),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import config
 from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
@@ -97,7 +98,8 @@ def encode(levels: NDArray[np.uint8], identities: Sequence[Identity]) -> list[by
 def facts(content: bytes) -> dict[str, Any] | None:
     """The facts that `encode` wrote; None where there are none, or this is no such file."""
     try:
-        text = str(_read(content, [_COMMENTS])[_COMMENTS].value)
+        with config.disable_value_validation():
+            text = str(_read(content, [_COMMENTS])[_COMMENTS].value)
         found = json.loads(text.removeprefix(NOTICE)) if text.startswith(NOTICE) else None
     except Exception:  # pydicom raises many kinds over a damaged file
         return None
@@ -110,11 +112,13 @@ def pixels(content: bytes) -> NDArray[np.uint8]:
     Raises ValueError for any other file, and for sides over 4096.
     """
     try:
-        dataset = _read(content, [*_READ, _FRAMES, _ROWS, _COLUMNS, _PIXELS])
-        form = {tag: dataset[tag].value for tag in _READ}
-        frames = int(dataset[_FRAMES].value) if _FRAMES in dataset else 1
-        height, width = int(dataset[_ROWS].value), int(dataset[_COLUMNS].value)
-        stored = dataset[_PIXELS].value
+        # Not validated: pydicom would warn, and quote what may be a patient's file.
+        with config.disable_value_validation():
+            dataset = _read(content, [*_READ, _FRAMES, _ROWS, _COLUMNS, _PIXELS])
+            form = {tag: dataset[tag].value for tag in _READ}
+            frames = int(dataset[_FRAMES].value) if _FRAMES in dataset else 1
+            height, width = int(dataset[_ROWS].value), int(dataset[_COLUMNS].value)
+            stored = dataset[_PIXELS].value
     except Exception as error:  # pydicom raises many kinds over a damaged file
         raise ValueError(f"This is not a readable DICOM image: {error}") from error
     if form != _READ or frames != 1 or not isinstance(stored, bytes):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -20,11 +20,13 @@ from app.formats.png import KEYWORD
 from app.generate.answer import cache_control
 from app.generate.levels import levels_of
 from app.generate.schemas import Truncation
+from app.models.routes import VersionNumber
+from app.openapi import file_of, problems
 from library.images import grid
 from library.latents import SEED_MAX, between
 from library.versions import label_index
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], responses=problems(409, 503, 504))
 
 Seed = Annotated[int, Query(ge=0, le=SEED_MAX)]
 
@@ -51,11 +53,11 @@ class Way:
 @router.get(
     "/models/{name}@{version}/interpolate",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses=file_of("image/png"),
 )
 async def interpolate(
     name: str,
-    version: Annotated[int, Path(ge=1)],
+    version: VersionNumber,
     first: Annotated[Seed, Query(alias="from")],
     last: Annotated[Seed, Query(alias="to")],
     pool: Pool,

@@ -18,18 +18,19 @@ from app.generate.answer import NULL_LABEL
 from app.generate.levels import levels_of
 from app.generate.samples import Listed
 from app.generate.schemas import Truncation
+from app.models.routes import VersionNumber
+from app.openapi import file_of, problems
 from library.atomic import append_json
 from library.errors import SynthoraxError
 from library.latents import SEED_MAX
 from library.near_copies import NearCopies
 from library.versions import label_index
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], responses=problems(409, 503, 504))
 
 LOOKS = "looks.jsonl"  # below the data folder: who looked at which training image is the operator's
 _PATH = "/models/{name}@{version}/samples/{label}/{seed}/nearest"
 
-Number = Annotated[int, Path(ge=1)]
 Label = Annotated[str, Path(description="a class of the model, or _ for none")]
 Seed = Annotated[int, Path(ge=0, le=SEED_MAX)]
 Psi = Annotated[Truncation, Query()]
@@ -55,7 +56,7 @@ class Nearest(BaseModel):
 
 @router.get(_PATH, response_model=Nearest)
 async def nearest(
-    name: str, version: Number, label: Label, seed: Seed, pool: Pool, filters: NearFilters,
+    name: str, version: VersionNumber, label: Label, seed: Seed, pool: Pool, filters: NearFilters,
     state: AppState, truncation: Psi = 1.0,
 ) -> Nearest:  # fmt: skip
     """How near one sample lies to the nearest training image.  409 without a report made here."""
@@ -73,9 +74,9 @@ async def nearest(
     )
 
 
-@router.get(f"{_PATH}.png", response_class=Response)
+@router.get(f"{_PATH}.png", response_class=Response, responses=file_of("image/png"))
 async def preview(
-    name: str, version: Number, label: Label, seed: Seed, pool: Pool, filters: NearFilters,
+    name: str, version: VersionNumber, label: Label, seed: Seed, pool: Pool, filters: NearFilters,
     state: AppState, truncation: Psi = 1.0,
 ) -> Response:  # fmt: skip
     """That training image, 32 x 32.  403 unless the operator allows it; each look is logged."""

@@ -14,11 +14,13 @@ from app.generate.endpoint import PATH
 from app.generate.forms import KINDS, FileForm
 from app.generate.samples import SeedRange
 from app.generate.schemas import Generated, GenerateRequest, Truncation
+from app.models.routes import VersionNumber
+from app.openapi import file_of, problems
 from library.identity import Identity
 from library.latents import SEED_MAX
 from library.versions import label_index
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], responses=problems(404, 409, 503, 504))
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORMS: dict[str, Any] = {name: _BINARY for name in KINDS if name != "application/json"}
@@ -29,12 +31,12 @@ _FORMS: dict[str, Any] = {name: _BINARY for name in KINDS if name != "applicatio
     response_model=Generated,
     responses={
         200: {"content": _FORMS, "description": "JSON, or another form by Accept"},
-        503: {"description": "Too many images wait; Retry-After says when to come again"},
-        504: {"description": "No image came within the deadline"},
+        **problems(406),
     },
 )
 async def generate(
-    request: GenerateRequest, accept: Annotated[str, Header()] = "application/json"
+    request: GenerateRequest,
+    accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
 ) -> None:
     """Samples of a model, in the form that `Accept` names.
 
@@ -47,14 +49,13 @@ async def generate(
     "/models/{name}@{version}/samples/{label}/{seed}.png",
     response_class=Response,
     responses={
-        200: {"content": {"image/png": {}}},
+        **file_of("image/png"),
         304: {"description": "Unchanged"},
-        409: {"description": "Another engine samples here than the address names"},
     },
 )
 async def sample(
     name: str,
-    version: Annotated[int, Path(ge=1)],
+    version: VersionNumber,
     label: Annotated[str, Path(description="a class of the model, or _ for none")],
     seed: Annotated[int, Path(ge=0, le=SEED_MAX)],
     pool: Pool,

@@ -26,7 +26,12 @@ def live() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/health/ready", responses={503: {"description": "No model is loaded (yet)"}})
+@router.get(
+    "/health/ready",
+    responses={
+        503: {"description": "No model is loaded (yet)", "content": {"application/json": {}}}
+    },
+)
 def ready(state: AppState) -> JSONResponse:
     """Whether images can be had; and how Redis and the workers are."""
     redis, counts = _jobs(state)

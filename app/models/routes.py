@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import FileResponse
 
 from app.dependencies import AppState, Library, Pool
+from app.openapi import file_of, problems
 from library.errors import NotFound
 from library.reports import list_reports
-from library.versions import Broken, Version
+from library.versions import VERSION_MAX, Broken, Version
 
 router = APIRouter(prefix="/models", tags=["models"])
 
-VersionNumber = Annotated[int, Path(ge=1)]
+VersionNumber = Annotated[int, Path(ge=1, le=VERSION_MAX)]
 
 
 @router.get("")
@@ -39,14 +40,18 @@ def list_models(library: Library, state: AppState) -> dict[str, Any]:
     }
 
 
-@router.get("/{name}@{version}")
+@router.get("/{name}@{version}", responses=problems(409))
 def get_model(name: str, version: VersionNumber, library: Library) -> dict[str, Any]:
     """Everything that is recorded of a version (its model.json)."""
     found = library.find_anywhere(f"{name}@{version}")
     return {**found.card, "reference": found.reference, "links": _links(found)}
 
 
-@router.get("/{name}@{version}/card", response_class=PlainTextResponse)
+@router.get(
+    "/{name}@{version}/card",
+    response_class=Response,
+    responses={**problems(409), **file_of("text/markdown")},
+)
 def get_card(name: str, version: VersionNumber, library: Library) -> FileResponse:
     """The version's card, Markdown."""
     return _file(
@@ -54,13 +59,17 @@ def get_card(name: str, version: VersionNumber, library: Library) -> FileRespons
     )
 
 
-@router.get("/{name}@{version}/samples.png", response_class=FileResponse)
+@router.get(
+    "/{name}@{version}/samples.png",
+    response_class=FileResponse,
+    responses={**problems(409), **file_of("image/png")},
+)
 def get_grid(name: str, version: VersionNumber, library: Library) -> FileResponse:
     """The grid that was made when the version was published."""
     return _file(library.find_anywhere(f"{name}@{version}"), "samples.png", "image/png")
 
 
-@router.post("/{name}@{version}/activate")
+@router.post("/{name}@{version}/activate", responses=problems(409, 503, 504))
 async def activate(name: str, version: VersionNumber, pool: Pool) -> dict[str, Any]:
     """Serve this version where a request names no model.
 

@@ -15,6 +15,7 @@ from starlette.background import BackgroundTask
 from app.datasets.receiving import receive_raw
 from app.dependencies import AppState, Library, Receiving
 from app.models.routes import VersionNumber, summary
+from app.openapi import file_of, problems
 from library.atomic import append_json, new_folder
 from library.errors import Conflict, InvalidValue
 from library.settings import Settings
@@ -42,7 +43,11 @@ NewName = Annotated[
 ]
 
 
-@router.get("/{name}@{version}/export", response_class=FileResponse)
+@router.get(
+    "/{name}@{version}/export",
+    response_class=FileResponse,
+    responses={**problems(409, 507), **file_of(MEDIA_TYPE)},
+)
 def export(
     name: str, version: VersionNumber, library: Library, state: AppState, approval: Approval = None
 ) -> FileResponse:
@@ -82,6 +87,10 @@ def export(
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
+    responses={
+        200: {"description": "Exactly these weights are here already", "model": dict[str, Any]},
+        **problems(409, 503, 507),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,

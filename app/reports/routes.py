@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response, status
-from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 
 from app.dependencies import AppState
 from app.models.routes import VersionNumber
+from app.openapi import file_of, problems
 from app.reports.schemas import Comparison, Report, ReportList, ReportRecord, ReportRequest
 from app.reports.service import ReportService
 from library.errors import NotFound, Unavailable
@@ -17,7 +18,7 @@ from library.reports import OPERATOR
 # A page is its own style; nothing in it may run.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
-router = APIRouter(prefix="/models", tags=["reports"])
+router = APIRouter(prefix="/models", tags=["reports"], responses=problems(404, 409, 503))
 
 ReportId = Annotated[
     str, Path(pattern=r"^(latest|rp-[0-9a-f]{12})$", description="an id, or `latest`")
@@ -86,13 +87,21 @@ def get_page(name: str, version: VersionNumber, report: ReportId, reports: Repor
     return _file(reports, f"{name}@{version}", report, "report.html", "text/html; charset=utf-8")
 
 
-@router.get("/{name}@{version}/reports/{report}/card", response_class=PlainTextResponse)
+@router.get(
+    "/{name}@{version}/reports/{report}/card",
+    response_class=Response,
+    responses=file_of("text/markdown"),
+)
 def get_card(name: str, version: VersionNumber, report: ReportId, reports: Reports) -> FileResponse:
     """The model card of a report, Markdown."""
     return _file(reports, f"{name}@{version}", report, "CARD.md", "text/markdown; charset=utf-8")
 
 
-@router.get("/{name}@{version}/reports/{report}/figures/{figure}.svg", response_class=FileResponse)
+@router.get(
+    "/{name}@{version}/reports/{report}/figures/{figure}.svg",
+    response_class=FileResponse,
+    responses=file_of("image/svg+xml"),
+)
 def get_figure(
     name: str, version: VersionNumber, report: ReportId, figure: Figure, reports: Reports
 ) -> FileResponse:
@@ -101,7 +110,11 @@ def get_figure(
     return _file(reports, f"{name}@{version}", report, path, "image/svg+xml")
 
 
-@router.get("/{name}@{version}/reports/{report}/exports.zip", response_class=StreamingResponse)
+@router.get(
+    "/{name}@{version}/reports/{report}/exports.zip",
+    response_class=StreamingResponse,
+    responses=file_of("application/zip"),
+)
 def get_exports(
     name: str, version: VersionNumber, report: ReportId, reports: Reports
 ) -> StreamingResponse:

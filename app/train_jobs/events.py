@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.metrics import gauge
-from library.errors import Busy
+from library.errors import Busy, InvalidValue
 from worker import keys
 from worker.records import TERMINAL, event
 
@@ -120,6 +120,18 @@ def page(redis: Any, job: str, after: str, limit: int) -> dict[str, Any]:
         "next": data[-1]["id"] if data else None,
         "trimmed": before and _missing(redis.xinfo_stream(key)),
     }
+
+
+def checked(after: str) -> str:
+    """The same id of a stream.  Raises InvalidValue for one that Redis cannot have."""
+    if max(_position(after)) >= 2**64:
+        raise InvalidValue(
+            f"No event has the id {after!r}.",
+            field="after",
+            value=after,
+            remedy="Give an event's own id, or 0 for all events.",
+        )
+    return after
 
 
 def _position(identity: str) -> tuple[int, int]:

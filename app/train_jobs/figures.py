@@ -11,17 +11,22 @@ from pathlib import Path
 
 from fastapi import APIRouter, Response
 
+from app.openapi import file_of, problems
 from app.train_jobs.numbers import COLUMNS, EXPORT_SECONDS
 from app.train_jobs.routes import Service
 from library.errors import NotFound, SynthoraxError
 from library.runs import RunFolder
 
-router = APIRouter(tags=["train-jobs"])
+router = APIRouter(tags=["train-jobs"], responses=problems(503))
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@router.get("/train-jobs/{job}/figures.zip", response_class=Response)
+@router.get(
+    "/train-jobs/{job}/figures.zip",
+    response_class=Response,
+    responses=file_of("application/zip"),
+)
 def figures(job: str, service: Service) -> Response:
     """Figures 5 (real beside synthetic), 6 (samples by epoch) and 7 (losses) as PNG and SVG, and
     the numbers by epoch as CSV.  Figure 5 shows training images."""

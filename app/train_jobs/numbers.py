@@ -17,11 +17,12 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
 from app.negotiation import preferred
+from app.openapi import file_of, problems
 from app.train_jobs.downsampling import thinned
 from app.train_jobs.routes import Service
 from library.errors import NotFound, SynthoraxError
 
-router = APIRouter(tags=["train-jobs"])
+router = APIRouter(tags=["train-jobs"], responses=problems(503))
 
 COLUMNS = (
     "time", "scope", "epoch", "epochs", "step", "images", "fraction", "loss_d", "loss_g", "d_x",
@@ -35,13 +36,14 @@ _ROWS = 1000  # of CSV, written at once
 @router.get(
     "/train-jobs/{job}/metrics",
     responses={
-        200: {"content": {"application/json": {}, "text/csv": {}}, "description": "by Accept"}
+        200: {"content": {"application/json": {}, "text/csv": {}}, "description": "by Accept"},
+        **problems(406),
     },
 )
 def metrics(
     job: str,
     service: Service,
-    accept: Annotated[str, Header()] = "application/json",
+    accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
     scope: Literal["epoch", "step"] | None = None,
     after_step: Annotated[int | None, Query(ge=0)] = None,
     max_points: Annotated[
@@ -75,7 +77,11 @@ def _rows(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         buffer.truncate()
 
 
-@router.get("/train-jobs/{job}/tensorboard", response_class=FileResponse)
+@router.get(
+    "/train-jobs/{job}/tensorboard",
+    response_class=FileResponse,
+    responses=file_of("application/zip"),
+)
 def tensorboard(job: str, service: Service) -> FileResponse:
     """A ZIP with a TensorBoard event file: numbers by step, a grid for each epoch."""
     run = service.run(job)

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
+from app.openapi import file_of, problems
 from app.train_jobs import events
 from app.train_jobs.checking import TellsAll
 from app.train_jobs.schemas import (
@@ -29,11 +30,28 @@ from library.errors import NotFound
 from library.presets import DESCRIPTIONS, PRESETS, RECOMMENDED
 from worker.jobs import reaching_redis
 
-router = APIRouter(tags=["train-jobs"])
-checked = APIRouter(tags=["train-jobs"], route_class=TellsAll)
+router = APIRouter(tags=["train-jobs"], responses=problems(503))
+checked = APIRouter(tags=["train-jobs"], route_class=TellsAll, responses=problems(404, 409, 503))
 
-StreamId = Annotated[str, Query(pattern=r"^\d{1,20}(-\d{1,20})?$", description="an event's id")]
-EVENT_SCHEMA = "#/components/schemas/Event"
+StreamId = Annotated[
+    str, Query(pattern=r"^[0-9]{1,20}(-[0-9]{1,20})?$", description="an event's id")
+]
+EPOCHS_MAX = 100_000  # as a configuration may ask for
+# In the words of OpenAPI 3.2: what an event stream's lines say, one event after another.
+_SERVER_SENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Event"},
+        },
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
 Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
@@ -83,7 +101,11 @@ def create(
     return job
 
 
-@checked.post("/train-jobs/estimates", response_model=Estimate)
+@checked.post(
+    "/train-jobs/estimates",
+    response_model=Estimate,
+    responses={202: {"model": Estimate, "description": "It is being measured: ask again"}},
+)
 def estimate(
     request: TrainJobRequest,
     service: Service,
@@ -101,7 +123,7 @@ def estimate(
     return found
 
 
-@router.get("/train-jobs", response_model=TrainJobs)
+@router.get("/train-jobs", response_model=TrainJobs, responses=problems(404))
 def list_jobs(
     service: Service,
     status: Status | None = None,
@@ -118,14 +140,17 @@ def get(job: str, service: Service) -> Any:
     return service.get(job)
 
 
-@router.delete("/train-jobs/{job}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/train-jobs/{job}", status_code=status.HTTP_204_NO_CONTENT, responses=problems(409))
 def delete(job: str, wishes: Wish) -> None:
     """Forget an ended job and remove its run folder.  409 before its end."""
     wishes.delete(job)
 
 
 @router.post(
-    "/train-jobs/{job}/cancel", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+    "/train-jobs/{job}/cancel",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=TrainJob,
+    responses=problems(409),
 )
 def cancel(job: str, wishes: Wish) -> Any:
     """End a job; a running one writes a checkpoint first.  409 when it has ended."""
@@ -133,7 +158,10 @@ def cancel(job: str, wishes: Wish) -> Any:
 
 
 @router.post(
-    "/train-jobs/{job}/finish", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+    "/train-jobs/{job}/finish",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=TrainJob,
+    responses=problems(409),
 )
 def finish(job: str, wishes: Wish) -> Any:
     """End a job after its epoch and publish.  409 when it has not begun or has ended."""
@@ -141,7 +169,10 @@ def finish(job: str, wishes: Wish) -> Any:
 
 
 @router.post(
-    "/train-jobs/{job}/resume", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+    "/train-jobs/{job}/resume",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=TrainJob,
+    responses=problems(409),
 )
 def resume(job: str, wishes: Wish, changes: ResumeRequest | None = None) -> Any:
     """Go on from the newest checkpoint, if need be for more epochs.  409 before its end."""
@@ -149,7 +180,10 @@ def resume(job: str, wishes: Wish, changes: ResumeRequest | None = None) -> Any:
 
 
 @router.post(
-    "/train-jobs/{job}/clone", status_code=status.HTTP_202_ACCEPTED, response_model=TrainJob
+    "/train-jobs/{job}/clone",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=TrainJob,
+    responses=problems(409),
 )
 def clone(
     job: str,
@@ -169,10 +203,11 @@ def clone(
     response_model=EventPage,
     responses={
         200: {
-            "content": {"text/event-stream": {"itemSchema": {"$ref": EVENT_SCHEMA}}},
+            "content": {"text/event-stream": {"itemSchema": _SERVER_SENT}},
             "description": "server-sent events, each `data` one event of the page's schema; or a "
             "page of JSON",
-        }
+        },
+        **problems(406),
     },
 )
 async def follow(
@@ -180,14 +215,14 @@ async def follow(
     service: Service,
     state: AppState,
     jobs: Jobs,
-    accept: Annotated[str, Header()] = "application/json",
-    last_event_id: Annotated[str, Header(pattern=r"^\d{0,20}(-\d{1,20})?$")] = "",
+    accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
+    last_event_id: Annotated[str, Header(pattern=r"^([0-9]{1,20}(-[0-9]{1,20})?)?$")] = "",
     after: StreamId = "0",
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
     """Events: with `Accept: text/event-stream` history, then live; else a page of JSON."""
     await run_in_threadpool(service.get, job)  # 404 before the stream begins
-    start = last_event_id or after
+    start = events.checked(last_event_id or after)
     if preferred(accept, ("application/json", "text/event-stream")) == "text/event-stream":
         assert state.streams is not None
         state.readers.check()
@@ -207,8 +242,14 @@ def checkpoints(job: str, service: Service) -> Any:
     return {"data": service.run(job).list_checkpoints()}
 
 
-@router.get("/train-jobs/{job}/samples/{epoch}.png", response_class=FileResponse)
-def samples(job: str, epoch: Annotated[int, Path(ge=1)], service: Service) -> FileResponse:
+@router.get(
+    "/train-jobs/{job}/samples/{epoch}.png",
+    response_class=FileResponse,
+    responses=file_of("image/png"),
+)
+def samples(
+    job: str, epoch: Annotated[int, Path(ge=1, le=EPOCHS_MAX)], service: Service
+) -> FileResponse:
     """The grid of the fixed noise after an epoch."""
     run = service.run(job)
     path = run.sample(epoch)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, RootModel, Tag
 
+from app.field_schemas import configuration
 from app.schemas import Request
 from worker import events
 
@@ -62,7 +63,9 @@ class TrainJobRequest(Request):
         None, description="GET /presets lists them, and which one is taken where this is left out"
     )
     config: dict[str, Any] = Field(
-        default_factory=dict, description="overrides of the preset, as GET /presets shows them"
+        default_factory=dict,
+        description="overrides of the preset, as GET /presets shows them",
+        json_schema_extra=configuration(),
     )
     metadata: Metadata = Field(default_factory=dict)
     labels: Labels = Field(default_factory=list)
@@ -101,6 +104,7 @@ class CloneRequest(Request):
     config: dict[str, Any] = Field(
         default_factory=dict,
         description='over the job\'s resolved configuration; {"seed": null} draws a new seed',
+        json_schema_extra=configuration(),
     )
     metadata: Metadata | None = None
     labels: Labels | None = None

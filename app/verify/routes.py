@@ -10,12 +10,13 @@ from fastapi import APIRouter, Header, Request
 
 from app.dependencies import Pool
 from app.guard import MEDIA_TYPES_OF
+from app.openapi import problems
 from app.schemas import parsed
 from app.verify.schemas import Verified, VerifyRequest
 from app.verify.service import verify as compare
 from library.errors import InvalidValue
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], responses=problems(409, 503, 504))
 
 PATH = "/verify"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -32,7 +33,7 @@ _BODY: dict[str, Any] = {
 
 @router.post(PATH, response_model=Verified, openapi_extra=_BODY)
 async def verify(
-    request: Request, pool: Pool, content_type: Annotated[str, Header()] = ""
+    request: Request, pool: Pool, content_type: Annotated[str, Header(include_in_schema=False)] = ""
 ) -> Verified:
     """Which version, label, seed and truncation made this picture: exact, rounding or unknown.
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from app.datasets.schemas import WithdrawalRequest
 from app.dependencies import AppState, Library
+from app.openapi import problems
 from library.datasets.tracing import affected, by_file, by_patient
 from library.datasets.withdrawal import receipts, withdraw
 from library.errors import Conflict, InvalidValue, NotFound
@@ -21,7 +22,7 @@ logger = logging.getLogger("synthorax.app")
 router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
 
 
-@router.post("")
+@router.post("", responses=problems(404, 409, 503, 507))
 def create(request: WithdrawalRequest, state: AppState, library: Library) -> dict[str, Any]:
     """Withdraw a patient, by their id in the source or by one of their files.
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.dependencies import Jobs
+from app.openapi import problems
 from worker.heartbeat import workers
 from worker.jobs import reaching_redis
 
-router = APIRouter(prefix="/workers", tags=["workers"])
+router = APIRouter(prefix="/workers", tags=["workers"], responses=problems(503))
 
 
 class Gpu(BaseModel):

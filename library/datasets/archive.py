@@ -44,7 +44,8 @@ class ArchiveSource:
                 "Was the upload cut off? Pack the folder again, and check it with `unzip -t`.",
             ) from None
         self._infos: dict[str, zipfile.ZipInfo] = {}
-        infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        # Not info.is_dir(), which fails where the name is empty.
+        infos = [i for i in self._zip.infolist() if not i.orig_filename.endswith("/")]
         if len(infos) > files_max:
             raise _refused(
                 f"The archive holds {len(infos)} files.", f"At most {files_max} are allowed."
@@ -90,7 +91,7 @@ class ArchiveSource:
                 reason = _claims(info) or (
                     "overlaps another file of the archive" if info in overlapping else None
                 )
-            shown = name if len(name) <= NAME_MAX else name[:100] + "…"
+            shown = (name if len(name) <= NAME_MAX else name[:100] + "…") or "(no name)"
             if reason is None:
                 self._infos[shown] = info
             entries.append(Entry(shown, info.file_size, reason))
@@ -125,6 +126,8 @@ class ArchiveSource:
 def _claims(info: zipfile.ZipInfo) -> str | None:
     """Why a file is refused for what the archive's directory says of it."""
     name = info.orig_filename
+    if not name:
+        return "has no name"
     if len(name) > NAME_MAX:
         return f"has a name of {len(name)} characters"
     if "\0" in name or any(ord(c) < 32 for c in name):

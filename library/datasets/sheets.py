@@ -130,7 +130,7 @@ def augmented(
         left = _MARGIN + column * (SIDE + _GAP)
         draw.text((left, _MARGIN), _named(name, part), _INK, font)
         for line, picture in enumerate(pictures):
-            numbers = random.random((1, DRAWS))
+            numbers = random.random((1, DRAWS))  # nosec B311 # NumPy
             if name == "flip":
                 numbers[0, 3] = 0.0  # half of the images stay as they are
             if picture is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,11 +20,10 @@ def counts(index: Index) -> dict[str, Any]:
     """Images and patients, by label and by split; patients are null where none are known."""
     known = bool(index.one("SELECT COUNT(patient) FROM files WHERE status = ?", ACCEPTED))
 
-    def counted(column: str) -> dict[str, dict[str, Any]]:
-        rows = index.query(
-            f"SELECT {column} AS name, COUNT(*) AS n, COUNT(DISTINCT patient) AS p "  # noqa: S608
-            f"FROM files WHERE status = ? GROUP BY {column} ORDER BY {column}",
-            ACCEPTED,
+    def counted(column: Literal["label", "split"]) -> dict[str, dict[str, Any]]:
+        tallies = f"{column} AS name, COUNT(*) AS n, COUNT(DISTINCT patient) AS p"
+        rows = index.rows(
+            tallies, f"WHERE status = ? GROUP BY {column} ORDER BY {column}", ACCEPTED
         )
         return {row["name"]: _tally(row["n"], row["p"], known) for row in rows}
 
@@ -93,10 +92,8 @@ def shapes(index: Index) -> dict[str, Any]:
 
 
 def _tallied(index: Index, column: str) -> dict[Any, int]:
-    rows = index.query(
-        f"SELECT {column} AS name, COUNT(*) AS n FROM files WHERE status = ? "  # noqa: S608
-        f"GROUP BY {column} ORDER BY n DESC, {column}", ACCEPTED,
-    )  # fmt: skip
+    groups = f"WHERE status = ? GROUP BY {column} ORDER BY n DESC, {column}"
+    rows = index.rows(f"{column} AS name, COUNT(*) AS n", groups, ACCEPTED)
     return {row["name"]: row["n"] for row in rows}
 
 

@@ -6,6 +6,7 @@ first, the index, by which it is found, last.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -117,20 +118,21 @@ def _forget(data_dir: Path, found: Found) -> str:
     shutil.copyfile(path, fresh)
     index = Index(fresh, write=True)
     with index:
-        places = ", ".join("?" * len(found.rows))
+        rows = json.dumps(list(found.rows))  # one parameter, however many they are
         stored = [
-            row["stored"] for row in index.rows("stored", f"WHERE id IN ({places})", *found.rows)
+            row["stored"]
+            for row in index.rows("stored", "WHERE id IN (SELECT value FROM json_each(?))", rows)
         ]
         index.execute("PRAGMA secure_delete = ON")
-        index.execute(f"DELETE FROM near WHERE one IN ({places})", *found.rows)  # noqa: S608
-        index.execute(f"DELETE FROM near WHERE other IN ({places})", *found.rows)  # noqa: S608
+        index.execute("DELETE FROM near WHERE one IN (SELECT value FROM json_each(?))", rows)
+        index.execute("DELETE FROM near WHERE other IN (SELECT value FROM json_each(?))", rows)
         index.execute(
-            f"UPDATE files SET status = ?, reason = ?, split = NULL, position = NULL, "  # noqa: S608
-            f"patient = NULL, sop = NULL, accession = NULL, covariates = '{{}}', stored = NULL, "
-            f"flags = '' WHERE id IN ({places})",
-            LEFT_OUT, WITHDRAWN, *found.rows,
+            "UPDATE files SET status = ?, reason = ?, split = NULL, position = NULL, "
+            "patient = NULL, sop = NULL, accession = NULL, covariates = '{}', stored = NULL, "
+            "flags = '' WHERE id IN (SELECT value FROM json_each(?))",
+            LEFT_OUT, WITHDRAWN, rows,
         )  # fmt: skip
-        index.execute(f"DELETE FROM pictures WHERE id IN ({places})", *found.rows)  # noqa: S608
+        index.execute("DELETE FROM pictures WHERE id IN (SELECT value FROM json_each(?))", rows)
         index.commit()
         index.execute("VACUUM")
         choices = resolve(record["choices"])

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+import httpx
 
 from library import generate_jobs
 from library.backup.guard import refuse_half_restored
@@ -221,9 +221,10 @@ def _wait_for_api(settings: Settings, children: list[Child]) -> None:
                     "folder); `synthorax doctor` may know more.",
                 )
         try:
-            with urllib.request.urlopen(address, timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
+            # Never by way of a proxy that the environment names: the API is on this machine.
+            httpx.get(address, timeout=1, trust_env=False).raise_for_status()
+            return
+        except httpx.HTTPError:
             time.sleep(0.05)
     raise Conflict(f"The API did not answer at {address} within {START_SECONDS} s.")
 
@@ -261,7 +262,9 @@ def _port_is_free(settings: Settings) -> None:
 
 
 def _shown_host(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    # Nothing is bound here: where it listens everywhere, it is called on this machine.
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104  # noqa: S104
+    host = everywhere.get(settings.host, settings.host)
     return f"[{host}]" if ":" in host else host
 
 

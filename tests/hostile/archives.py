@@ -179,6 +179,7 @@ ARCHIVES: tuple[Archive, ...] = (
     _named("../evil.png", "../evil.png", "parent"),
     _named("NORMAL/../../evil.png", "NORMAL/../../evil.png", "parent-inside"),
     _named("/abs.png", "/abs.png", "absolute"),
+    _named("", "(no name)", "nameless"),
     _named("C:\\evil.png", "C:\\evil.png", "drive"),
     _named("..\\..\\evil.png", "..\\..\\evil.png", "backslashes"),
     _named("NORMAL/nul.png\0.exe", "NORMAL/nul.png\0.exe", "nul", "control", "nul"),

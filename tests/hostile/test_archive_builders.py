@@ -41,7 +41,9 @@ def test_good_members_beside_a_bad_one_stay_readable(made: Archive) -> None:
         assert len(names) > len(GOOD)
         assert made.bad is not None
         assert made.bad not in GOOD
-        shown = [name if len(name) <= 4096 else name[:SHOWN] + "…" for name in names]
+        shown = [
+            (name if len(name) <= 4096 else name[:SHOWN] + "…") or "(no name)" for name in names
+        ]
         assert shown.count(made.bad) == (2 if made.name == "twins" else 1)
 
 

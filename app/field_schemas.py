@@ -1,0 +1,52 @@
+"""The JSON schemas of a run's configuration and of a dataset's choices, from their fields."""
+
+from __future__ import annotations
+
+from dataclasses import Field, fields
+from typing import Any
+
+from library.config import GROUPS, RunConfig
+from library.datasets.choices import Choices
+
+_KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def configuration() -> dict[str, Any]:
+    """Of `config`: overrides of a preset."""
+    own = [each for each in fields(RunConfig) if each.name not in GROUPS]
+    schema = _object([*own])
+    # null draws a seed, as leaving it out does.
+    schema["properties"]["seed"] = {"anyOf": [schema["properties"]["seed"], {"type": "null"}]}
+    for name, kind in GROUPS.items():
+        schema["properties"][name] = {"anyOf": [_object([*fields(kind)]), {"type": "null"}]}
+    return schema
+
+
+def choices() -> dict[str, Any]:
+    """Of `choices`."""
+    return _object([*fields(Choices)])
+
+
+def _object(of: list[Field[Any]]) -> dict[str, Any]:
+    properties = {each.name: _value(each) for each in of}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _value(field: Field[Any]) -> dict[str, Any]:
+    rule, default = field.metadata, field.default
+    if "allowed" in rule:
+        schema: dict[str, Any] = {"enum": list(rule["allowed"])}
+    elif "text" in rule:
+        schema = {"type": "string", "minLength": 0 if default == "" else 1,
+                  "maxLength": rule["text"]}  # fmt: skip
+    elif "names" in rule:
+        names: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 200}
+        if rule["names"]:
+            names = {"enum": list(rule["names"])}
+        schema = {"type": "array", "items": names, "maxItems": 50}
+    else:
+        least = "exclusiveMinimum" if rule.get("above") else "minimum"
+        schema = {"type": _KINDS[type(default)], least: rule["low"], "maximum": rule["high"]}
+    if default is None or "names" in rule:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    return {**schema, "description": rule["help"]} if rule.get("help") else schema

@@ -1,0 +1,1 @@
+"""Readers of files against inputs that nobody thought of."""
