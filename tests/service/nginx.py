@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Self
 import httpx
 import pytest
 
-from tests.service.conftest import ROOT, WAIT_SECONDS, free_port
+from tests.service.conftest import ROOT, WAIT_SECONDS, free_port, wait_until
 
 _REPLICAS = "server api:8000 resolve max_fails=0;"
 _RESOLVER = "resolver 127.0.0.11 valid=5s;"
@@ -45,6 +46,7 @@ class Nginx:
         folder.mkdir()
         self.folder = folder
         self.port = free_port()
+        self._place = (host, self.port)
         self.url = f"http://{host}:{self.port}"
         file = folder / "nginx.conf"
         file.write_text(configuration(folder, f"{host}:{self.port}", replicas))
@@ -58,12 +60,22 @@ class Nginx:
         assert checked.returncode == 0, checked.stderr
         with (self.folder / "errors").open("ab") as errors:  # a line for each request to the dead
             self.process = subprocess.Popen(self.command, stderr=errors)
+        wait_until(self._listens)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None:
             self.process.terminate()
             self.process.wait(WAIT_SECONDS)
+
+    def _listens(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "errors").read_text()
+        try:
+            socket.create_connection(self._place, timeout=5).close()
+        except ConnectionError:
+            return False
+        return True
 
     def answers(self) -> bool:
         try:
