@@ -96,7 +96,7 @@ class Job:
                         if message is not None:
                             last = message[0] or last
                             yield parse_event(json.loads(message[1]), last)
-                            attempts = self._transport.attempts()
+                        attempts = self._transport.attempts()  # comments are signs of life, too
             except httpx.TransportError as error:
                 complete, delay = False, attempts.next_delay()
                 if delay is None:
