@@ -134,6 +134,7 @@ def test_every_folder_of_the_application_is_in_the_images() -> None:
     assert floors <= copied | {"tools"}
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {".git", "data", "tests"} <= set(ignored)
+    assert ignored.index("!docs/reports") > ignored.index("docs/*"), "the images copy them"
 
 
 def pods() -> list[tuple[str, dict[str, Any]]]:
@@ -168,3 +169,5 @@ def test_the_proxy_repeats_only_what_may_be_repeated() -> None:
     assert "non_idempotent" not in others
     assert conf.count("proxy_buffering off") == 2
     assert "proxy_request_buffering off" in others
+    # Else refusals of all replicas would be nginx's 502.
+    assert "server api:8000 resolve max_fails=0;" in conf

@@ -1,16 +1,19 @@
-"""The embedded Valkey for tests that need no whole service."""
+"""Valkey for tests that need no whole service: the embedded one, and one as compose starts it."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
 from typing import Self
 
 import redis
+import yaml
 
 from synthorax.local import valkey
+from tests.namespaces import Namespace
 from worker.connection import client
 
 
@@ -20,7 +23,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "v.sock"  # a socket's path has 104 bytes at most
-        self.url = f"unix://{self.socket}"
+        self.url = self.local = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -46,7 +49,7 @@ class Server:
         self.process.wait()
 
     def client(self) -> redis.Redis:
-        return client(self.url)
+        return client(self.local)
 
     def _answers(self) -> bool:
         try:
@@ -60,3 +63,34 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Listening(Server):
+    """With the command of docker-compose.yml and a password, on an address of a network.
+
+    This machine's side of the network cannot reach it there: `local` is a socket in its folder.
+    """
+
+    def __init__(self, folder: Path, address: str, password: str, network: Namespace) -> None:
+        super().__init__(folder)
+        self._address, self._password, self._network = address, password, network
+        self.url = f"redis://:{password}@{address}:6379/0"
+        self.local = f"unix://:{password}@{self.socket}"
+
+    def command(self) -> list[str]:
+        compose = yaml.safe_load((Path(__file__).parent.parent / "docker-compose.yml").read_text())
+        program, *words = compose["services"]["valkey"]["command"]
+        assert program == "valkey-server"
+        return [
+            *self._network.prefix,
+            valkey.binary(),
+            *(self._set(word) for word in words),
+            *("--bind", self._address, "--dir", str(self.folder)),
+            *("--unixsocket", str(self.socket), "--unixsocketperm", "700"),
+            *("--logfile", str(self.folder / "valkey.log")),
+        ]
+
+    def _set(self, word: str) -> str:
+        """A word of compose with its variables: our password, defaults for the others."""
+        word = re.sub(r"\$\{SYNTHORAX_REDIS_PASSWORD:\?[^}]*\}", self._password, word)
+        return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word)

@@ -59,8 +59,10 @@ def _work(settings: Settings, queue: str) -> int:
 
     from worker.app import app
 
-    # Celery warns of pickles read as root; this worker reads JSON alone.
+    # Celery warns of pickles read as root, or as a number without a name (a container's user);
+    # this worker reads JSON alone.
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
+    warnings.filterwarnings("ignore", "An entry for the specified gid or egid was not found")
     app.worker_main(
         [
             "--quiet",

@@ -79,6 +79,8 @@ class AsyncJob:
         """
         last, attempts = after, self._transport.attempts()
         while True:
+            # What an ended job tells is there: only a whole look begun after its end has it all.
+            complete = self.ended
             headers = {"Accept": "text/event-stream"}
             if last:
                 headers["Last-Event-ID"] = last
@@ -93,19 +95,20 @@ class AsyncJob:
                         if message is not None:
                             last = message[0] or last
                             yield parse_event(json.loads(message[1]), last)
-                            attempts = self._transport.attempts()
+                        attempts = self._transport.attempts()  # comments are signs of life, too
             except httpx.TransportError as error:
-                delay = attempts.next_delay()
+                complete, delay = False, attempts.next_delay()
                 if delay is None:
                     raise self._transport.unreachable(error) from None
             except Busy as error:
-                delay = attempts.next_delay(error.retry_after)
+                complete, delay = False, attempts.next_delay(error.retry_after)
                 if delay is None:
                     raise
+            if complete:
+                return
             if delay:
                 await sleep(delay)
-            if (await self.reload()).ended:
-                return
+            await self.reload()
 
     async def wait(
         self,

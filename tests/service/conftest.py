@@ -147,8 +147,8 @@ def train_request(dataset: Path, **config: Any) -> dict[str, Any]:
     }
 
 
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def wait_until(condition: Any, seconds: float = WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
