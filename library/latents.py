@@ -65,6 +65,8 @@ def between(
     ends = latents([first, last], dim, truncation)
     one, other = ends.astype(np.float64)
     lengths = np.linalg.norm(one), np.linalg.norm(other)
+    if not all(lengths):  # a truncation so small that float32 ends at 0: there is no circle
+        return np.zeros((steps, dim), np.float32)
     angle = np.arccos(np.clip(one @ other / (lengths[0] * lengths[1]), -1.0, 1.0))
     share = np.linspace(0.0, 1.0, steps)[:, None]
     if np.sin(angle) < 1e-9:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from library.latents import SEED_MAX, drawn_labels, latents
+from library.latents import SEED_MAX, between, drawn_labels, latents
 from library.philox import philox4x32
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "latents.md"
@@ -176,3 +176,9 @@ def test_frequencies_need_not_add_up_to_one() -> None:
     counted = drawn_labels(range(500), [3.0, 9.0]).tolist()
     assert counted == drawn_labels(range(500), [0.25, 0.75]).tolist()
     assert set(counted) == {0, 1}
+
+
+def test_a_way_between_nothing_is_nothing() -> None:
+    way = between(1, 2, 5, 8, truncation=1e-323)
+    assert way.shape == (5, 8)
+    assert not way.any()

@@ -12,7 +12,7 @@ from library.atomic import read_json
 from library.datasets.index import NAME, Index, as_bytes
 from library.datasets.records import folder_of, list_records, read_record
 from library.decoding.identifiers import hashed
-from library.errors import InvalidValue
+from library.errors import Conflict, InvalidValue
 from library.runs import RunFolder
 from library.versions import ModelLibrary, Version
 
@@ -69,6 +69,13 @@ def by_patient(data_dir: Path, patient: str) -> list[Found]:
 def by_file(data_dir: Path, dataset: str, path: str) -> list[Found]:
     """The image of a file and its patient's others; and every copy of them."""
     record = read_record(data_dir, dataset)
+    if not record["content"]:
+        raise Conflict(
+            f"The dataset {dataset} is {record['status']}: nothing was found in it yet.",
+            field="dataset",
+            value=dataset,
+            remedy="Wait until it is ready, or name the patient.",
+        )
     with Index(folder_of(data_dir, dataset) / record["content"] / NAME) as index:
         row = next(
             index.rows("patient, sha256", "WHERE path = CAST(? AS TEXT)", as_bytes(path)), None

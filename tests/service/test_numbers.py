@@ -56,7 +56,8 @@ def test_the_schema_is_in_the_api_s_document(service: Service) -> None:
     assert schemas["MetricEvent"]["properties"]["d_x"]["maximum"] == 1
     answer = document["paths"]["/train-jobs/{job}/events"]["get"]["responses"]["200"]["content"]
     assert answer["application/json"]["schema"]["$ref"].endswith("/EventPage")
-    assert answer["text/event-stream"]["itemSchema"]["$ref"] == "#/components/schemas/Event"
+    data = answer["text/event-stream"]["itemSchema"]["properties"]["data"]
+    assert data["contentSchema"]["$ref"] == "#/components/schemas/Event"
 
 
 def test_numbers_can_be_cut_and_thinned(service: Service, job: str) -> None:

@@ -245,3 +245,7 @@ def test_what_was_found_stays_mended(known: Known, tmp_path: Path) -> None:
         assert api.http.post("/session", json={"key": ""}).status_code == 422
         long = api.http.get(f"/train-jobs/{known.job}/samples/{10**300}.png")
         assert long.status_code == 422
+        # Validated by nobody here: it holds nothing yet.
+        waiting = api.http.post("/datasets", json={"path": f"{known.path}/NORMAL"}).json()["id"]
+        asked = {"dataset": waiting, "file": "NORMAL/x.png", "dry_run": True}
+        assert api.http.post("/withdrawals", json=asked).status_code == 409
