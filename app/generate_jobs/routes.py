@@ -20,9 +20,10 @@ from app.generate_jobs.schemas import (
     Status,
 )
 from app.generate_jobs.service import GenerateJobService
+from app.openapi import file_of, problems
 from app.train_jobs.routes import IdempotencyKey
 
-router = APIRouter(tags=["generate-jobs"])
+router = APIRouter(tags=["generate-jobs"], responses=problems(404, 503))
 
 Identity = Annotated[str, Path(pattern=r"^gj-[0-9a-f]{16}$")]
 ShardName = Annotated[str, Path(pattern=r"^shard-[0-9]{6}\.(tar|zip)$")]
@@ -36,7 +37,12 @@ def _service(state: AppState, jobs: Jobs) -> GenerateJobService:
 Service = Annotated[GenerateJobService, Depends(_service)]
 
 
-@router.post("/generate-jobs", status_code=status.HTTP_202_ACCEPTED, response_model=GenerateJob)
+@router.post(
+    "/generate-jobs",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=GenerateJob,
+    responses=problems(409, 507),
+)
 async def create(
     request: GenerateJobRequest,
     service: Service,
@@ -79,7 +85,15 @@ def list_shards(job: Identity, service: Service) -> Any:
     return {"data": service.shards(job)}
 
 
-@router.get("/generate-jobs/{job}/shards/{name}", response_class=FileResponse)
+@router.get(
+    "/generate-jobs/{job}/shards/{name}",
+    response_class=FileResponse,
+    responses={
+        **file_of("application/x-tar", "application/zip"),
+        **problems(409),
+        206: {"description": "The part that Range asks for"},
+    },
+)
 def get_shard(job: Identity, name: ShardName, service: Service) -> FileResponse:
     """A shard's file; ranges are served, so that a broken download goes on."""
     path, digest = service.shard(job, name)
@@ -89,14 +103,17 @@ def get_shard(job: Identity, name: ShardName, service: Service) -> FileResponse:
     return FileResponse(path, media_type=kind, headers=headers, filename=f"{job}-{name}")
 
 
-@router.get("/generate-jobs/{job}/manifest.json", response_model=Manifest)
+@router.get("/generate-jobs/{job}/manifest.json", response_model=Manifest, responses=problems(409))
 def get_manifest(job: Identity, service: Service) -> FileResponse:
     """What every shard holds, and its SHA-256.  409 before the last is there."""
     return FileResponse(service.manifest(job), media_type="application/json")
 
 
 @router.post(
-    "/generate-jobs/{job}/cancel", status_code=status.HTTP_202_ACCEPTED, response_model=GenerateJob
+    "/generate-jobs/{job}/cancel",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=GenerateJob,
+    responses=problems(409),
 )
 def cancel(job: Identity, service: Service) -> Any:
     """End a job; the shards that are there stay.  409 when it has ended."""
@@ -104,14 +121,19 @@ def cancel(job: Identity, service: Service) -> Any:
 
 
 @router.post(
-    "/generate-jobs/{job}/resume", status_code=status.HTTP_202_ACCEPTED, response_model=GenerateJob
+    "/generate-jobs/{job}/resume",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=GenerateJob,
+    responses=problems(409),
 )
 def resume(job: Identity, service: Service) -> Any:
     """Make what is missing of a cancelled or failed job.  409 for others."""
     return service.resume(job)
 
 
-@router.delete("/generate-jobs/{job}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/generate-jobs/{job}", status_code=status.HTTP_204_NO_CONTENT, responses=problems(409)
+)
 def delete(job: Identity, service: Service) -> None:
     """Really delete an ended job and its shards.  409 before its end."""
     service.delete(job)
