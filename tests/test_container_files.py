@@ -22,7 +22,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 KUBERNETES: list[dict[str, Any]] = list(
     yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "synthorax.yaml").read_text())
 )
-OURS = ("api", "worker", "light")
+OURS = ("api", "worker", "light", "generation")
 
 
 def seconds(text: str) -> int:
@@ -94,7 +94,7 @@ def test_container_files_with_placeholders_do_not_start(given: str) -> None:
 
 
 def test_the_card_is_by_the_runtime_and_can_be_left_out() -> None:
-    for name in ("api", "worker"):
+    for name in ("api", "worker", "generation"):
         assert COMPOSE["services"][name]["runtime"] == "${SYNTHORAX_RUNTIME:-nvidia}"
         assert CPU["services"][name]["runtime"] == "runc"
     assert "NVIDIA_VISIBLE_DEVICES=all" in DOCKERFILE

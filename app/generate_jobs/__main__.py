@@ -41,12 +41,12 @@ logger = logging.getLogger("synthorax.generate_jobs")
 def main() -> int:
     settings = from_environment()
     configure(settings.log)
-    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    asked: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(asked,), daemon=True).start()
     maker = _Maker(settings)
     while True:
         try:
-            request = requests.get(timeout=IDLE_SECONDS)
+            request = asked.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             return 0
         job_id.set(request["job"])
@@ -54,9 +54,9 @@ def main() -> int:
         maker.answer(request["job"], int(request["shard"]))
 
 
-def _read(requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+def _read(asked: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin:
-        requests.put(json.loads(line))
+        asked.put(json.loads(line))
     os._exit(75)  # the worker is gone: what is half made stays under its temporary name
 
 

@@ -93,7 +93,8 @@ def test_a_job_is_counted_and_its_own_numbers_go_with_it(
     assert values["synthorax_leases_total"]["result=renewed"] > 0
     shown = scraped(f"{service.url}/metrics")[1]
     assert shown["synthorax_jobs"] == {"status=kept": 1, "status=queued": 0, "status=running": 1}
-    assert shown["synthorax_workers"] == {"queue=training": 1, "queue=light": 1}
+    alive = {"queue=training": 1, "queue=light": 1, "queue=generation": 0}
+    assert shown["synthorax_workers"] == alive
     assert shown["synthorax_redis_up"][""] == 1
     waiting = service.train(dataset)["id"]
     shown = scraped(f"{service.url}/metrics")[1]
