@@ -40,7 +40,7 @@ class Guarded(Server):
     def __init__(self, folder: Path, rules: str = "") -> None:
         super().__init__(folder)
         (folder / "users.acl").write_text(acl(rules))
-        self.url = f"unix://watcher:{quote(PASSWORD, safe='')}@{self.socket}"
+        self.url = self.local = f"unix://watcher:{quote(PASSWORD, safe='')}@{self.socket}"
 
     def command(self) -> list[str]:
         command = valkey.command(self.folder, self.socket)
