@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.valkey import Listening
 
 pytestmark = pytest.mark.long
 TARGETS = ("api-cpu", "worker", "api")
+PASSWORD = token_hex(16)
 KEY, SECRET = new_key("test", "admin")
 _LOOK = "import importlib.util as i, sys; sys.exit(i.find_spec('torch') is not None)"
 
@@ -98,7 +100,7 @@ class Deployment:
 def deployment(images: dict[str, Image], tmp_path: Path) -> Iterator[Deployment]:
     data = volume(images["api-cpu"], tmp_path / "volume")
     split_folders(tmp_path / "images" / "chests")
-    with namespace() as network, Listening(tmp_path / "q", "127.0.0.1", "secret", network) as queue:
+    with namespace() as network, Listening(tmp_path / "q", "127.0.0.1", PASSWORD, network) as queue:
         yield Deployment(
             network,
             tmp_path,

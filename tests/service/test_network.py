@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ from worker.jobs import JobStore
 KEY, SECRET = new_key("test", "admin")
 MODEL = "chest-xray-turbo@2"
 PORT = 8000
+PASSWORD = token_hex(16)
 
 
 class Stack:
@@ -45,7 +47,7 @@ class Stack:
             name: network.join() for name in ("valkey", "api", "api-2", "worker", "worker-2")
         }
         valkey = self.at["valkey"]
-        self.valkey = Listening(folder / "q", valkey.address, "secret", valkey.inside)
+        self.valkey = Listening(folder / "q", valkey.address, PASSWORD, valkey.inside)
         apis = [f"{self.at[name].address}:{PORT}" for name in ("api", "api-2")]
         self.nginx = Nginx(folder / "nginx", apis, network.address)
         self.http = httpx.Client(
@@ -193,7 +195,8 @@ def test_a_cut_network_costs_neither_image_nor_job(stack: Stack) -> None:
     with images_wanted(stack):
         stack.at["api"].cut(valkey)
         answer = stack.http.get("/train-jobs")
-        assert answer.status_code == 503, answer.text
+        # The API's own refusal; nginx's, where it asks the replica last that is not there.
+        assert answer.status_code in (502, 503), answer.text
         stack.works_on(job)
         stack.at["api"].heal(valkey)
         wait_until(lambda: stack.http.get("/train-jobs").status_code == 200)
