@@ -1,4 +1,4 @@
-"""What a billion images a day take, from what one core makes of each bundled version.
+"""What a billion images a day take, from what one core (or card) makes of a version.
 
     python -m benchmarks.billion [--seconds 10]
 
@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from app.engine.backend import backend_loader, devices
 from app.engine.loaded import Loaded
-from app.engine.onnx import OnnxBackend
 from app.engine.sampler import Sampler
 from app.generate_jobs.making import make_shard
 from library import generate_jobs
+from library.settings import from_environment
 from library.versions import ModelLibrary, Version
 
 A_DAY = 1_000_000_000
@@ -40,13 +42,14 @@ def main() -> None:
     columns = (
         "version | pixels | generator alone, images/s | shard, images/s | ratio | bytes an image"
     )
-    print(f"| {columns} | cores | TB a day | MB a second |\n{'|---' * 9}|")
+    print(f"| {columns} | cores (cards) | TB a day | MB a second |\n{'|---' * 9}|")
     for model in asked.models:
         row(ModelLibrary(Path("/nonexistent")).find(model), asked.seconds)
 
 
 def row(version: Version, seconds: float) -> None:
-    sampler = Sampler(version, OnnxBackend(version, 1))
+    settings = replace(from_environment(), cpu_threads=1)
+    sampler = Sampler(version, backend_loader(settings)(version, devices(settings)[0]))
     before = alone(sampler, seconds / 2)
     count = max(PART, int(before * seconds))
     with tempfile.TemporaryDirectory(prefix="synthorax-") as name:

@@ -41,12 +41,14 @@ RAW_SECONDS = 20
 # One engine: says when it is loaded, waits for a line, counts for so many seconds.
 RAW = """
 import sys, time
-from app.engine.onnx import OnnxBackend
+from app.engine.backend import backend_loader, devices
 from app.engine.sampler import Sampler
+from library.settings import from_environment
 from library.versions import ModelLibrary
 from pathlib import Path
+settings = from_environment()
 version = ModelLibrary(Path("/nonexistent")).find(sys.argv[1])
-sampler = Sampler(version, OnnxBackend(version, 1))
+sampler = Sampler(version, backend_loader(settings)(version, devices(settings)[0]))
 print("ready", flush=True)
 sys.stdin.readline()
 made, began = 0, time.monotonic()
@@ -85,10 +87,16 @@ def main() -> None:
 def raw(model: str, processes: int) -> float:
     """Images a second of so many engines together."""
     command = [sys.executable, "-c", RAW, model, str(RAW_SECONDS)]
+    environment = {**os.environ, "SYNTHORAX_CPU_THREADS": "1"}
     engines = [
         subprocess.Popen(
-            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            command,
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
         for _ in range(processes)
     ]
     for engine in engines:
