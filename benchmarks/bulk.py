@@ -96,7 +96,7 @@ def raw(model: str, processes: int) -> float:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-        )  # fmt: skip
+        )
         for _ in range(processes)
     ]
     for engine in engines:
