@@ -161,6 +161,15 @@ export async function verify(file) {
 export const models = (signal) => request("/models", { signal });
 export const presets = (signal) => request("/presets", { signal });
 export const generate = (body, signal) => request("/generate", { method: "POST", body, signal });
+/** Sets that are too large for one answer, newest first. */
+export const sets = (signal) => request("/generate-jobs?limit=50", { signal });
+export const makeSet = (body) => request("/generate-jobs", { method: "POST", body });
+/** @param {"cancel" | "resume"} what */
+export const changeSet = (id, what) =>
+  request(`/generate-jobs/${part(id)}/${what}`, { method: "POST" });
+export const deleteSet = (id) => request(`/generate-jobs/${part(id)}`, { method: "DELETE" });
+export const shards = (id, signal) => request(`/generate-jobs/${part(id)}/shards`, { signal });
+export const setUrl = (id, end) => `/generate-jobs/${part(id)}/${end}`;
 export const dataset = (id, signal) => request(`/datasets/${part(id)}`, { signal });
 export const startRun = (body, signal) => request("/train-jobs", { method: "POST", body, signal });
 /** What a run would take, measured on the worker's machine: asked again until it is known. */

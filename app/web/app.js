@@ -11,6 +11,7 @@ import { html, render, signal, useEffect, useRef, useState } from "./vendor/ui/u
  */
 const ROUTES = [
   [/^\/(?:ui\/?)?$/, "generate", "Generate", () => import("./generate/page.js")],
+  [/^\/ui\/sets\/?$/, "generate", "Large sets", () => import("./generate/sets.js")],
   [/^\/ui\/models\/?$/, "models", "Models", () => import("./models/list.js")],
   [/^\/ui\/models\/compare\/?$/, "models", "Compare models", () => import("./models/compare.js")],
   [/^\/ui\/models\/([^/]+)\/?$/, "models", "Model", () => import("./models/version.js")],

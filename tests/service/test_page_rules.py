@@ -26,6 +26,8 @@ def routes(service: Service, dataset: Path) -> list[str]:
     """Every page, with something on it."""
     jobs = [service.ended(service.train(dataset)["id"])["id"] for _ in range(2)]
     data = service.http.get("/datasets").json()["data"][0]["id"]
+    asked = {"count": 100, "shard_images": 100, "model": "tiny@2", "seed": 1}
+    assert service.http.post("/generate-jobs", json=asked).status_code == 202
     return [
         "/?model=tiny%402&count=4&seed=7",
         "/ui/runs",
@@ -36,6 +38,7 @@ def routes(service: Service, dataset: Path) -> list[str]:
         "/ui/models/compare?one=tiny@1&other=tiny@2",
         "/ui/datasets",
         f"/ui/datasets/{data}",
+        "/ui/sets",
         "/ui/nothing-here",
     ]
 

@@ -48,6 +48,8 @@ export default function Downloads({ body, images, chosen }) {
         onClick=${() => save(form)}>${working === form[0] ? "Making…" : form[0]}</button>`,
       )}
     </div>
+    <p class="hint"><a href=${`/ui/sets?model=${encodeURIComponent(body.model)}`}>Up to ten million
+      as shards</a>, made by all workers.</p>
     ${problem && html`<${Banner} problem=${problem} />`}
   </div>`;
 }
