@@ -146,12 +146,12 @@ function Row({ job, changed }) {
     job.error?.detail,
   ];
   return html`<li class="run">
-    <span class="run-first"><span class="run-name">${whole(job.count)} images</span></span>
+    <strong>${whole(job.count)} images</strong>
     <span class=${`status ${job.status}`}>${job.status}</span>
     <span class="run-told">${told.filter(Boolean).join(" · ")}</span>
     <time class="run-when" datetime=${job.created_at}>${ago(job.created_at)}</time>
     ${going && html`<${Progress} fraction=${progress.fraction} label=${`Progress of ${job.id}`} />`}
-    <span class="run-told bar">
+    <span class="run-acts">
       ${progress.shards > 0 && html`<button type="button" class="small" onClick=${() => setOpen(true)}>Files</button>`}
       <${CopyButton} text=${() => `synthorax generate-jobs fetch ${job.id}`} label="Copy the command that fetches it" />
       ${going && html`<button type="button" class="small" onClick=${() => act(() => changeSet(job.id, "cancel"))}>Cancel</button>`}
