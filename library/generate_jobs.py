@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -218,18 +218,25 @@ def find(data_dir: Path, identity: str) -> GenerateJob:
 
 def jobs(data_dir: Path) -> list[GenerateJob]:
     """All that can be read, newest first."""
-    found = []
-    for path in root(data_dir).glob("gj-*"):
-        try:
-            found.append(find(data_dir, path.name))
-        except (NotFound, Unusable, OSError, ValueError):
-            continue
-    return sorted(found, key=lambda job: (job.record["created_at"], job.id), reverse=True)
+    return _read_all(data_dir, (path.name for path in root(data_dir).glob("gj-*")))
 
 
 def unfinished(data_dir: Path) -> list[GenerateJob]:
-    """Jobs that workers should be at."""
-    return [job for job in jobs(data_dir) if job.status not in ENDED]
+    """Jobs that workers should be at.  Asked for often: what has ended is not read."""
+    left = [
+        path.name for path in root(data_dir).glob("gj-*") if GenerateJob(path).status not in ENDED
+    ]
+    return _read_all(data_dir, left)
+
+
+def _read_all(data_dir: Path, names: Iterable[str]) -> list[GenerateJob]:
+    found = []
+    for name in names:
+        try:
+            found.append(find(data_dir, name))
+        except (NotFound, Unusable, OSError, ValueError):
+            continue
+    return sorted(found, key=lambda job: (job.record["created_at"], job.id), reverse=True)
 
 
 def remove(data_dir: Path, identity: str) -> None:
