@@ -208,7 +208,7 @@ def test_the_api_is_as_it_is_described_at_length(
     evaluated: Known, files: Path, tmp_path: Path
 ) -> None:
     with serving(evaluated, tmp_path) as api:
-        count, said = asked(api, evaluated, files, 360)
+        count, said = asked(api, evaluated, files, 400)
         print(said[said.index("=== SUMMARY") :])  # noqa: T201  for docs/security.md
     assert count >= LONG_MIN
 
