@@ -146,7 +146,6 @@ def asked(
     known: Known,
     files: Path,
     examples: int,
-    slow_too: bool = False,
     headers: Mapping[str, str] = {},
     left_out: tuple[str, ...] = (LEFT_OUT,),
     *options: str,
@@ -166,9 +165,9 @@ def asked(
         *(f'"{name}" = {{ dictionary = "{name}", probability = 0.7 }}' for name in known.values()),
         *(f'[dictionaries."{n}"]\nvalues = {json.dumps(v)}' for n, v in known.values().items()),
     ]
-    if not slow_too:
-        few = "phases.coverage.enabled = false\nphases.fuzzing.generation.max-examples = 2"
-        lines += [f'[[operations]]\ninclude-path = "{path}"\n{few}' for path in SLOW]
+    few = f"phases.fuzzing.generation.max-examples = {2 + examples // 20}"
+    few = f"phases.coverage.enabled = false\n{few}"
+    lines += [f'[[operations]]\ninclude-path = "{path}"\n{few}' for path in SLOW]
     settings.write_text("\n".join(lines))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run"]
     done = subprocess.run(
@@ -209,7 +208,7 @@ def test_the_api_is_as_it_is_described_at_length(
     evaluated: Known, files: Path, tmp_path: Path
 ) -> None:
     with serving(evaluated, tmp_path) as api:
-        count, said = asked(api, evaluated, files, 300, slow_too=True)
+        count, said = asked(api, evaluated, files, 400)
         print(said[said.index("=== SUMMARY") :])  # noqa: T201  for docs/security.md
     assert count >= LONG_MIN
 
@@ -223,7 +222,7 @@ def test_with_keys_every_answer_is_described(known: Known, files: Path, tmp_path
         bearer = {"Authorization": f"Bearer {text}"}
         document = api.http.get("/openapi.json", headers=bearer).json()
         assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-        asked(api, known, files, 2, False, bearer, (LEFT_OUT,), "--phases=fuzzing")
+        asked(api, known, files, 2, bearer, (LEFT_OUT,), "--phases=fuzzing")
         log = [json.loads(x) for x in (api.data_dir / "audit.jsonl").read_text().splitlines()]
     assert sum(each.get("status") == 403 for each in log) > 20
 
