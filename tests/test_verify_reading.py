@@ -294,6 +294,12 @@ contents = st.binary(max_size=40) | st.sampled_from(
 )
 
 
+def test_an_empty_profile_behind_the_pixels_is_refused() -> None:
+    whole = png_of()
+    end = whole.index(b"IEND") - 4
+    assert outcome(whole[:end] + chunk(b"iCCP", b"") + whole[end:]) is None
+
+
 @forgiving
 @settings(max_examples=400)
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,11 @@ from library.errors import InvalidValue
 
 SIDE_MAX = 4096  # pixels
 _FORMATS = ("PNG", "JPEG", "WEBP")
+# What Pillow's decoders raise: it asserts that a palette image has a palette, and looks beyond the
+# end of an empty profile.
+_DECODERS = (
+    OSError, ValueError, SyntaxError, AssertionError, LookupError, TypeError, EOFError, struct.error
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,7 @@ def read(content: bytes) -> Picture:
         raise _refused("is no PNG, JPEG, WebP or DICOM file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _refused(f"has more than {SIDE_MAX} x {SIDE_MAX} pixels") from None
-    except (OSError, ValueError, SyntaxError, AssertionError) as error:
-        # Pillow asserts that a palette image has a palette.
+    except _DECODERS as error:
         raise _refused(f"cannot be decoded whole ({error})") from None
 
 
