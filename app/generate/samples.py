@@ -40,6 +40,11 @@ class Listed:
         return self.seeds[start:stop], self.labels[start:stop]
 
 
+def drawn_seed(count: int) -> int:
+    """The first of `count` seeds, drawn where none is given."""
+    return secrets.randbelow(SEED_MAX + 2 - count)
+
+
 def samples_of(request: GenerateRequest, version: Version) -> SeedRange | Listed:
     """What a request means for a version.  Raises InvalidValue for a label that it lacks."""
     if request.items is not None:
@@ -48,7 +53,5 @@ def samples_of(request: GenerateRequest, version: Version) -> SeedRange | Listed
             for i, item in enumerate(request.items)
         ]
         return Listed([item.seed for item in request.items], indices)
-    first = request.seed
-    if first is None:
-        first = secrets.randbelow(SEED_MAX + 2 - request.count)
+    first = drawn_seed(request.count) if request.seed is None else request.seed
     return SeedRange(first, request.count, label_index(version, request.label))

@@ -20,6 +20,17 @@ FileFormat = Literal["png", "jpeg", "webp", "dicom"]
 Label = Annotated[str, Field(max_length=200)]
 
 
+def check_last_seed(seed: int | None, count: int) -> None:
+    """Raises InvalidValue where `count` samples from a seed on go past the last one."""
+    if seed is not None and seed + count - 1 > SEED_MAX:
+        raise InvalidValue(
+            f"The last seed would be {seed + count - 1}.",
+            field="seed",
+            value=seed,
+            remedy=f"seed + count - 1 must be at most {SEED_MAX} (2^53 - 1).",
+        )
+
+
 class Item(Request):
     """One sample, named."""
 
@@ -60,13 +71,8 @@ class GenerateRequest(Request):
                     value=getattr(self, name),
                     remedy="Give items, or label, count and seed, not both.",
                 )
-        elif self.seed is not None and self.seed + self.count - 1 > SEED_MAX:
-            raise InvalidValue(
-                f"The last seed would be {self.seed + self.count - 1}.",
-                field="seed",
-                value=self.seed,
-                remedy=f"seed + count - 1 must be at most {SEED_MAX} (2^53 - 1).",
-            )
+        else:
+            check_last_seed(self.seed, self.count)
         return self
 
 

@@ -6,11 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.generate.schemas import EngineIdentity, FileFormat, Label, Model, Seed, Truncation
+from app.generate.schemas import (
+    EngineIdentity,
+    FileFormat,
+    Label,
+    Model,
+    Seed,
+    Truncation,
+    check_last_seed,
+)
 from app.schemas import Request
 from library.errors import InvalidValue
 from library.generate_jobs import COUNT_MAX, SHARD_IMAGES, SHARD_IMAGES_MAX, SHARD_IMAGES_MIN
-from library.latents import SEED_MAX
 
 LABELS_MAX = 100
 
@@ -50,13 +57,7 @@ class GenerateJobRequest(Request):
                 value=self.label,
                 remedy="Give one class as label, or several that take turns as labels.",
             )
-        if self.seed is not None and self.seed + self.count - 1 > SEED_MAX:
-            raise InvalidValue(
-                f"The last seed would be {self.seed + self.count - 1}.",
-                field="seed",
-                value=self.seed,
-                remedy=f"seed + count - 1 must be at most {SEED_MAX} (2^53 - 1).",
-            )
+        check_last_seed(self.seed, self.count)
         return self
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import shutil
 import time
 from functools import partial
@@ -14,14 +13,15 @@ from celery import Celery
 from redis.exceptions import RedisError
 
 from app.engine.pool import EnginePool
+from app.generate.samples import drawn_seed
 from app.generate_jobs.schemas import GenerateJobRequest
+from app.train_jobs.idempotency import used_for_another
 from library import generate_jobs
 from library.atomic import read_json
 from library.digest import digest_json
 from library.disk import DiskFull
-from library.errors import Conflict, InvalidValue, NotFound
+from library.errors import Conflict, NotFound
 from library.generate_jobs import ENDED, GenerateJob
-from library.latents import SEED_MAX
 from library.logs import request_id
 from library.settings import Settings
 from library.store.shared import open_store
@@ -77,9 +77,7 @@ class GenerateJobService:
         """Record a job and queue it; with an Idempotency-Key (of `who`) once."""
         with reaching_redis():
             self._store.ping()  # nothing is recorded that nobody would make
-        seed = request.seed
-        if seed is None:
-            seed = secrets.randbelow(SEED_MAX + 2 - request.count)
+        seed = drawn_seed(request.count) if request.seed is None else request.seed
         labels = request.labels or ([request.label] if request.label is not None else None)
         record = {
             "created_at": generate_jobs.now(),
@@ -277,12 +275,8 @@ def _digest(request: GenerateJobRequest) -> str:
 def _same(job: GenerateJob, request: GenerateJobRequest, key: str | None) -> GenerateJob:
     """Raises InvalidValue when the key has made another job."""
     if job.record["asked"] != _digest(request):
-        raise InvalidValue(
-            f"The Idempotency-Key {key!r} was used for another request.",
-            field="Idempotency-Key",
-            value=key,
-            remedy="Use a new key for each job; the same key repeats the same request alone.",
-        )
+        assert key is not None  # else its id is new
+        raise used_for_another(key)
     return job
 
 

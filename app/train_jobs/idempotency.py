@@ -31,6 +31,16 @@ class Reservation:
         return self.key, self.value
 
 
+def used_for_another(key: str) -> InvalidValue:
+    """The refusal of a key that has made the job of another request."""
+    return InvalidValue(
+        f"The Idempotency-Key {key!r} was used for another request.",
+        field="Idempotency-Key",
+        value=key,
+        remedy="Use a new key for each job; the same key repeats the same request alone.",
+    )
+
+
 class Idempotency:
     """One request with its key.  Methods raise redis.exceptions.RedisError."""
 
@@ -66,12 +76,7 @@ class Idempotency:
     def _checked(self, text: str) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(text)
         if value["digest"] != self._digest:
-            raise InvalidValue(
-                f"The Idempotency-Key {self._given!r} was used for another request.",
-                field="Idempotency-Key",
-                value=self._given,
-                remedy="Use a new key for each job; the same key repeats the same request alone.",
-            )
+            raise used_for_another(self._given)
         return value
 
     def deleted(self, job: str) -> Conflict:

@@ -145,7 +145,7 @@ def _workers(
     of_job = settings.train_processes
     cards = [] if settings.train_device == "cpu" else gpus.visible(gpus.installed())
     # Their names last over a restart, and so does a worker's claim on its card.
-    port = f"-{settings.port}" if settings.redis_url else ""
+    port = _apart(settings)
     for i in range(settings.workers or max(1, len(cards) // of_job)):
         more = {"SYNTHORAX_WORKER_NAME": f"training-{i + 1}{port}"}
         own = cards[i * of_job : (i + 1) * of_job]
@@ -155,11 +155,16 @@ def _workers(
     yield "worker (light)", [*command, LIGHT], {"SYNTHORAX_WORKER_NAME": f"light{port}"}
 
 
+def _apart(settings: Settings) -> str:
+    """What tells the workers of several services on one Redis apart, in their names."""
+    return f"-{settings.port}" if settings.redis_url else ""
+
+
 def _generation_worker(
     settings: Settings, command: list[str], environment: Mapping[str, str]
 ) -> Child:
     """Started with the first generate job: most who serve never make one."""
-    port = f"-{settings.port}" if settings.redis_url else ""
+    port = _apart(settings)
     more = {"SYNTHORAX_WORKER_NAME": f"generation{port}"}
     return Child(
         "worker (generation)",
