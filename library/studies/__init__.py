@@ -1,0 +1,1 @@
+"""Studies on the disk: does it help, answered by many runs of one configuration."""
