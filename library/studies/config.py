@@ -99,6 +99,7 @@ class StudyConfig:
     smallest_useful_effect: float = _number(0.01, 0.0001, 0.5, "of the metric, fixed beforehand")
     specificity: float = _number(0.9, 0.5, 0.999, "at which sensitivity is told")
     epochs: float = _number(8, 0.1, 1000, "of the real images: the budget of every arm")
+    steps_min: int = _number(500, 1, 100_000, "of 64 images: the least budget, where they are few")
     test: str = _choice("held_out", ("held_out", "validation"), "split that is tested on")
     resolution: int = _number(64, 32, 512, "pixels at which all images are compared")
     fit: str = _choice("crop", ("crop", "pad", "stretch"), "how a picture becomes square")
