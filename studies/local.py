@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from library.atomic import read_json
+from library.datasets.choices import resolve as resolve_choices
 from library.datasets.opened import open_dataset
+from library.datasets.records import begin as begin_dataset
+from library.datasets.records import dataset_id, read_record
 from library.digest import digest_json
-from library.errors import InvalidValue
+from library.errors import InvalidValue, NotFound
 from library.studies import folder
 from library.studies.config import StudyConfig, resolve
 from library.studies.folder import Study
@@ -78,7 +81,17 @@ def _read(path: Path, data_dir: Path) -> tuple[dict[str, Any], StudyConfig, dict
             value=named,
             remedy='Give the id of a dataset, or {"path": "FOLDER"}.',
         )
+    if isinstance(named, Path):
+        split_folder(data_dir, named)
     with open_dataset(data_dir, named, lambda *_: None) as opened:
         record = opened.record
     chosen_labels(config, record["labels"])
     return content, config, record
+
+
+def split_folder(data_dir: Path, root: Path) -> None:
+    """Have a folder that nobody has named before validated with a split, which a study needs."""
+    try:
+        read_record(data_dir, dataset_id(root))
+    except NotFound:
+        begin_dataset(data_dir, root, resolve_choices({}))

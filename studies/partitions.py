@@ -15,6 +15,7 @@ from studies.images import Table
 
 VALIDATION = 0.15  # of a fold's training patients: the generator's checkpoint is chosen by them
 SMALLEST = 10  # images of a class, to train and to test on
+SMALLEST_FOLD = 5  # … to test on in one fold: folds are pooled
 
 
 @dataclass(frozen=True)
@@ -128,32 +129,33 @@ def _fold_of(
     Patients with many images first, each to the fold that has the fewest of its class.
     """
     images, class_of = table.images, _class_of_groups(table, rows)
-    groups = np.array(list(class_of))
-    _, sizes = np.unique(images.groups[rows], return_counts=True)  # in the order of `groups`
-    order = np.lexsort((random.permutation(len(groups)), -sizes))
+    groups = np.array(list(class_of))  # sorted
+    of = np.array(list(class_of.values()))
+    sizes = np.zeros((len(groups), len(table.labels)))
+    np.add.at(sizes, (np.searchsorted(groups, images.groups[rows]), images.classes[rows]), 1)
+    own = sizes[np.arange(len(groups)), of]
     filled = np.zeros((len(table.labels), folds))
-    chosen: dict[int, int] = {}
-    for i in order:
-        label = class_of[int(groups[i])]
-        fullness = filled[label] + 1e-6 * filled.sum(0)
-        fold = int(fullness.argmin())
-        filled[label, fold] += sizes[i]
-        chosen[int(groups[i])] = fold
-    return np.array([chosen[int(g)] for g in images.groups[rows]], np.int64)
+    chosen = np.zeros(len(groups), np.int64)
+    for i in np.lexsort((random.permutation(len(groups)), -own)):
+        fold = int((filled[of[i]] + 1e-6 * filled.sum(0)).argmin())
+        filled[:, fold] += sizes[i]
+        chosen[i] = fold
+    return chosen[np.searchsorted(groups, images.groups[rows])]
 
 
 def _check(table: Table, config: StudyConfig, part: Partition, parts: Parts) -> None:
     for name, rows in (("train", parts.train), ("test", parts.test)):
         counts = np.bincount(table.images.classes[rows], minlength=len(table.labels))
         for label, count in zip(table.labels, counts, strict=True):
-            if count < SMALLEST:
-                small = config.kind == "small_class"
+            small = config.kind == "small_class"
+            least = SMALLEST_FOLD if small and name == "test" else SMALLEST
+            if count < least:
                 field = "folds" if small else "sizes"
                 raise InvalidValue(
                     f"There are {count} images of {label!r} to {name} on in part {part.name}.",
                     field=f"config.{field}",
                     value=config.folds if small else part.size,
-                    remedy=f"At least {SMALLEST} are needed: use "
+                    remedy=f"At least {least} are needed: use "
                     + ("fewer folds." if small else "a larger size, or more images."),
                 )
 

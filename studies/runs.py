@@ -10,9 +10,9 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import cached_property
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from studies.told_apart import told_apart
 
 SPARE = 200  # synthetic images of each other class that no classifier sees: for the shortcut
 _SHORTCUT = ("one_class", "real_synthetic")
+_LOOK_SECONDS = 0.5  # between two looks at whether to go on
 _FEATURES = 0.15  # of a unit's time, about
 
 
@@ -130,13 +131,19 @@ def _do_all(
     with ProcessPoolExecutor(
         processes, get_context("spawn"), initializer=_begin, initargs=(str(study.path), began)
     ) as pool:
-        waiting = [pool.submit(_do, unit.name, run, str(done[run])) for run in missing]
-        stopping.also(lambda: pool.shutdown(wait=False, cancel_futures=True))
-        for ended, future in enumerate(as_completed(waiting), started + 1):
-            if not future.cancelled():
-                future.result()
-            stopping.check()
-            tell("Classifiers", _FEATURES + (1 - _FEATURES) * ended / len(done))
+        waiting = {pool.submit(_do, unit.name, run, str(done[run])) for run in missing}
+        try:
+            while waiting:
+                ended, waiting = wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+                stopping.check()
+                share = (started + len(missing) - len(waiting)) / len(done)
+                tell("Classifiers", _FEATURES + (1 - _FEATURES) * share)
+        except BaseException:
+            for process in active_children():  # what they were at is done again
+                process.kill()
+            raise
 
 
 def _begin(path: str, parent: int) -> None:
