@@ -5,6 +5,7 @@ Every arm has the same budget: the same number of steps of the same size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 
 from evaluation.images import Rows
 from library.config import Augmentation
-from library.studies.config import NETWORK_ONLY, PROBE, WITH_SYNTHETIC, StudyConfig
+from library.studies.config import (
+    EVERY_CLASS_ONLY,
+    NETWORK_ONLY,
+    PROBE,
+    WITH_SYNTHETIC,
+    StudyConfig,
+)
 from studies.partitions import Parts
 
 BATCH = 64
@@ -60,6 +67,8 @@ def runs(config: StudyConfig, with_real: bool) -> list[Run]:
                 continue
             if arm not in WITH_SYNTHETIC and not with_real:
                 continue
+            if arm in EVERY_CLASS_ONLY and config.synthetic_classes:
+                continue
             ratios: tuple[float | None, ...] = (None,)
             if arm in RATIO_ARMS:
                 ratios = config.ratios if arm in OTHER_RATIO_ARMS else (config.ratio,)
@@ -70,40 +79,54 @@ def runs(config: StudyConfig, with_real: bool) -> list[Run]:
     return found
 
 
-def wanted_of_each(config: StudyConfig, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def with_synthetic(config: StudyConfig, labels: Sequence[str]) -> list[int]:
+    """Numbers of the classes that get synthetic images, and as many duplicates in the control."""
+    chosen = config.synthetic_classes or labels
+    return [number for number, label in enumerate(labels) if label in chosen]
+
+
+def wanted_of_each(
+    config: StudyConfig, labels: Sequence[str], counts: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Synthetic images of each class that a partition with `counts` real ones needs."""
     most = max(config.ratios)
     if "synthetic" in config.arms:
         most = max(most, 1.0)
-    wanted: NDArray[np.int64] = np.ceil(most * counts).astype(np.int64)
+    wanted = np.zeros(len(labels), np.int64)
+    chosen = with_synthetic(config, labels)
+    wanted[chosen] = np.ceil(most * counts[chosen])
     return wanted
 
 
 def shown(
-    run: Run, config: StudyConfig, parts: Parts, classes: Rows, synthetic: Rows, positive: int
+    run: Run,
+    config: StudyConfig,
+    labels: Sequence[str],
+    parts: Parts,
+    classes: Rows,
+    synthetic: Rows,
 ) -> Shown:
     """classes: of the table's images; synthetic: classes of the synthetic images, class by class.
 
     Which duplicates there are depends on the run's seed, all else on nothing.
     """
     real, none = parts.train, np.zeros(0, np.int64)
-    of = classes[real]
+    of, chosen = classes[real], with_synthetic(config, labels)
 
-    def made(ratio: float, only: int | None = None) -> Rows:
+    def made(ratio: float, among: Sequence[int] = chosen) -> Rows:
         """The first of each class: in the same shares as the real images are."""
-        chosen = []
-        for label in np.unique(of):
-            if only is None or label == only:
-                rows = np.flatnonzero(synthetic == label)
-                chosen.append(rows[: round(ratio * int((of == label).sum()))])
-        return np.concatenate(chosen)
+        found = []
+        for label in among:
+            rows = np.flatnonzero(synthetic == label)
+            found.append(rows[: round(ratio * int((of == label).sum()))])
+        return np.concatenate(found)
 
     match run.arm:
         case "real":
             return Shown(real, none)
         case "duplicates":
             assert run.ratio is not None
-            return Shown(np.concatenate([real, _duplicates(run, config, real, of)]), none)
+            return Shown(np.concatenate([real, _duplicates(run, config, real, of, chosen)]), none)
         case "synthetic":
             return Shown(none, made(1.0))
         case "augmented":
@@ -119,18 +142,18 @@ def shown(
         case "augmented_synthetic":
             return Shown(real, made(run.ratio), augmentation=PAPER)
         case "one_class":
-            return Shown(real, made(run.ratio, positive))
+            return Shown(real, made(run.ratio, [labels.index(config.positive)]))
         case "pretrained":
             return Shown(real, none, first=(none, made(run.ratio)))
     raise ValueError(run.arm)
 
 
-def _duplicates(run: Run, config: StudyConfig, real: Rows, of: Rows) -> Rows:
+def _duplicates(run: Run, config: StudyConfig, real: Rows, of: Rows, among: Sequence[int]) -> Rows:
     """k times as many of each class: whole copies, then some drawn without replacement."""
     assert run.ratio is not None
     key = [config.seed, (6 << 32) + run.seed]
     random, chosen = np.random.Generator(np.random.Philox(key=key)), []
-    for label in np.unique(of):
+    for label in among:
         rows = real[of == label]
         count = round(run.ratio * len(rows))
         whole, rest = divmod(count, len(rows))

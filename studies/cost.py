@@ -50,7 +50,7 @@ def cost_of(config: StudyConfig, record: dict[str, Any], data_dir: Path) -> dict
         for place, _ in enumerate(generators(config, part)):
             unit = with_real if place == 0 else without
             total_runs += len(unit)
-            seconds += _unit_seconds(config, unit, n, of_run, threads)
+            seconds += _unit_seconds(config, labels, unit, n, of_run, threads)
     each[RUNS] = seconds / count[RUNS]
     lightly = each[PREPARE] + seconds + each[RESULTS]
     trained = sum(each[GENERATOR] * n / real[0] for n in _of_generators(config, real))
@@ -118,10 +118,16 @@ def _run_seconds(config: StudyConfig, classes: int) -> dict[str, float]:
 
 
 def _unit_seconds(
-    config: StudyConfig, unit: list[Run], real: int, of_run: dict[str, float], threads: int
+    config: StudyConfig,
+    labels: list[str],
+    unit: list[Run],
+    real: int,
+    of_run: dict[str, float],
+    threads: int,
 ) -> float:
     """Of one unit of runs: its synthetic images, their features, its classifiers on all cores."""
-    made = int(wanted_of_each(config, np.array([real]))[0])
+    share = np.full(len(labels), real // len(labels))
+    made = int(wanted_of_each(config, labels, share).sum())
     size = (config.resolution / 64) ** 2
     before = made * (_SAMPLED * size + of_run["features"])
     each = {NETWORK: steps(config, real) * of_run["network"], PROBE: 2 * real * of_run["probe"]}

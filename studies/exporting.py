@@ -131,15 +131,15 @@ def _write(archive: _Archive, study: Study, wanted: list[Unit]) -> None:
         test = read_parts(study, partition).test
         archive.table(f"test/{partition}.csv", ("image", "file"), ((i, _real(i)) for i in test))
     for unit in wanted:
-        _write_unit(archive, study, unit, classes, labels, positive)
+        _write_unit(archive, study, unit, classes, labels)
 
 
 def _write_unit(
-    archive: _Archive, study: Study, unit: Unit, classes: Rows, labels: list[str], positive: int
+    archive: _Archive, study: Study, unit: Unit, classes: Rows, labels: list[str]
 ) -> None:
     assert unit.partition is not None
     parts = read_parts(study, unit.partition)
-    counts = wanted_of_each(study.config, np.bincount(classes[parts.train]))
+    counts = wanted_of_each(study.config, labels, np.bincount(classes[parts.train]))
     made = synthetic_images(study, unit, labels, counts, np.zeros_like(counts))
     name = unit.name.removeprefix(f"{RUNS}-")
     for i, picture in enumerate(made.levels):
@@ -150,7 +150,7 @@ def _write_unit(
         yield from ((_made(name, i), labels[made.classes[i]]) for i in synthetic)
 
     for run in _kinds(study, unit):
-        given = shown(run, study.config, parts, classes, made.classes, positive)
+        given = shown(run, study.config, labels, parts, classes, made.classes)
         ratio = "" if run.ratio is None else f"@{run.ratio:g}"
         rows = [(*line, "") for line in lines(given.real, given.synthetic)]
         if given.first is not None:

@@ -36,6 +36,22 @@ class Table:
 def read_table(dataset: Opened, config: StudyConfig, cache: Path) -> Table:
     """All images of the study's classes.  Raises InvalidValue for classes that are not there."""
     labels = chosen_labels(config, dataset.record["labels"])
+    images, _, split = _read(dataset, labels, config, cache)
+    known = dataset.record["patients_by"] != "none"
+    return Table(images, split, tuple(labels), labels.index(config.positive), known)
+
+
+def read_images(
+    dataset: Opened, labels: list[str], config: StudyConfig, cache: Path
+) -> tuple[Images, list[str]]:
+    """All images of these classes, of whatever split, as a study reads them; the classes."""
+    images, names, _ = _read(dataset, labels, config, cache)
+    return images, names
+
+
+def _read(
+    dataset: Opened, labels: list[str], config: StudyConfig, cache: Path
+) -> tuple[Images, list[str], NDArray[np.int8]]:
     there = [name for name in SPLITS if dataset.record["splits"].get(name, {}).get("images")]
     fit = cast(Fit, config.fit)
     parts = [split_images(dataset, n, labels, config.resolution, fit, cache) for n in there]
@@ -46,16 +62,19 @@ def read_table(dataset: Opened, config: StudyConfig, cache: Path) -> Table:
         tuple(digest for part in parts for digest in part.sha256),
     )
     split = np.repeat([SPLITS.index(name) for name in there], [len(part) for part in parts])
-    known = dataset.record["patients_by"] != "none"
-    positive = labels.index(config.positive)
-    return Table(images, split.astype(np.int8), tuple(labels), positive, known)
+    return images, labels, split.astype(np.int8)
 
 
 def chosen_labels(config: StudyConfig, there: object) -> list[str]:
     """Names of the study's classes, sorted.  Raises InvalidValue."""
     assert isinstance(there, dict)
     wanted = list(config.labels) or sorted(there)
-    for field, names in (("labels", wanted), ("positive", [config.positive])):
+    named = {
+        "labels": wanted,
+        "positive": [config.positive],
+        "synthetic_classes": config.synthetic_classes,
+    }
+    for field, names in named.items():
         for name in names:
             if name not in there:
                 raise InvalidValue(

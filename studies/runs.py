@@ -85,10 +85,9 @@ def _synthetic(study: Study, unit: Unit, folder: Path) -> Images:
             real = np.bincount(kept["classes"][kept[f"train/{unit.partition}"]])
         spare = np.full(len(real), SPARE)
         spare[prepared["positive"]] = 0
-        if "one_class" not in study.config.arms:
-            spare[:] = 0
-        counts = wanted_of_each(study.config, real)
-        made = synthetic_images(study, unit, prepared["labels"], counts, spare)
+        labels = prepared["labels"]
+        counts = wanted_of_each(study.config, labels, real)
+        made = synthetic_images(study, unit, labels, counts, spare)
         write_array(levels, made.levels)
         write_array(classes, made.classes)
     return Images.of(np.load(levels), np.load(classes))
@@ -190,7 +189,7 @@ class Material:
             np.load(folder / "synthetic.npy", mmap_mode="r"), np.load(folder / "classes.npy")
         )  # fmt: skip
         prepared = read_json(study.unit_record(PREPARE))
-        self.count, self.positive = len(prepared["labels"]), int(prepared["positive"])
+        self.labels, self.positive = prepared["labels"], int(prepared["positive"])
 
     @cached_property
     def features(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -202,8 +201,9 @@ class Material:
     def spare(self) -> Rows:
         """Synthetic images of other classes that no run is trained on."""
         rows, config = [], self.study.config
-        counts = wanted_of_each(config, np.bincount(self.classes[self.parts.train]))
-        for label in range(self.count):
+        real = np.bincount(self.classes[self.parts.train])
+        counts = wanted_of_each(config, self.labels, real)
+        for label in range(len(self.labels)):
             if label != self.positive:
                 rows.append(np.flatnonzero(self.made_classes == label)[counts[label] :])
         return np.concatenate(rows)
@@ -211,12 +211,13 @@ class Material:
     def predictions(self, run: Run) -> dict[str, NDArray[np.float32]]:
         """P(positive) of the test images, and of the large test and the spare ones if wanted."""
         config = self.study.config
-        given = shown(run, config, self.parts, self.classes, self.made_classes, self.positive)
+        given = shown(run, config, self.labels, self.parts, self.classes, self.made_classes)
+        count = len(self.labels)
         if run.classifier == PROBE:
             real, made = self.features
             x = np.concatenate([real[given.real], made[given.synthetic]])
             y = np.concatenate([self.classes[given.real], self.made_classes[given.synthetic]])
-            probe = fitted_probe(x, y, self.count, balanced=given.weighted)
+            probe = fitted_probe(x, y, count, balanced=given.weighted)
 
             def scores(of: Any, rows: Rows) -> NDArray[np.float32]:
                 features = real if of is self.real else made
@@ -224,7 +225,7 @@ class Material:
         else:
             pictures = network.Pictures(self.real, self.classes, self.made, self.made_classes)
             budget, seed = steps(config, len(self.parts.train)), config.seed * 1000 + run.seed
-            trained = network.fitted(pictures, given, self.count, budget, seed)
+            trained = network.fitted(pictures, given, count, budget, seed)
 
             def scores(of: Any, rows: Rows) -> NDArray[np.float32]:
                 found = network.probabilities(trained, of[rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from library.studies.folder import Study
 from library.studies.units import GENERATOR, Unit
 from library.versions import ModelLibrary, Version
 from studies.generators import trained_version
-from studies.images import chosen_labels, read_table
+from studies.images import read_images
 
 APART = 1_000_000  # seeds between two generators of one version
 
@@ -96,22 +97,38 @@ def _of_folder(
     """Another draw of the folder's images for each generator, without replacement."""
     with open_dataset(study.data_dir, folder, lambda *_: None) as dataset:
         _check_folder(study, dataset)
-        chosen_labels(study.config, dataset.record["labels"])
-        table = read_table(dataset, study.config, study.data_dir / "decoded")
+        there = dataset.record["labels"]
+        _check_classes(labels, counts, there)
+        images, names = read_images(
+            dataset, sorted(set(labels) & set(there)), study.config, study.data_dir / "decoded"
+        )
     key = [study.config.seed, (5 << 32) + unit.generator]
     random, rows = np.random.Generator(np.random.Philox(key=key)), []
     for label, (name, count) in enumerate(zip(labels, counts, strict=True)):
-        there = table.images.rows(label)
-        if len(there) < count:
+        found = images.rows(names.index(name)) if name in names else np.zeros(0, np.int64)
+        if len(found) < count:
             raise InvalidValue(
-                f"There are {len(there)} synthetic images of {name!r}, and {count} are needed.",
+                f"There are {len(found)} synthetic images of {name!r}, and {count} are needed.",
                 field="config.generator.images",
-                value=len(there),
+                value=len(found),
                 remedy="Make more of them, use a smaller ratio, or leave out the arm `synthetic`.",
             )
-        rows.append(random.permutation(there)[: count + spare[label]])
+        rows.append(random.permutation(found)[: count + spare[label]])
     chosen = np.concatenate(rows)
-    return Images.of(np.asarray(table.images.levels[chosen]), table.images.classes[chosen])
+    classes = np.repeat(np.arange(len(labels)), [len(each) for each in rows])
+    return Images.of(np.asarray(images.levels[chosen]), classes)
+
+
+def _check_classes(labels: Sequence[str], counts: NDArray[np.int64], there: Any) -> None:
+    for name, count in zip(labels, counts, strict=True):
+        if count and name not in there:
+            raise InvalidValue(
+                f"The folder of synthetic images has none of {name!r}.",
+                field="config.generator.images",
+                value=sorted(there),
+                remedy="Give it a folder of that name, or say which classes get synthetic images: "
+                "config.synthetic_classes.",
+            )
 
 
 def _check_folder(study: Study, dataset: Opened) -> None:

@@ -66,9 +66,10 @@ def begun(folder: Path, data: str = "data", **changes: Any) -> Study:
     return begin(path, folder / data)
 
 
-def work(study: Study, unit: str, **more: Any) -> subprocess.Popen[bytes]:
+def work(study: Study, unit: str) -> subprocess.Popen[bytes]:
     """`python -m studies work` on a unit, as a worker starts it."""
     command = [sys.executable, "-m", "studies", "work", str(study.path), unit, "--lifeline"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    root = Path(__file__).resolve().parent.parent.parent
-    return subprocess.Popen(command, cwd=root, start_new_session=True, **pipes, **more)
+    root, pipe = Path(__file__).resolve().parent.parent.parent, subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=root, start_new_session=True, stdin=pipe, stdout=pipe, stderr=pipe
+    )
