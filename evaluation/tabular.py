@@ -15,6 +15,8 @@ _SPECIAL = {
     "<": r"\textless{}", ">": r"\textgreater{}",
     "[": "{[}", "*": "{*}",  # after a row's end they would be its options
 }  # fmt: skip
+# They turn the direction of what comes after them.
+_DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 # What begins a formula in a spreadsheet; some take the full-width forms for the same.
 _FORMULA = tuple("=+-@＝＋－＠")
 
@@ -22,8 +24,16 @@ _FORMULA = tuple("=+-@＝＋－＠")
 def plain(text: str) -> str:
     """A user's text on one line: control characters and line ends are spaces, and what is no
     character at all (bytes of a file name that are not UTF-8) is shown as one that is unknown."""
-    kinds = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "\ufffd"}
-    return " ".join("".join(kinds.get(unicodedata.category(c), c) for c in text).split())
+    return " ".join("".join(map(_plain, text)).split())
+
+
+def _plain(character: str) -> str:
+    kind = unicodedata.category(character)
+    if kind == "Cs":
+        return "\ufffd"
+    if unicodedata.bidirectional(character) in _DIRECTIONS:
+        return ""
+    return " " if kind in ("Cc", "Zl", "Zp") else character
 
 
 def plainly(content: Any) -> Any:
@@ -51,7 +61,7 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Numbers in full; a text that a spreadsheet would take for a formula begins with '."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([_cell(cell) for cell in header])
     for row in rows:
         writer.writerow([_cell(cell) for cell in row])
     return out.getvalue()
