@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from evaluation.plots import ACCENT, FLOOR, MADE, REAL, drawn
 from library.studies.config import WITH_SYNTHETIC
 from studies.words import (
-    NO_VERDICT, arm_name, between, classifier_name, digits_of, group_name, groups, metric_name,
+    NO_VERDICT, arm_name, between, classifier_name, digits_of, groups, metric_name,
     signed, value, verdict, within,
 )  # fmt: skip
 
 Content = Mapping[str, Any]
 Row = Mapping[str, Any]
 _WIDTH, _LINE = 6.4, 0.21  # inches: of a figure, and of a row of it
-_LONGEST = 34  # characters of a name
+_LONGEST = 30  # characters of a name
 _COLOURS = {"benefit": FLOOR, "equivalent": REAL, "inconclusive": ACCENT, "harm": MADE}
 # Told apart without colours too.
 _MARKS = {"benefit": "^", "equivalent": "s", "inconclusive": "o", "harm": "v"}
@@ -43,6 +43,11 @@ def figures(content: Content) -> dict[str, bytes]:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _heading(content: Content, classifier: str, size: float) -> str:
+    name = _short(classifier_name(classifier))
+    return name if len(content["config"]["sizes"]) == 1 else f"{name}, {size:.3g} of training"
 
 
 def _band(axis: Axes, delta: float, upright: bool = True) -> None:
@@ -89,7 +94,7 @@ def _grouped(
     place = 0.0
     for group in groups(content, rows):
         place += 0.4 if headings else 0
-        headings.append((place, _short(group_name(content, *group))))
+        headings.append((place, _heading(content, *group)))
         for row in within(rows, group):
             place += 1
             placed.append((place, row))
@@ -120,10 +125,10 @@ def _contrasts(content: Content) -> Figure | None:
         low, high = row["interval"]
         colour = _COLOURS[row["verdict"]]
         axis.plot(np.clip([low, high], -reach, reach), [place, place], color=colour, lw=1.8)
-        for end, mark in ((low, "<"), (high, ">")):
-            if abs(end) > reach:
-                at = float(np.copysign(reach, end))
-                axis.plot(at, place, mark, color=colour, ms=4, clip_on=False)
+        if low < -reach:
+            axis.plot(-reach, place, "<", color=colour, ms=4, clip_on=False)
+        if high > reach:
+            axis.plot(reach, place, ">", color=colour, ms=4, clip_on=False)
         if abs(row["difference"]) <= reach:
             axis.plot(row["difference"], place, "D" if row["primary"] else _MARKS[row["verdict"]],
                       color=colour, ms=7 if row["primary"] else 5, mec="white", mew=0.6)  # fmt: skip
@@ -232,10 +237,10 @@ def _low_data(content: Content) -> Figure | None:
         _by_size(bottom, sizes, differences, "difference", 0, MADE, "D", None)
         top.set_title(_short(classifier_name(classifier)), loc="left")
         bottom.set_xticks(range(len(sizes)), [f"{size:.3g}" for size in sizes])
+        bottom.set_xlabel("share of the training set", fontsize=8)
         bottom.set_xlim(-0.5, len(sizes) - 0.5)
     axes[0][0].set_ylabel(metric_name(content))
     axes[1][0].set_ylabel("synthetic − duplicates")
-    figure.supxlabel("share of the training set", fontsize=8)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, fontsize=7.5, loc="outside lower center", ncols=3)
     return figure

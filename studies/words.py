@@ -70,7 +70,7 @@ def classifier_name(classifier: str) -> str:
 
 
 def size_name(content: Content, size: float) -> str:
-    """Of the training set; empty where a study has one."""
+    """What was trained on."""
     if content["kind"] == "small_class":
         return "all folds"
     who = "patients" if content["data"]["patients_known"] else "images"
@@ -82,10 +82,10 @@ def group_name(content: Content, classifier: str, size: float) -> str:
 
 
 def groups(content: Content, rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
-    """(classifier, size) of rows, each once: the primary one first, else as they come."""
+    """(classifier, size) of rows, each once: the primary classifier first, else as they come."""
     found = list(dict.fromkeys((row["classifier"], row["size"]) for row in rows))
-    first = content["config"]["primary_classifier"], content["config"]["sizes"][0]
-    return sorted(found, key=lambda group: group != first)
+    classifier, sizes = content["config"]["primary_classifier"], content["config"]["sizes"]
+    return sorted(found, key=lambda group: (group[0] != classifier, group[1] != sizes[0]))
 
 
 def within(
@@ -103,11 +103,12 @@ def verdict(content: Content) -> str:
 
 
 def value(number: float | None, digits: int = 3) -> str:
-    return "–" if number is None else f"{number:.{digits}f}".replace("-", "−")
+    """A dash where there is none; nothing is a negative zero."""
+    return "–" if number is None else f"{number:z.{digits}f}".replace("-", "−")
 
 
 def signed(number: float | None, digits: int = 3) -> str:
-    return "–" if number is None else f"{number:+.{digits}f}".replace("-", "−")
+    return "–" if number is None else f"{number:+z.{digits}f}".replace("-", "−")
 
 
 def between(interval: Iterable[float | None] | None, digits: int = 3, sign: bool = False) -> str:
