@@ -35,7 +35,7 @@ def facts(content: Content) -> dict[str, str]:
     }  # fmt: skip
     if small:
         found["folds"] = f"{config['folds']}, by patients, {config['repeats']} times"
-    else:
+    elif len(config["sizes"]) > 1:
         found["sizes"] = sizes
     return found
 

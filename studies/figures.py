@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from evaluation.plots import ACCENT, FLOOR, MADE, REAL, drawn
 from library.studies.config import WITH_SYNTHETIC
 from studies.words import (
-    NO_VERDICT, arm_name, between, classifier_name, digits_of, groups, metric_name,
+    NO_VERDICT, arm_name, between, classifier_name, digits_of, groups, metric_name, percent,
     signed, value, verdict, within,
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ def _short(text: str) -> str:
 
 def _heading(content: Content, classifier: str, size: float) -> str:
     name = _short(classifier_name(classifier))
-    return name if len(content["config"]["sizes"]) == 1 else f"{name}, {size:.3g} of training"
+    return name if len(content["config"]["sizes"]) == 1 else f"{name}, {percent(size)} of training"
 
 
 def _band(axis: Axes, delta: float, upright: bool = True) -> None:
@@ -236,7 +236,7 @@ def _low_data(content: Content) -> Figure | None:
         _band(bottom, content["config"]["smallest_useful_effect"], upright=False)
         _by_size(bottom, sizes, differences, "difference", 0, MADE, "D", None)
         top.set_title(_short(classifier_name(classifier)), loc="left")
-        bottom.set_xticks(range(len(sizes)), [f"{size:.3g}" for size in sizes])
+        bottom.set_xticks(range(len(sizes)), [percent(size) for size in sizes])
         bottom.set_xlabel("share of the training set", fontsize=8)
         bottom.set_xlim(-0.5, len(sizes) - 0.5)
     axes[0][0].set_ylabel(metric_name(content))

@@ -21,9 +21,18 @@ _SHAPES = {"red": "■", "amber": "▲", "grey": "○", "green": "●"}
 _SAID = {"red": "red", "amber": "amber", "grey": "not estimable", "green": "green"}
 _LIGHTS = {
     "usefulness": ("Usefulness", "Did a classifier gain from the synthetic images?"),
-    "shortcut": ("Shortcut", "Could “synthetic” stand for a class, so that it is learnt instead?"),
+    "shortcut": ("Shortcut", "Is “synthetic” learnt as a sign of a class?"),
     "told_apart": ("Told apart", "Can a classifier tell synthetic images from real ones?"),
 }
+_OTHERS = "The other classifiers and sizes"
+_MEANS = {
+    "usefulness": {"green": "it did", "amber": "no benefit was shown", "red": "it got worse"},
+    "shortcut": {
+        "green": "no sign of it", "amber": "there is a sign, or it cannot be excluded",
+        "red": "it is",
+    },
+    "told_apart": {"green": "hardly, or not at all", "amber": "to some degree", "red": "easily"},
+}  # fmt: skip
 _STYLE = """
 .answer { border: 1px solid var(--line); border-left: 10px solid var(--grey); border-radius: 8px;
   padding: 1rem 1.2rem; margin: 1.2rem 0 }
@@ -31,9 +40,12 @@ _STYLE = """
 .answer.green { border-left-color: var(--green) }
 .answer .word { font-size: clamp(1.8rem, 7vw, 2.6rem); font-weight: 700; line-height: 1.15;
   margin: 0 0 .5rem }
+.answer.red .mark { color: var(--red) } .answer.amber .mark { color: var(--amber) }
+.answer.green .mark { color: var(--green) }
 .answer p { margin: .5rem 0 } .answer figure { margin: .8rem 0 0 }
 h1, h2, p, li, caption, figcaption { overflow-wrap: anywhere } caption { max-width: 36rem }
-tr.primary > * { font-weight: 700 }
+thead th { white-space: normal; vertical-align: bottom; min-width: 4.2rem }
+tbody th { white-space: normal; overflow-wrap: anywhere; min-width: min(13rem, 36vw) }
 @media print { .answer { break-inside: avoid } .wide { overflow: visible }
   details::details-content { content-visibility: visible; height: auto }
   summary { list-style: none } table { font-size: .7rem } th, td { padding-right: .5rem } }
@@ -89,10 +101,10 @@ def _answer(content: Content, figures: Mapping[str, bytes]) -> str:
     lines = [f"<p>{escape(content['verdict']['text'])}</p>"]
     if found != NO_VERDICT:
         lines.append(
-            f"<p>Beside as many duplicates of real images, {metric} changed by "
+            f"<p>Synthetic images, in place of as many duplicates of real ones, changed {metric} by "
             f"<strong>{signed(contrast['difference'], digits)}</strong> (95% interval "
-            f"{between(contrast['interval'], digits, True)}). Below {delta:g} a change was held "
-            "not to matter, before anything was run.</p>"
+            f"{between(contrast['interval'], digits, True)}). That a change below {delta:g} would "
+            "not matter was said before anything was run.</p>"
         )
     lines.append(f"<p class=quiet>“{found.capitalize() if found != NO_VERDICT else 'No answer'}” "
                  f"means: {MEANINGS[found]}.</p>")  # fmt: skip
@@ -121,11 +133,13 @@ def _lights(content: Content) -> str:
             for each in checks
         )
         name, asks = _LIGHTS.get(light, (light.replace("_", " ").capitalize(), ""))
+        means = _MEANS.get(light, {}).get(found)
+        words = f"{asks} {_SAID[found].capitalize()}: {means}." if means else asks
         listed = f"<ul class=checks>{items}</ul>" if items else ""
         cards.append(
             f"<article class='light {found}'><h2><span class=mark aria-hidden=true>"
             f"{_SHAPES[found]}</span> {escape(name)}: {_SAID[found]}</h2>"
-            f"<p class=quiet>{asks}</p>{listed}</article>"
+            f"<p class=quiet>{words}</p>{listed}</article>"
         )
     return f"<div class=lights>{''.join(cards)}</div>" if cards else ""
 
@@ -169,7 +183,7 @@ def _arms(content: Content, figures: Mapping[str, bytes]) -> str:
         "0. All intervals are in tables/arms.csv.</p>"
     )
     picture = figure(figures, "arms.svg", f"{metric_name(content)} of each arm, 95% intervals")
-    return note + _first_open(tables, "The other classifiers and sizes") + picture
+    return note + _first_open(tables, _OTHERS) + picture
 
 
 def _metric(row: Mapping[str, Any], name: str) -> str:
@@ -188,7 +202,7 @@ def _contrasts(content: Content, figures: Mapping[str, bytes]) -> str:
             f"{group_name(content, *group).capitalize()}: {metric_name(content)}",
             header,
             [
-                (arm_name(row["arm"], row["ratio"]), arm_name(row["control"], row["ratio"]),
+                (arm_name(row["arm"], row["ratio"]), row["control"].replace("_", " "),
                  signed(row["difference"], digits), between(row["interval"], digits, True),
                  chance(row["p"]), "primary" if row["primary"] else chance(row["p_holm"]),
                  row["verdict"] if row["difference"] is not None else "–")
@@ -208,7 +222,7 @@ def _contrasts(content: Content, figures: Mapping[str, bytes]) -> str:
     alt = f"Every contrast in {metric_name(content)} with its 95% interval; shaded: too small to matter"
     return (
         words + figure(figures, "contrasts.svg", alt)
-        + _first_open(tables, "The other classifiers and sizes")
+        + _first_open(tables, _OTHERS)
     )  # fmt: skip
 
 
@@ -228,38 +242,52 @@ def _told_apart(content: Content) -> str:
     if not content["told_apart"]:
         return ""
     rows = [
-        (size_name(content, row["size"]), row["generator"], value(row["auroc"]),
-         between(row["interval"]), f"{row['n']:,}")
-        for row in content["told_apart"]
+        (_made_by(content, number, row), value(row["auroc"]), between(row["interval"]),
+         f"{row['n']:,}")
+        for number, row in enumerate(content["told_apart"], 1)
     ]  # fmt: skip
     words = (
         "<p>A linear probe tries to tell synthetic from real images, on images that it was not "
         "trained on. AUROC 0.5: it cannot. 1: every one is told. Images that are told apart can "
         "still be useful, but a classifier may learn the difference as well.</p>"
     )
-    header = ("trained on", "generator", "AUROC", "95% interval", "images")
+    header = ("images of", "AUROC", "95% interval", "n")
     tables = table("Told apart, by generator", header, rows)
     return words + (details(f"All {len(rows)} generators", [tables]) if len(rows) > 6 else tables)
+
+
+def _made_by(content: Content, number: int, row: Mapping[str, Any]) -> str:
+    if content["kind"] == "small_class":
+        return f"the generator of fold {number}"
+    name = f"generator {row['generator'] + 1}"
+    several = len(content["config"]["sizes"]) > 1
+    return f"{name}, {size_name(content, row['size'])}" if several else name
 
 
 def _shortcut(content: Content) -> str:
     if not content["shortcut"]:
         return ""
-    rows = [
-        (f"{classifier_name(row['classifier'])}, {arm_name(row['arm'])}",
-         size_name(content, row["size"]), _share(row["rate_synthetic"]), _share(row["rate_real"]),
-         signed(row["difference"]), between(row["interval"], sign=True))
-        for row in content["shortcut"]
-    ]  # fmt: skip
-    positive = escape(content["positive"])
+    positive = content["positive"]
     words = (
-        f"<p>How often images of the other classes are taken for {positive}: synthetic ones, and "
-        "real ones. Where synthetic images were trained on in one class alone, “synthetic” can "
-        f"become a sign of {positive}; then the first share is the larger.</p>"
+        f"<p>How often images of the other classes are taken for {escape(positive)}: synthetic "
+        "ones, and real ones. Where synthetic images were trained on in one class alone, "
+        f"“synthetic” can become a sign of {escape(positive)}; then the first share is the "
+        "larger.</p>"
     )
-    header = ("classifier, arm", "trained on", "of synthetic", "of real", "difference",
-              "95% interval")  # fmt: skip
-    return words + table(f"Taken for {content['positive']}", header, rows)
+    header = ("trained on", "of synthetic", "of real", "difference", "95% interval")
+    tables = [
+        table(
+            f"Taken for {positive}: {group_name(content, *group)}",
+            header,
+            [
+                (arm_name(row["arm"]), _share(row["rate_synthetic"]), _share(row["rate_real"]),
+                 signed(row["difference"]), between(row["interval"], sign=True))
+                for row in within(content["shortcut"], group)
+            ],
+        )
+        for group in groups(content, content["shortcut"])
+    ]  # fmt: skip
+    return words + _first_open(tables, _OTHERS)
 
 
 def _share(rate: float | None) -> str:
@@ -294,7 +322,7 @@ def _data(content: Content) -> str:
         for part in ("train", "test")
     ]  # fmt: skip
     header = ("partition", "images", "patients", *content["labels"])
-    return fact_table(content["data"]["dataset"]) + details(
-        f"The {len(content['data']['partitions'])} partitions",
-        [table("Partitions", header, rows)],
-    )
+    partitions = table("Partitions", header, rows)
+    if len(rows) > 6:
+        partitions = details(f"All {len(rows) // 2} partitions", [partitions])
+    return fact_table(content["data"]["dataset"]) + partitions

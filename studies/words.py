@@ -74,7 +74,11 @@ def size_name(content: Content, size: float) -> str:
     if content["kind"] == "small_class":
         return "all folds"
     who = "patients" if content["data"]["patients_known"] else "images"
-    return f"all training {who}" if size == 1 else f"{size:.0%} of the training {who}"
+    return f"all training {who}" if size == 1 else f"{percent(size)} of the training {who}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:g}%"
 
 
 def group_name(content: Content, classifier: str, size: float) -> str:
@@ -134,9 +138,11 @@ def metric_name(content: Content, metric: str | None = None) -> str:
     """Of the primary contrast, or another."""
     name = metric or content["config"]["metric"]
     if name == "sensitivity":
-        return f"sensitivity at {content['config']['specificity']:.0%} specificity"
+        return f"sensitivity at {percent(content['config']['specificity'])} specificity"
     return METRICS.get(name, name.replace("_", " "))
 
 
 def question(content: Content) -> str:
-    return f"Do synthetic images help to tell {content['positive']}?"
+    others = [label for label in content["labels"] if label != content["positive"]]
+    rest = others[0] if len(others) == 1 else "the other classes"
+    return f"Do synthetic images help to tell {content['positive']} from {rest}?"
