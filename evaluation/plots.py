@@ -52,7 +52,8 @@ def drawn(
 ) -> dict[str, bytes]:
     """Name -> SVG of each drawing that has something to show; style: further rcParams."""
     found = {}
-    with plt.rc_context({**_STYLE, **style}), warnings.catch_warnings():  # type: ignore[arg-type]
+    settings: Any = _STYLE | style
+    with plt.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a label that the font cannot draw
         for name, draw in drawings.items():
             figure = draw(content)

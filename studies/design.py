@@ -30,7 +30,7 @@ def facts(content: Content) -> dict[str, str]:
         "classifiers": ", ".join(map(classifier_name, config["classifiers"]))
         + f"; {config['seeds']} of each, an arm and a generator",
         "budget of every arm": f"{config['epochs']:g} epochs of the real images",
-        "images": f"{config['resolution']} × {config['resolution']} pixels for all, {config['fit']}",
+        "images": f"{config['resolution']} × {config['resolution']} pixels, {config['fit']}, all",
         "seed": str(config["seed"]),
     }  # fmt: skip
     if small:

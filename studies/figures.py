@@ -12,9 +12,19 @@ from matplotlib.figure import Figure
 from evaluation.plots import ACCENT, FLOOR, MADE, REAL, drawn
 from library.studies.config import WITH_SYNTHETIC
 from studies.words import (
-    NO_VERDICT, arm_name, between, classifier_name, digits_of, groups, metric_name, percent,
-    signed, value, verdict, within,
-)  # fmt: skip
+    NO_VERDICT,
+    arm_name,
+    between,
+    classifier_name,
+    digits_of,
+    groups,
+    metric_name,
+    percent,
+    signed,
+    value,
+    verdict,
+    within,
+)
 
 Content = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -130,8 +140,8 @@ def _contrasts(content: Content) -> Figure | None:
         if high > reach:
             axis.plot(reach, place, ">", color=colour, ms=4, clip_on=False)
         if abs(row["difference"]) <= reach:
-            axis.plot(row["difference"], place, "D" if row["primary"] else _MARKS[row["verdict"]],
-                      color=colour, ms=7 if row["primary"] else 5, mec="white", mew=0.6)  # fmt: skip
+            mark, large = ("D", 7) if row["primary"] else (_MARKS[row["verdict"]], 5)
+            axis.plot(row["difference"], place, mark, color=colour, ms=large, mec="white", mew=0.6)
         texts.append(f"{arm_name(row['arm'], row['ratio'])} − {_control(row)}")
     _finish(axis, texts, len(headings), placed, [
         f"{signed(row['difference'], digits)} ({between(row['interval'], digits, True)})"
@@ -182,8 +192,8 @@ def _arms(content: Content) -> Figure | None:
         places = [place for place, row in placed if (row["classifier"], row["size"]) == group]
         for row in within(rows, group):
             if row["arm"] == "real":
-                axis.plot([row["metrics"][metric]["value"]] * 2,
-                          [places[0] - 0.4, places[-1] + 0.4], color=REAL, lw=0.8, ls=":")  # fmt: skip
+                at, ends = row["metrics"][metric]["value"], (places[0] - 0.4, places[-1] + 0.4)
+                axis.plot([at, at], ends, color=REAL, lw=0.8, ls=":")
     for place, row in placed:
         found = row["metrics"][metric]
         axis.plot(found["interval"], [place, place], color=ACCENT, lw=1.6)
@@ -230,8 +240,8 @@ def _low_data(content: Content) -> Figure | None:
             _by_size(top, sizes, found, "value", shift, colour, mark, arm_name(arm, k))
         differences = {
             row["size"]: row for row in content["contrasts"]
-            if (row["classifier"], row["arm"], row["ratio"]) == (classifier, "real_synthetic", ratio)
-            and row["control"] == "duplicates"
+            if (row["classifier"], row["arm"]) == (classifier, "real_synthetic")
+            and (row["control"], row["ratio"]) == ("duplicates", ratio)
         }  # fmt: skip
         _band(bottom, content["config"]["smallest_useful_effect"], upright=False)
         _by_size(bottom, sizes, differences, "difference", 0, MADE, "D", None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from library.studies.config import ARMS, NETWORK, PROBE
 from studies.design import counted, generator, tested
-from studies.words import arm_name, classifier_name, metric_name, percent, size_name
+from studies.words import arm_name, classifier_name, metric_name, size_name
 
 Content = Mapping[str, Any]
 _WIDTH = 100
@@ -81,8 +81,10 @@ def methods(content: Content) -> str:
 
 
 def _marked(text: Any) -> str:
-    """A user's text, so that Markdown shows it as it is."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
+    """A user's text, so that Markdown shows it as it is, wherever in a line it comes to stand."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", str(text))
+    # Of a list or a heading, where a line begins with it.
+    return re.sub(r"(?<!\S)(\d*)([-+=.)])", r"\1\\\2", escaped)
 
 
 def _wrapped(text: str) -> str:
@@ -99,7 +101,9 @@ def _list(lines: list[str]) -> str:
 
 def _design(content: Content) -> str:
     config = content["config"]
-    others = ", ".join(_marked(label) for label in content["labels"] if label != content["positive"])
+    others = ", ".join(
+        _marked(label) for label in content["labels"] if label != content["positive"]
+    )
     kind = (
         "by repeated cross-validation of a small class"
         if content["kind"] == "small_class" else "on one test set of other patients"
@@ -110,7 +114,7 @@ def _design(content: Content) -> str:
         "stored before the first training run and was not changed afterwards. It fixed one primary "
         f"contrast: {metric_name(content)} of the {classifier_name(config['primary_classifier'])} "
         f"trained on real and synthetic images ({config['ratio']:g} for each real one) less that "
-        "of the same classifier trained on real images and as many duplicates of them, with "
+        "of the same classifier trained on real images and as many duplicates of them, on "
         f"{size_name(content, config['sizes'][0])}; and a smallest useful effect of "
         f"{config['smallest_useful_effect']:g}. All other contrasts are secondary."
     )
@@ -144,26 +148,26 @@ def _data(content: Content) -> str:
     return (
         f"Data: {_marked(dataset.get('name') or dataset.get('id'))} (fingerprint "
         f"{dataset.get('fingerprint')}).{source} Training: {counted(content, 'train')}; test: "
-        f"{counted(content, 'test')} ({tested(content)}). {disjoint}{folds}{few}{sizes} All images, "
-        f"real and synthetic, went through one pipeline to {config['resolution']} x "
+        f"{counted(content, 'test')} ({tested(content)}). {disjoint}{folds}{few}{sizes} All "
+        f"images, real and synthetic, went through one pipeline to {config['resolution']} x "
         f"{config['resolution']} pixels of 8 bits ({config['fit']})."
     )
 
 
 def _training(content: Content) -> str:
     config = content["config"]
+    ratios = dict.fromkeys((config["ratio"], *config["other_ratios"]))
     return (
-        f"Synthetic images came from: {_marked(generator(content))}. Every arm had the same budget, "
-        f"{config['epochs']:g} epochs of the real images, whatever it was trained on. Where both "
-        "are trained on, synthetic images are in every class, so that “synthetic” cannot stand for "
-        "one, but for the arm that says otherwise. The arms (k: images added for each real one, "
-        f"{', '.join(f'{k:g}' for k in (config['ratio'], *config['other_ratios']))}):"
+        f"Synthetic images came from a generator ({_marked(generator(content))}). Every arm had "
+        f"the same budget, {config['epochs']:g} epochs of the real images, whatever it was trained "
+        "on. Where real and synthetic images are trained on together, synthetic ones are in every class, so "
+        "that “synthetic” cannot stand for one, but for the arm that says otherwise. The "
+        f"arms (k: images added for each real one, {', '.join(f'{k:g}' for k in ratios)}):"
     )
 
 
 def _arms(content: Content) -> list[str]:
-    used = dict.fromkeys(row["arm"] for row in content["arms"])
-    return [f"{arm_name(arm)}: {_marked(ARMS.get(arm, ''))}" for arm in used]
+    return [f"{arm_name(arm)}: {ARMS[arm]}" for arm in content["config"]["arms"]]
 
 
 def _classifiers(content: Content) -> str:
@@ -176,8 +180,8 @@ def _classifiers(content: Content) -> str:
         row["classifier"] for row in content["arms"] if row["classifier"] not in known
     )
     added = (
-        f" Predictions of models of our own ({', '.join(_marked(classifier_name(c)) for c in own)}),"
-        " trained on the same lists of images, were scored by the same code."
+        f" Predictions of models of our own ({', '.join(map(_own, own))}), trained "
+        " on the same lists of images, were scored by the same code."
         if own else ""
     )  # fmt: skip
     return (
@@ -186,12 +190,17 @@ def _classifiers(content: Content) -> str:
     )
 
 
+def _own(classifier: str) -> str:
+    """Of a model of the user's own, its name."""
+    return _marked(classifier.partition(":")[2] or classifier)
+
+
 def _numbers(content: Content) -> str:
     return (
         "Discrimination is given as the area under the ROC curve (AUROC; Hanley 1982), average "
-        f"precision (AUPRC) and {metric_name(content, 'sensitivity')}; the Brier score (Brier 1950) "
-        "and slope and intercept of a logistic recalibration (Cox 1958) tell how far probabilities "
-        "may be believed."
+        f"precision (AUPRC) and {metric_name(content, 'sensitivity')}; the Brier score (Brier "
+        "1950) and slope and intercept of a logistic recalibration (Cox 1958) tell how far "
+        "probabilities may be believed."
     )
 
 
@@ -204,13 +213,13 @@ def _intervals(content: Content) -> str:
         return resampled + (
             "Predictions were pooled over folds as places among the negative images of their fold, "
             "since the scales of the folds’ classifiers differ (Airola 2011). The variance of an "
-            "arm’s value carries the correction of Nadeau and Bengio for training sets that overlap "
+            "arm’s value carries a correction for training sets that overlap "
             "(Nadeau 2003); that of a difference between arms on the same folds is the patients’."
         )
     return resampled + (
         "Generators (with their share of the patients, at smaller sizes) were a second sample: "
-        "their variance was added to what all of them have in common, as that of readers is to that "
-        "of cases in multi-reader studies (Obuchowski 1995), with degrees of freedom after "
+        "their variance was added to what all of them have in common, as that of readers is "
+        "to that of cases in multi-reader studies (Obuchowski 1995), with degrees of freedom after "
         "Satterthwaite (Hillis 2007), so that intervals speak of new patients and of new "
         "generators. Intervals of shares are on the logit scale."
     )
@@ -244,8 +253,10 @@ def _checks(content: Content) -> str:
 
 def _checklists() -> str:
     lines = [
-        "Item numbers of CLAIM (Tejani 2024) and TRIPOD+AI (Collins 2024) that these parts answer. "
-        "All others are for the authors.",
+        _wrapped(
+            "Item numbers of CLAIM (Tejani 2024) and TRIPOD+AI (Collins 2024) that these parts "
+            "answer. All others are for the authors."
+        ),
         "",
         "| part | CLAIM 2024 | TRIPOD+AI |",
         "|---|---|---|",

@@ -92,9 +92,7 @@ def groups(content: Content, rows: Iterable[Mapping[str, Any]]) -> list[tuple[st
     return sorted(found, key=lambda group: (group[0] != classifier, group[1] != sizes[0]))
 
 
-def within(
-    rows: Iterable[Mapping[str, Any]], group: tuple[str, float]
-) -> list[Mapping[str, Any]]:
+def within(rows: Iterable[Mapping[str, Any]], group: tuple[str, float]) -> list[Mapping[str, Any]]:
     return [row for row in rows if (row["classifier"], row["size"]) == group]
 
 

@@ -17,9 +17,7 @@ from studies.tables import tables
 Content = Mapping[str, Any]
 
 
-def write_results(
-    content: Content, timings: Mapping[str, Any], final: Path, owner: str
-) -> None:
+def write_results(content: Content, timings: Mapping[str, Any], final: Path, owner: str) -> None:
     """Write everything and rename it into place; what is there already stays.
 
     content: what results.json holds; everything but timings.json is made from it alone, so that the

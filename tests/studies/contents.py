@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from library.studies.config import ARMS, NETWORK_ONLY, PROBE, resolve
+from library.studies.config import NETWORK_ONLY, PROBE, StudyConfig, resolve
 from library.studies.units import generators_of, partitions
 
 DELTA = 0.01
@@ -20,6 +20,7 @@ EFFECTS: dict[str, tuple[float, float] | None] = {
     "none": None,
 }
 LIGHTS = {"benefit": "green", "harm": "red", "none": "grey"}
+FEW = ("real", "duplicates", "real_synthetic", "one_class")
 AWKWARD = r"""=<b>&"'$_{%\frac$ 肺炎 [*] | `#~^ PNEUMONIA/""" + "\u202eabc"
 LONG = "PNEUMONIA_WITH_A_NAME_THAT_NEVER_ENDS_" * 5
 _SHIFTS = {
@@ -36,6 +37,7 @@ def content(
     positive: str = "PNEUMONIA",
     other_ratios: tuple[float, ...] = (),
     patients_known: bool = True,
+    arms_of: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What the statistics write, as JSON would give it back."""
     small = kind == "small_class"
@@ -43,7 +45,7 @@ def content(
         {
             "kind": kind, "positive": positive, "sizes": list(sizes), "seed": 7,
             "smallest_useful_effect": DELTA, "other_ratios": list(other_ratios),
-            "name": "Does it help?", "small_count": 120 if small else 0,
+            "arms": list(arms_of), "name": "Does it help?", "small_count": 120 if small else 0,
         }
     )  # fmt: skip
     draw = np.random.default_rng(11)
@@ -51,13 +53,13 @@ def content(
     arms = [
         _arm(draw, classifier, size, arm, ratio, verdict)
         for classifier, size in groups
-        for arm, ratio in _arms(config.ratios)
+        for arm, ratio in _arms(config)
         if not (classifier == PROBE and arm in NETWORK_ONLY)
     ]
     contrasts = [
         _contrast(draw, config, classifier, size, arm, ratio, verdict)
         for classifier, size in groups
-        for arm, ratio in _arms(config.ratios)
+        for arm, ratio in _arms(config)
         if arm not in ("duplicates", "real")
         and not (classifier == PROBE and arm in NETWORK_ONLY)
     ]  # fmt: skip
@@ -77,7 +79,8 @@ def content(
         },
         "lights": lights,
         "checks": [
-            {"light": light, "name": name, "verdict": found, "text": f"{name} of {positive}: {found}"}
+            {"light": light, "name": name, "verdict": found,
+             "text": f"{name} of {positive}: {found}"}
             for light, found in lights.items()
             for name in ("first check", "second check")
         ],
@@ -98,7 +101,8 @@ def content(
         ],
         "shortcut": [
             {"classifier": classifier, "size": size, "arm": arm, "rate_synthetic": 0.2 + shift,
-             "rate_real": 0.18, "difference": 0.02 + shift, "interval": [shift - 0.02, shift + 0.06]}
+             "rate_real": 0.18, "difference": 0.02 + shift,
+             "interval": [shift - 0.02, shift + 0.06]}
             for classifier, size in groups
             for arm, shift in (("one_class", 0.4), ("real_synthetic", 0.0))
         ],
@@ -114,12 +118,12 @@ def content(
     }  # fmt: skip
 
 
-def _arms(ratios: tuple[float, ...]) -> list[tuple[str, float | None]]:
+def _arms(config: StudyConfig) -> list[tuple[str, float | None]]:
     with_ratio = {"duplicates", "real_synthetic", "augmented_synthetic", "pretrained", "one_class"}
     return [
         (arm, ratio)
-        for arm in ARMS
-        for ratio in (ratios if arm in with_ratio else (None,))
+        for arm in config.arms
+        for ratio in (config.ratios if arm in with_ratio else (None,))
     ]  # fmt: skip
 
 
@@ -147,7 +151,7 @@ def _arm(
 
 
 def _contrast(
-    draw: np.random.Generator, config: Any, classifier: str, size: float, arm: str,
+    draw: np.random.Generator, config: StudyConfig, classifier: str, size: float, arm: str,
     ratio: float | None, verdict: str,
 ) -> dict[str, Any]:  # fmt: skip
     primary = (classifier, size, arm, ratio) == (
@@ -181,7 +185,7 @@ def _contrast(
 
 
 def _partitions(
-    draw: np.random.Generator, config: Any, labels: list[str], patients_known: bool
+    draw: np.random.Generator, config: StudyConfig, labels: list[str], patients_known: bool
 ) -> list[dict[str, Any]]:
     def counted(images: int) -> dict[str, Any]:
         positive = images // 3
@@ -202,11 +206,12 @@ def _partitions(
 def every() -> dict[str, dict[str, Any]]:
     """Name -> content: each verdict, each kind, sizes, own models, names that break things."""
     found = {verdict: content(verdict) for verdict in EFFECTS}
-    found["three sizes"] = content("inconclusive", sizes=(1.0, 0.25, 0.1))
+    found["three sizes"] = content("inconclusive", sizes=(1.0, 0.25, 0.1), arms_of=FEW)
     found["yours"] = content("equivalent", yours=("resnet 50", "densenet"))
-    found["small class"] = content("benefit", kind="small_class", positive="VIRUS")
-    found["awkward"] = content(positive=AWKWARD, yours=("=1+1", "</script>"), patients_known=False)
-    found["long"] = content("harm", positive=LONG[:200], yours=("x" * 120,))
+    found["small class"] = content("benefit", kind="small_class", positive="VIRUS", arms_of=FEW)
+    found["awkward"] = content(positive=AWKWARD, yours=("=1+1", "</script>"), patients_known=False,
+                              arms_of=FEW)  # fmt: skip
+    found["long"] = content("harm", positive=LONG[:200], yours=("x" * 120,), arms_of=FEW)
     found["many"] = content(
         "inconclusive", sizes=(1.0, 0.25, 0.1), other_ratios=(0.25, 0.5, 2.0), yours=("mine",)
     )
