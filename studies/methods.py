@@ -160,8 +160,8 @@ def _training(content: Content) -> str:
     return (
         f"Synthetic images came from a generator ({_marked(generator(content))}). Every arm had "
         f"the same budget, {config['epochs']:g} epochs of the real images, whatever it was trained "
-        "on. Where real and synthetic images are trained on together, synthetic ones are in every class, so "
-        "that “synthetic” cannot stand for one, but for the arm that says otherwise. The "
+        "on. Where real and synthetic images are trained on together, synthetic ones are in every "
+        "class, so that “synthetic” cannot stand for one, but for the arm that says otherwise. The "
         f"arms (k: images added for each real one, {', '.join(f'{k:g}' for k in ratios)}):"
     )
 

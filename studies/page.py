@@ -75,7 +75,7 @@ def html(content: Content, figures: Mapping[str, bytes]) -> str:
         section("Fixed before the first run", sections.design(content)),
         section("What each classifier reached", sections.arms(content, figures)),
         section("All contrasts", sections.contrasts(content, figures)),
-        sections.lowsections.data(content, figures),
+        sections.low_data(content, figures),
         section("Told apart", sections.told_apart(content)),
         section("Shortcut", sections.shortcut(content)),
         section("The large test", sections.large_test(content)),
