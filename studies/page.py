@@ -54,7 +54,8 @@ thead th { white-space: normal; vertical-align: bottom; min-width: 4.2rem }
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: min(13rem, 36vw) }
 @media print { .answer { break-inside: avoid } .wide { overflow: visible }
   details::details-content { content-visibility: visible; height: auto }
-  summary { list-style: none } table { font-size: .7rem } th, td { padding-right: .5rem } }
+  summary { list-style: none } table { font-size: .66rem }
+  thead th, tbody th { min-width: 0 } th, td { padding-right: .4rem } }
 """
 
 
@@ -114,6 +115,8 @@ def _answer(content: Content, figures: Mapping[str, bytes]) -> str:
         )
     lines.append(f"<p class=quiet>“{found.capitalize() if found != NO_VERDICT else 'No answer'}” "
                  f"means: {MEANINGS[found]}.</p>")  # fmt: skip
+    if any(light == "red" for name, light in content["lights"].items() if name != "usefulness"):
+        lines.append("<p><strong>A light below is red: read it before this is used.</strong></p>")
     picture = figure(
         figures, "primary.svg",
         f"The primary contrast: {metric} with synthetic images less {metric} with duplicates, and "

@@ -73,6 +73,12 @@ def test_every_light_check_limit_and_arm_is_on_the_page(name: str) -> None:
     )
 
 
+def test_a_red_light_is_spoken_of_beside_the_answer() -> None:
+    said = "A light below is red"
+    assert said in html(CONTENTS["small class"], {})  # its shortcut light
+    assert said not in html(CONTENTS["harm"], {})  # its usefulness light: the answer itself
+
+
 def test_unknown_patients_are_a_danger() -> None:
     assert html(CONTENTS["benefit"], {}).count("class=danger") == 0
     assert html(plainly(CONTENTS["awkward"]), {}).count("class=danger") == 1
