@@ -122,7 +122,7 @@ def _design(content: Content) -> str:
 
 def _data(content: Content) -> str:
     config, data = content["config"], content["data"]
-    dataset = data["dataset"]
+    dataset = data["dataset"] or {}
     disjoint = (
         "No patient is in both." if data["patients_known"]
         else "Patients are not known: images, not patients, were kept apart and counted as "
@@ -232,7 +232,8 @@ def _verdicts(content: Content) -> str:
         f"A contrast is called equivalent when its interval lies within ±{delta:g}, else benefit "
         "when it lies above 0, harm when it lies below 0, and inconclusive otherwise. The primary "
         f"contrast was tested alone; the p-values of the {secondary} secondary contrasts were "
-        "corrected together (Holm 1979)."
+        "corrected together (Holm 1979), and these are called benefit or harm only with a "
+        "corrected p of at most 0.05. Intervals were not corrected."
     )
 
 

@@ -14,11 +14,8 @@ from studies.words import (
     MEANINGS,
     NO_VERDICT,
     WORDS,
-    between,
-    digits_of,
     metric_name,
     question,
-    signed,
     verdict,
 )
 
@@ -34,10 +31,14 @@ _LIGHTS = {
 _MEANS = {
     "usefulness": {"green": "it did", "amber": "no benefit was shown", "red": "it got worse"},
     "shortcut": {
-        "green": "no sign of it", "amber": "there is a sign, or it cannot be excluded",
-        "red": "it is",
+        "green": "no sign of it", "amber": "there is a sign of it",
+        "red": "yes, where one class alone has synthetic images",
     },
-    "told_apart": {"green": "hardly, or not at all", "amber": "to some degree", "red": "easily"},
+    "told_apart": {
+        "green": "no better than by chance",
+        "amber": "yes, but every class has synthetic ones, so that they stand for none",
+        "red": "yes, and one class alone has them",
+    },
 }  # fmt: skip
 _STYLE = """
 .answer { border: 1px solid var(--line); border-left: 10px solid var(--grey); border-radius: 8px;
@@ -101,17 +102,13 @@ def _dangers(content: Content) -> str:
 
 
 def _answer(content: Content, figures: Mapping[str, bytes]) -> str:
-    found, contrast = verdict(content), content["verdict"]["contrast"]
-    delta, metric, digits = (
-        content["config"]["smallest_useful_effect"], metric_name(content), digits_of(content)
-    )  # fmt: skip
+    found = verdict(content)
+    delta, metric = content["config"]["smallest_useful_effect"], metric_name(content)
     lines = [f"<p>{escape(content['verdict']['text'])}</p>"]
     if found != NO_VERDICT:
         lines.append(
-            f"<p>Synthetic images, in place of as many duplicates of real ones, changed {metric} "
-            f"by <strong>{signed(contrast['difference'], digits)}</strong> (95% interval "
-            f"{between(contrast['interval'], digits, True)}). That a change below {delta:g} would "
-            "not matter was said before anything was run.</p>"
+            f"<p>That a change of {metric} below {delta:g} would not matter was said before "
+            "anything was run.</p>"
         )
     lines.append(f"<p class=quiet>“{found.capitalize() if found != NO_VERDICT else 'No answer'}” "
                  f"means: {MEANINGS[found]}.</p>")  # fmt: skip

@@ -26,6 +26,7 @@ from studies.words import (
 
 Content = Mapping[str, Any]
 _OTHERS = "The other classifiers and sizes"
+_LONG = 40  # rows
 
 
 def design(content: Content) -> str:
@@ -68,12 +69,19 @@ def arms(content: Content, figures: Mapping[str, bytes]) -> str:
         "patients, generators or partitions, and classifiers. Well calibrated: slope 1, intercept "
         "0. All intervals are in tables/arms.csv.</p>"
     )
-    picture = figure(figures, "arms.svg", f"{metric_name(content)} of each arm, 95% intervals")
+    alt = f"{metric_name(content)} of each arm, 95% intervals"
+    picture = _folded(figure(figures, "arms.svg", alt), content["arms"])
     return note + _first_open(tables, _OTHERS) + picture
 
 
 def _metric(row: Mapping[str, Any], name: str) -> str:
     return value(row["metrics"].get(name, {}).get("value"))
+
+
+def _folded(picture: str, rows: Sequence[Any]) -> str:
+    """A picture of many rows would hide what comes after it."""
+    long = picture and len(rows) > _LONG
+    return details(f"The figure of all {len(rows)}", [picture]) if long else picture
 
 
 def _first_open(tables: Sequence[str], summary: str) -> str:
@@ -100,15 +108,14 @@ def contrasts(content: Content, figures: Mapping[str, bytes]) -> str:
     ]  # fmt: skip
     delta = content["config"]["smallest_useful_effect"]
     words = (
-        "<p>Each contrast is a difference between two arms on the same test images. Benefit: the "
-        "interval lies above 0. Harm: below 0. Equivalent: within "
-        f"±{delta:g}. Inconclusive: neither. The verdict of a secondary contrast is its own "
-        "interval’s; trust it only where Holm’s p, which corrects for all secondary contrasts, is "
-        "small too.</p>"
+        "<p>Each contrast is a difference between two arms on the same test images. Equivalent: "
+        f"the interval lies within ±{delta:g}. Benefit: above 0. Harm: below 0. Inconclusive: none "
+        "of these. Of a secondary contrast, benefit and harm also need a p of at most 0.05 after "
+        "Holm’s correction for their number; the intervals are not corrected.</p>"
     )
     alt = f"Every contrast in {metric_name(content)}, 95% intervals; shaded: too small to matter"
     return (
-        words + figure(figures, "contrasts.svg", alt)
+        words + _folded(figure(figures, "contrasts.svg", alt), content["contrasts"])
         + _first_open(tables, _OTHERS)
     )  # fmt: skip
 
@@ -131,9 +138,9 @@ def told_apart(content: Content) -> str:
     if not content["told_apart"]:
         return ""
     rows = [
-        (_made_by(content, number, row), value(row["auroc"]), between(row["interval"]),
+        (_made_by(content, row), value(row["auroc"]), between(row["interval"]),
          f"{row['n']:,}")
-        for number, row in enumerate(content["told_apart"], 1)
+        for row in content["told_apart"]
     ]  # fmt: skip
     words = (
         "<p>A linear probe tries to tell synthetic from real images, on images that it was not "
@@ -145,10 +152,8 @@ def told_apart(content: Content) -> str:
     return words + (details(f"All {len(rows)} generators", [tables]) if len(rows) > 6 else tables)
 
 
-def _made_by(content: Content, number: int, row: Mapping[str, Any]) -> str:
-    if content["kind"] == "small_class":
-        return f"the generator of fold {number}"
-    name = f"generator {row['generator'] + 1}"
+def _made_by(content: Content, row: Mapping[str, Any]) -> str:
+    name = f"generator {row['generator']}"
     several = len(content["config"]["sizes"]) > 1
     return f"{name}, {size_name(content, row['size'])}" if several else name
 
@@ -170,8 +175,9 @@ def shortcut(content: Content) -> str:
             f"Taken for {positive}: {group_name(content, *group)}",
             header,
             [
-                (arm_name(row["arm"]), _share(row["rate_synthetic"]), _share(row["rate_real"]),
-                 signed(row["difference"]), between(row["interval"], sign=True))
+                (arm_name(row["arm"], row.get("ratio")), _share(row["rate_synthetic"]),
+                 _share(row["rate_real"]), signed(row["difference"]),
+                 between(row["interval"], sign=True))
                 for row in within(content["shortcut"], group)
             ],
         )
@@ -199,7 +205,7 @@ def large_test(content: Content) -> str:
         "other patients, whom nothing was trained on, say what the cross-validated numbers were "
         "worth: an honest 95% interval holds the large test’s value nearly always.</p>"
     )
-    header = ("classifier, arm", f"{metric_name(content)}, cross-validated", "95% interval",
+    header = ("classifier, arm", "AUROC, cross-validated", "95% interval",
               "large test", "inside")  # fmt: skip
     return words + table("Cross-validated, and on the large test", header, rows)
 
@@ -217,4 +223,4 @@ def data(content: Content) -> str:
     partitions = table("Partitions", header, rows)
     if len(rows) > 6:
         partitions = details(f"All {len(rows) // 2} partitions", [partitions])
-    return fact_table(content["data"]["dataset"]) + partitions
+    return fact_table(content["data"]["dataset"] or {}) + partitions
