@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from evaluation.markup import fact_table, figure, section
+from evaluation.markup import details, fact_table, figure, section
 from evaluation.style import STYLE
 from studies import sections
 from studies.words import (
@@ -21,6 +21,7 @@ from studies.words import (
 
 Content = Mapping[str, Any]
 _ORDER = ("red", "amber", "grey", "green")
+_CHECKS = 4  # of a light, that are open
 _SHAPES = {"red": "■", "amber": "▲", "grey": "○", "green": "●"}
 _SAID = {"red": "red", "amber": "amber", "grey": "not estimable", "green": "green"}
 _LIGHTS = {
@@ -110,6 +111,8 @@ def _answer(content: Content, figures: Mapping[str, bytes]) -> str:
             f"<p>That a change of {metric} below {delta:g} would not matter was said before "
             "anything was run.</p>"
         )
+    if found == "benefit" and content["verdict"]["contrast"]["interval"][0] < delta:
+        lines.append(f"<p>Whether they help by as much as {delta:g} is open.</p>")
     lines.append(f"<p class=quiet>“{found.capitalize() if found != NO_VERDICT else 'No answer'}” "
                  f"means: {MEANINGS[found]}.</p>")  # fmt: skip
     if any(light == "red" for name, light in content["lights"].items() if name != "usefulness"):
@@ -132,19 +135,26 @@ def _lights(content: Content) -> str:
     for light, found in lights:
         checks = [check for check in content["checks"] if check["light"] == light]
         checks.sort(key=lambda check: _ORDER.index(check["verdict"]))
-        items = "".join(
-            f"<li class={each['verdict']}><span class=mark aria-hidden=true>"
-            f"{_SHAPES[each['verdict']]}</span> <span><b>{_SAID[each['verdict']]}</b> "
-            f"{escape(each['text'])}</span></li>"
-            for each in checks
-        )
         name, asks = _LIGHTS.get(light, (light.replace("_", " ").capitalize(), ""))
         means = _MEANS.get(light, {}).get(found)
         words = f"{asks} {_SAID[found].capitalize()}: {means}." if means else asks
-        listed = f"<ul class=checks>{items}</ul>" if items else ""
         cards.append(
             f"<article class='light {found}'><h2><span class=mark aria-hidden=true>"
             f"{_SHAPES[found]}</span> {escape(name)}: {_SAID[found]}</h2>"
-            f"<p class=quiet>{words}</p>{listed}</article>"
+            f"<p class=quiet>{words}</p>{_listed(checks)}</article>"
         )
     return f"<div class=lights>{''.join(cards)}</div>" if cards else ""
+
+
+def _listed(checks: Sequence[Mapping[str, Any]]) -> str:
+    """The worst few, and behind them the others."""
+    items = [
+        f"<li class={each['verdict']}><span class=mark aria-hidden=true>"
+        f"{_SHAPES[each['verdict']]}</span> <span><b>{_SAID[each['verdict']]}</b> "
+        f"{escape(each['text'])}</span></li>"
+        for each in checks
+    ]
+    shown = len(items) if len(items) <= _CHECKS + 1 else _CHECKS
+    parts = [f"<ul class=checks>{''.join(part)}</ul>" for part in (items[:shown], items[shown:])]
+    more = details(f"{len(items) - shown} more checks", parts[1:]) if items[shown:] else ""
+    return f"{parts[0]}{more}" if items else ""

@@ -27,7 +27,7 @@ from studies.tables import tables
 from studies.words import LIGHTS, WORDS
 from studies.writing import write_results
 from tests.service.browser import chromium, visiting
-from tests.studies.contents import EFFECTS, content, every
+from tests.studies.contents import EFFECTS, FEW, content, every
 
 CONTENTS = every()
 WRITTEN = ("small class", "three sizes", "awkward")
@@ -78,6 +78,25 @@ def test_a_red_light_is_spoken_of_beside_the_answer() -> None:
     said = "A light below is red"
     assert said in html(CONTENTS["small class"], {})  # its shortcut light
     assert said not in html(CONTENTS["harm"], {})  # its usefulness light: the answer itself
+
+
+def test_a_benefit_that_may_be_too_small_is_said_to_be() -> None:
+    given = content("benefit", arms_of=FEW)
+    assert "is open" not in html(given, {})
+    given["verdict"]["contrast"]["interval"] = [0.002, 0.046]
+    assert "Whether they help by as much as 0.01 is open." in html(given, {})
+
+
+def test_many_checks_are_folded_the_worst_first() -> None:
+    given = content(arms_of=FEW)
+    given["checks"] += [
+        {"light": "told_apart", "name": str(n), "verdict": "green", "text": f"green {n}"}
+        for n in range(9)
+    ]
+    page = html(given, {})
+    assert "7 more checks" in page
+    assert page.index("first check of PNEUMONIA: amber") < page.index("7 more checks")
+    assert all(f"green {n}</span>" in page for n in range(9))
 
 
 def test_unknown_patients_are_a_danger() -> None:
