@@ -1,0 +1,1 @@
+"""A study's work: its units, its arms, its classifiers, its statistics and its pages."""
