@@ -1,0 +1,89 @@
+"""Numbers of a class of few: repeated folds by patients, their predictions pooled.
+
+Two folds' classifiers do not share a scale, and pooling raw scores costs AUROC (their intercepts
+run against the folds' shares of positives; Airola et al. 2011).  What is pooled for AUROC, AUPRC
+and sensitivity is therefore each image's place among the negative images of its fold: the share of
+them that it exceeds, ties half.  The AUROC of these is the mean of the folds' own.  Brier score and
+calibration are of the probabilities as they are.
+
+Intervals, chosen by simulation (benchmarks.study_coverage, docs/studies.md):
+
+An arm's value: every image is tested once a repeat, but the folds' classifiers learn from one
+another's test patients, so that their errors go together and resampling patients alone is too
+narrow (84 to 94% instead of 95).  Nadeau and Bengio's corrected resampled t (2003) has
+variance x (1/J + n_test/n_train), J = repeats x folds, of one fold's variance.  Here that variance
+is folds x the bootstrap's of one repeat's pooled value (ten folds of 20 positives would tell it
+badly, and it serves every metric): V = bootstrap x (1/repeats + folds / (folds - 1)).  On the
+logit's scale for shares.
+
+A difference of two arms on the same folds: what the folds share cancels, the correction is four
+times too much, and patients are resampled, all repeats' mean at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studies.intervals import Array, Draw, Estimate
+
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+
+def places(scores: Array, negatives: Array) -> Array:
+    """Share of the negatives' scores that each score exceeds, ties half."""
+    ordered = np.sort(negatives)
+    below = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
+    found: Array = below / (2 * len(ordered))
+    return found
+
+
+def aligned(scores: Array, positive: Bools, fold: Rows) -> Array:
+    """Pooled scores (n,) as places among the negatives of each image's fold."""
+    found = np.empty(len(scores))
+    for each in np.unique(fold):
+        inside = fold == each
+        found[inside] = places(scores[inside], scores[inside & ~positive])
+    return found
+
+
+def cross_validated(repeats: Sequence[Draw], folds: int, df: float) -> Estimate:
+    """An arm's value.  repeats: runs of each, all seeds, the same patients resampled."""
+    each = np.array([repeat.resampled.mean(0) for repeat in repeats])
+    one = float(np.mean([_variance(errors) for errors in each]))
+    factor = 1 / len(repeats) + folds / (folds - 1)
+    return _estimate(repeats, each, one * factor, df)
+
+
+def difference(one: Sequence[Draw], other: Sequence[Draw], df: float) -> Estimate:
+    """one - other, on the same folds."""
+    apart = [
+        Draw(np.atleast_1d(a.values.mean() - b.values.mean()),
+             np.atleast_2d(a.resampled.mean(0) - b.resampled.mean(0)))
+        for a, b in zip(one, other, strict=True)
+    ]  # fmt: skip
+    each = np.array([repeat.resampled[0] for repeat in apart])
+    return _estimate(apart, each, _variance(each.mean(0)), df)
+
+
+def _estimate(repeats: Sequence[Draw], each: Array, variance: float, df: float) -> Estimate:
+    values = np.array([repeat.values.mean() for repeat in repeats])
+    within = [repeat.values.var(ddof=1) for repeat in repeats if len(repeat.values) > 1]
+    patients = _variance(each.mean(0))
+    return Estimate(
+        float(values.mean()),
+        variance,
+        df,
+        math.sqrt(patients) if patients >= 0 else math.nan,
+        float(values.std(ddof=1)) if len(values) > 1 else None,
+        math.sqrt(float(np.mean(within))) if within else None,
+    )
+
+
+def _variance(errors: Array) -> float:
+    kept = errors[~np.isnan(errors)]
+    return float(kept.var(ddof=1)) if len(kept) > max(2, len(errors) / 2) else math.nan
