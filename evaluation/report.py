@@ -156,8 +156,7 @@ def evaluate(
         "training": subject.facts.get("training"),
         "limits": [*_limits_of(subject), *LIMITS],
     }
-    rounded = rounded(content)
-    return Report(rounded, measurements, subject)
+    return Report(rounded(content), measurements, subject)
 
 
 def _limits_of(subject: Subject) -> list[str]:

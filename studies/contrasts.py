@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from library.errors import Unusable
-from library.studies.config import WITH_SYNTHETIC
 from studies import folds, intervals, metrics
 from studies.intervals import RESAMPLES, Array, Draw, Estimate
 from studies.predictions import Arm, Place, Predictions
@@ -61,7 +60,7 @@ class Tested:
     folds: dict[str, NDArray[np.int64]] | None
 
 
-def tested(predictions: Predictions, size: float, count: int = RESAMPLES) -> Tested:
+def images_of(predictions: Predictions, size: float, count: int = RESAMPLES) -> Tested:
     """Raises Unusable when the partitions' test images are not what such a study tests on."""
     parts = predictions.partitions(size)
     cross_validated = predictions.config.kind == "small_class"
@@ -120,9 +119,7 @@ def _pooled(of: Tested, found: dict[Place, Array], places: list[Place]) -> tuple
     return ranked, plain
 
 
-def _measured(
-    predictions: Predictions, of: Tested, ranked: Array, plain: Array
-) -> dict[str, Draw]:
+def _measured(predictions: Predictions, of: Tested, ranked: Array, plain: Array) -> dict[str, Draw]:
     """Of one draw's seeds."""
     specificity = predictions.config.specificity
     values: dict[str, list[Array]] = {name: [] for name in metrics.NAMES}
@@ -196,7 +193,3 @@ def large(predictions: Predictions, arm: Arm) -> float:
         for seed in range(min(len(scores), len(own))):
             found.append(folds.places(scores[seed], own[seed][down]).mean())
     return float(np.mean(found))
-
-
-def with_synthetic(arm: Arm) -> bool:
-    return arm.name in WITH_SYNTHETIC

@@ -158,9 +158,7 @@ class Parts:
         between = float(readers.var(ddof=1)) if count > 1 else 0.0
         model, model_df = between / count, max(count - 1, 1)
         shared = _common(errors)
-        return cls(
-            float(values.mean()), model, model_df, shared, resampled.mean(0), apart, seeds
-        )
+        return cls(float(values.mean()), model, model_df, shared, resampled.mean(0), apart, seeds)
 
 
 def _common(errors: Array) -> float:

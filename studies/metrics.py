@@ -125,7 +125,8 @@ def _share(part: Array, whole: Array) -> Array:
 
 
 def _lacks_one(positive: Bools, weights: Array) -> Bools:
-    return (weights[:, positive].sum(1) == 0) | (weights[:, ~positive].sum(1) == 0)
+    found: Bools = (weights[:, positive].sum(1) == 0) | (weights[:, ~positive].sum(1) == 0)
+    return found
 
 
 def _at_threshold(

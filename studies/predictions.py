@@ -33,6 +33,12 @@ class Arm:
         """As units of runs name it."""
         return f"{self.classifier}/{self.name}" + ("" if self.ratio is None else f"@{self.ratio:g}")
 
+    def at(self, size: float) -> dict[str, Any]:
+        """As results name it."""
+        return {
+            "classifier": self.classifier, "size": size, "arm": self.name, "ratio": self.ratio
+        }  # fmt: skip
+
     @classmethod
     def of(cls, key: str) -> Arm:
         classifier, _, rest = key.partition("/")

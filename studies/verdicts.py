@@ -75,7 +75,7 @@ def said(
         return f"No verdict: the {name}'s difference has no interval."
     shown = (
         f"{name} {difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}) with {ratio:g} "
-        f"synthetic images for each real one, against as many duplicates of real ones ({classifier})"
+        f"synthetic images for each real one, against as many duplicates ({classifier})"
     )
     return {
         BENEFIT: f"The synthetic images help: {shown}.",
