@@ -30,7 +30,6 @@ CONTROLS = {
     "one_class": ("real",),
 }
 _SHARES = ("auroc", "auprc", "sensitivity", "brier")  # from 0 to 1
-_OF_PROBABILITIES = metrics.PROBABILITY_METRICS
 
 
 @dataclass(frozen=True)
@@ -81,20 +80,20 @@ def images_of(predictions: Predictions, size: float, count: int = RESAMPLES) -> 
     return Tested(size, rows, positive, weights, intervals.patients_df(groups, positive), among)
 
 
-def measure(predictions: Predictions, of: Tested, arm: Arm) -> Measured:
-    """All metrics of an arm's runs."""
+def measure(
+    predictions: Predictions, of: Tested, arm: Arm, names: tuple[str, ...] = metrics.NAMES
+) -> Measured:
+    """An arm's runs by these metrics."""
     found = predictions.runs[arm]
     places = predictions.places(arm, of.size)
     if of.folds is None:
-        each = [_measured(predictions, of, found[place], found[place]) for place in places]
-        runs = sum(len(found[place]) for place in places)
+        pairs = [(found[place], found[place]) for place in places]
     else:
-        each = [
-            _measured(predictions, of, *_pooled(of, found, repeat))
-            for repeat in _repeats(predictions, places)
-        ]
-        runs = sum(len(found[place]) for place in places)
-    draws = {name: [one[name] for one in each] for name in metrics.NAMES}
+        pairs = [_pooled(of, found, repeat) for repeat in _repeats(predictions, places)]
+    specificity = predictions.config.specificity
+    each = [_measured(of, ranked, plain, specificity, names) for ranked, plain in pairs]
+    draws = {name: [one[name] for one in each] for name in names}
+    runs = sum(len(found[place]) for place in places)
     return Measured(arm, of.size, draws, runs, len(places))
 
 
@@ -119,31 +118,29 @@ def _pooled(of: Tested, found: dict[Place, Array], places: list[Place]) -> tuple
     return ranked, plain
 
 
-def _measured(predictions: Predictions, of: Tested, ranked: Array, plain: Array) -> dict[str, Draw]:
+def _measured(
+    of: Tested, ranked: Array, plain: Array, specificity: float, names: tuple[str, ...]
+) -> dict[str, Draw]:
     """Of one draw's seeds."""
-    specificity = predictions.config.specificity
-    values: dict[str, list[Array]] = {name: [] for name in metrics.NAMES}
-    resampled: dict[str, list[Array]] = {name: [] for name in metrics.NAMES}
+    by_order = tuple(name for name in names if name not in metrics.PROBABILITY_METRICS)
+    by_value = tuple(name for name in names if name in metrics.PROBABILITY_METRICS)
     known: dict[bytes, list[dict[str, Array]]] = {}
+    found = []
     for order, scores in zip(ranked, plain, strict=True):
-        mark = scores.tobytes()  # a linear probe's seeds are the same run
+        mark = scores.tobytes()  # a linear probe's seeds may be the same run
         if mark not in known:
-            pair = []
-            for weights in (metrics.once(len(of.rows)), of.weights):
-                by_order = tuple(n for n in metrics.NAMES if n not in _OF_PROBABILITIES)
-                one = metrics.measured(order, of.positive, weights, specificity, by_order)
-                one |= metrics.measured(
-                    scores, of.positive, weights, specificity, _OF_PROBABILITIES
-                )
-                pair.append(one)
-            known[mark] = pair
-        whole, parts = known[mark]
-        for name in metrics.NAMES:
-            values[name].append(whole[name])
-            resampled[name].append(parts[name])
+            known[mark] = [
+                metrics.measured(order, of.positive, weights, specificity, by_order)
+                | metrics.measured(scores, of.positive, weights, specificity, by_value)
+                for weights in (metrics.once(len(of.rows)), of.weights)
+            ]
+        found.append(known[mark])
     return {
-        name: Draw(np.concatenate(values[name]), np.array(resampled[name]))
-        for name in metrics.NAMES
+        name: Draw(
+            np.array([whole[name][0] for whole, _ in found]),
+            np.array([parts[name] for _, parts in found]),
+        )
+        for name in names
     }
 
 
