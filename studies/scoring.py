@@ -143,14 +143,14 @@ def _whole(
         rows = predictions.tests[place[0]]
         far = predictions.large_rows if _large_given(predictions, run) else rows[:0]
         wanted = np.concatenate([rows, far])
+        if extra := sorted(set(run.scores) - set(wanted.tolist())):
+            shown = f"scores image {extra[0]}, which {said} is not tested on"
+            raise _wrong(file, run.lines[extra[0]], shown, "Leave it out.", extra[0])
         missing = [int(row) for row in wanted if int(row) not in run.scores]
         if missing:
             remedy = f"Score all {len(wanted)} images that it is tested on."
             shown = f"lacks {len(missing)} images of {said}: {_listed(missing)}"
             raise _wrong(file, None, shown, remedy, missing[:_SHOWN])
-        if extra := sorted(set(run.scores) - set(wanted.tolist())):
-            shown = f"scores image {extra[0]}, which {said} is not tested on"
-            raise _wrong(file, run.lines[extra[0]], shown, "Leave it out.", extra[0])
         for rows_of, kept in ((rows, runs), (far, large)):
             if len(rows_of):
                 scores = np.array([[run.scores[int(row)] for row in rows_of]])
