@@ -102,7 +102,7 @@ def test_a_class_of_few_is_told_across_folds_and_held_to_the_large_test(tmp_path
 def test_predictions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     study = planted_study(tmp_path, {}, {})
     unit = next(unit for unit in study.units if unit.kind == "runs")
-    np.savez(study.unit_arrays(unit.name), **{"probe/real": np.zeros((2, 7), np.float32)})
+    np.savez(study.unit_arrays(unit.name), **{"probe/real": np.zeros((2, 7), np.float32)})  # type: ignore[arg-type]
     with pytest.raises(Unusable, match="probe/real"):
         answers(study)
 
