@@ -17,7 +17,7 @@ from library.rounding import rounded
 from library.studies.folder import Study
 from studies import contrasts, metrics, scoring, verdicts
 from studies.contrasts import Measured, Tested
-from studies.predictions import Arm, Predictions, read
+from studies.predictions import Arm, Predictions, as_named, read
 from studies.shortcuts import shortcut, told_apart
 
 SCHEMA = 1
@@ -150,7 +150,7 @@ def _contrasts(
 
 def _primary(predictions: Predictions) -> tuple[Arm, Arm]:
     config = predictions.config
-    classifier, ratio = config.primary_classifier, config.ratio
+    classifier, ratio = config.primary_classifier, as_named(config.ratio)
     return Arm(classifier, "real_synthetic", ratio), Arm(classifier, "duplicates", ratio)
 
 
@@ -187,8 +187,9 @@ def _limits(predictions: Predictions) -> list[str]:
     config, limits = predictions.config, []
     if config.kind == "small_class":
         limits.append(
-            "The folds' classifiers and generators learn from one another's test patients: an "
-            "arm's interval is widened for it, a contrast's is of these patients resampled."
+            "The folds' classifiers learn from one another's test patients: an arm's interval is "
+            "widened for it. A contrast's is of these folds' generators and classifiers: other "
+            "generators of the same kind may differ by more."
         )
         if predictions.large:
             limits.append(

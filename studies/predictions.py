@@ -46,6 +46,11 @@ class Arm:
         return cls(classifier, name, float(ratio) if ratio else None)
 
 
+def as_named(ratio: float) -> float:
+    """A ratio of the configuration as the names of arms have it: six digits."""
+    return float(f"{ratio:g}")
+
+
 Place = tuple[str, int]  # partition and generator
 Runs = dict[Arm, dict[Place, Array]]
 

@@ -25,7 +25,7 @@ import numpy as np
 from library.errors import InvalidValue
 from library.studies.config import WITH_SYNTHETIC, YOURS
 from library.studies.units import generators_of, partitions
-from studies.predictions import WITH_RATIO, Arm, Place, Predictions, Runs, places
+from studies.predictions import WITH_RATIO, Arm, Place, Predictions, Runs, as_named, places
 
 COLUMNS = ("partition", "generator", "arm", "ratio", "seed", "image", "score")
 _SHOWN = 5  # of missing things, in a message
@@ -116,8 +116,8 @@ def _read(
             raise wrong("generator", f"Use one of: {', '.join(map(str, allowed))}.")
     ratio = None
     if row["arm"] in WITH_RATIO:
-        ratio = _number(row["ratio"])
-        if ratio not in config.ratios:
+        ratio = as_named(_number(row["ratio"]))
+        if ratio not in map(as_named, config.ratios):
             raise wrong("ratio", f"Use one of: {', '.join(f'{k:g}' for k in config.ratios)}.")
     elif row["ratio"]:
         raise wrong("ratio", f"Leave it empty: the arm {row['arm']} has none.")
@@ -165,7 +165,9 @@ def _whole(
 def _complete(predictions: Predictions, classifier: str, runs: Runs, file: str) -> None:
     """The primary contrast's arms are there, and each arm has all its runs at a size."""
     config = predictions.config
-    primary = [Arm(classifier, name, config.ratio) for name in ("duplicates", "real_synthetic")]
+    primary = [
+        Arm(classifier, name, as_named(config.ratio)) for name in ("duplicates", "real_synthetic")
+    ]
     for arm in [*primary, *runs]:
         given = runs.get(arm, {})
         for size in config.sizes:

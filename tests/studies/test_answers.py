@@ -18,6 +18,7 @@ from studies.scoring import COLUMNS, scored
 from tests.studies.planted import planted_study
 
 SIZES: dict[str, Any] = {"sizes": [1.0, 0.5], "specificity": 0.9}
+UNEVEN = 1 / 3  # a ratio that names hold to six digits
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,12 @@ def test_the_same_study_gives_the_same_bytes_and_plain_json(
 
 
 def test_duplicates_by_another_name_are_no_benefit(tmp_path: Path) -> None:
-    found = answers(planted_study(tmp_path, {"arms": ["real", "duplicates", "real_synthetic"]}, {}))
+    found = answers(
+        planted_study(
+            tmp_path, {"arms": ["real", "duplicates", "real_synthetic"], "ratio": UNEVEN}, {}
+        )
+    )
+    assert found["verdict"]["contrast"]["ratio"] == 0.333333
     assert found["verdict"]["verdict"] == "inconclusive"
     assert found["lights"] == {"usefulness": "amber", "shortcut": "green", "told_apart": "amber"}
 
