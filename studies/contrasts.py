@@ -148,7 +148,7 @@ def value(predictions: Predictions, of: Tested, arm: Measured, metric: str) -> E
     draws = arm.metrics[metric]
     if of.folds is None:
         return intervals.estimated(draws, of.df)
-    return folds.cross_validated(draws, predictions.config.folds, of.df)
+    return folds.cross_validated(draws, of.df)
 
 
 def interval(found: Estimate, metric: str) -> tuple[float, float]:

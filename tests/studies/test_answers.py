@@ -98,7 +98,7 @@ def test_a_class_of_few_is_told_across_folds_and_held_to_the_large_test(tmp_path
     real = next(each for each in found["arms"] if each["arm"] == "real")
     assert (real["draws"], real["runs"]) == (8, 16)
     low, high = real["metrics"]["auroc"]["interval"]
-    assert high - low > 3.9 * real["spread"]["patients"]  # wider than patients resampled
+    assert high - low > 4.6 * real["spread"]["patients"]  # wider than patients resampled
     large = {each["arm"]: each for each in found["large_test"]}
     assert large["real"]["cross_validated"]["interval"] == [low, high]
     assert large["real"]["inside"] == (low <= large["real"]["large"]["value"] <= high)
