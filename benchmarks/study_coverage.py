@@ -216,7 +216,7 @@ def intervals_of(found: Trial) -> dict[tuple[str, str], tuple[Interval, float]]:
     measured = {arm: contrasts.measure(found.predictions, of, arm, ("auroc",)) for arm in found.own}
     rows = {}
     for arm in found.own:
-        value = contrasts.value(found.predictions, of, measured[arm], "auroc")
+        value = contrasts.value(of, measured[arm], "auroc")
         truth = float(found.large[arm].mean())
         plain = Estimate(value.value, value.patients**2, of.df, 0, None, None)
         fold = resampled_t(found.own[arm])

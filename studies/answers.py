@@ -108,7 +108,7 @@ def _measured(
 
 
 def _arm(predictions: Predictions, of: Tested, arm: Measured) -> dict[str, Any]:
-    values = {name: contrasts.value(predictions, of, arm, name) for name in metrics.NAMES}
+    values = {name: contrasts.value(of, arm, name) for name in metrics.NAMES}
     return {
         **arm.arm.at(of.size),
         "runs": arm.runs,

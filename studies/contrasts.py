@@ -144,7 +144,7 @@ def _measured(
     }
 
 
-def value(predictions: Predictions, of: Tested, arm: Measured, metric: str) -> Estimate:
+def value(of: Tested, arm: Measured, metric: str) -> Estimate:
     draws = arm.metrics[metric]
     if of.folds is None:
         return intervals.estimated(draws, of.df)
