@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from library.atomic import read_json
 from library.studies.folder import Study
-from studies.answers import answer
+from studies.answers import answers
 from studies.preparing import Tell
 from studies.stopping import Stopping
 from studies.writing import write_results
@@ -15,7 +15,7 @@ def conclude(study: Study, tell: Tell, stopping: Stopping) -> None:
     final = study.results_path
     if (final / "results.json").is_file():
         return
-    content = answer(study, tell)
+    content = answers(study, tell)
     stopping.check()
     tell("Writing", 0.95)
     seconds = {
