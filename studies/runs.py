@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evaluation.images import Images, Rows
@@ -41,8 +42,13 @@ _LOOK_SECONDS = 0.5  # between two looks at whether to go on
 _FEATURES = 0.15  # of a unit's time, about
 
 
-def run_unit(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str, Any]:
-    """Write a unit's predictions; what its record is to say.  Raises Stopped, InvalidValue."""
+def run_unit(
+    study: Study, unit: Unit, tell: Tell, stopping: Stopping, processes: int | None = None
+) -> dict[str, Any]:
+    """Write a unit's predictions; what its record is to say.  Raises Stopped, InvalidValue.
+
+    processes: of the classifiers, as many as cores if left out; 0: in this one.
+    """
     assert unit.partition is not None
     folder = study.work / "partial" / unit.name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,7 +58,10 @@ def run_unit(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[s
     wanted = runs(study.config, runs_without_synthetic(study.config, unit))
     done = {run: folder / f"{run.key.replace('/', '-')}-{run.seed}.npz" for run in wanted}
     missing = [run for run, path in done.items() if not path.is_file()]
-    _do_all(study, unit, missing, done, tell, stopping)
+    if processes == 0:
+        _do_here(study, unit, missing, done, tell, stopping)
+    else:
+        _do_all(study, unit, missing, done, tell, stopping, processes or cpus.available())
     found: dict[str, NDArray[Any]] = {**apart}
     for key in dict.fromkeys(run.key for run in wanted):
         parts = [dict(np.load(done[run])) for run in wanted if run.key == key]
@@ -118,10 +127,10 @@ def _told_apart(
 
 def _do_all(
     study: Study, unit: Unit, missing: list[Run], done: Mapping[Run, Path], tell: Tell,
-    stopping: Stopping,
+    stopping: Stopping, processes: int,
 ) -> None:  # fmt: skip
-    """Each run in a process of its own, one a core, one thread each."""
-    processes = min(cpus.available(), len(missing))
+    """Each run in a process of its own, with one thread."""
+    processes = min(processes, len(missing))
     if not processes:
         return
     # The longest first, so that all end together.
@@ -145,9 +154,23 @@ def _do_all(
             raise
 
 
-def _begin(path: str, parent: int) -> None:
-    import torch
+def _do_here(
+    study: Study, unit: Unit, missing: list[Run], done: Mapping[Run, Path], tell: Tell,
+    stopping: Stopping,
+) -> None:  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        material = Material(study, unit)
+        for number, run in enumerate(missing, len(done) - len(missing)):
+            stopping.check()
+            tell("Classifiers", _FEATURES + (1 - _FEATURES) * number / len(done))
+            write_arrays(done[run], material.predictions(run))
+    finally:
+        torch.set_num_threads(threads)
 
+
+def _begin(path: str, parent: int) -> None:
     torch.set_num_threads(1)
     _Here.study = Study(Path(path))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

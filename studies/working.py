@@ -28,9 +28,16 @@ class Progress:
 
 
 def do_unit(
-    study: Study, unit: Unit, tell: Callable[[str, float], None], stopping: Stopping
+    study: Study,
+    unit: Unit,
+    tell: Callable[[str, float], None],
+    stopping: Stopping,
+    processes: int | None = None,
 ) -> None:
-    """Do a unit, or what is left of it.  Raises Stopped, SynthoraxError."""
+    """Do a unit, or what is left of it.  Raises Stopped, SynthoraxError.
+
+    processes: of its classifiers, see studies.runs.
+    """
     began = time.monotonic()
     study.begin()
     if unit.kind == RESULTS:
@@ -52,6 +59,6 @@ def do_unit(
     elif unit.kind == RUNS:
         from studies.runs import run_unit
 
-        said = run_unit(study, unit, tell, stopping)
+        said = run_unit(study, unit, tell, stopping, processes)
     seconds = round(time.monotonic() - began, 3)
     write_json(study.unit_record(unit.name), {"unit": unit.name, **said, "seconds": seconds})

@@ -30,7 +30,7 @@ from tests.studies.small import PREPARED, RAN, begun, request, work
 
 def done(study: Study, *units: str) -> Study:
     for name in units:
-        do_unit(study, study.unit(name), lambda *_: None, Stopping())
+        do_unit(study, study.unit(name), lambda *_: None, Stopping(), processes=0)
     return study
 
 
