@@ -363,7 +363,7 @@ def test_a_smaller_run_than_its_checkpoint_is_refused(data: Decoded, tmp_path: P
 
 
 def test_the_batch_size_that_fits_is_measured(tmp_path: Path) -> None:
-    request = write_request(tmp_path, batch_size=512, resolution=128)
+    request = write_request(tmp_path, batch_size=512)
     environment = {**os.environ, "SYNTHORAX_TRAIN_DEVICE": "cpu"}
 
     def fit(*options: str) -> Any:

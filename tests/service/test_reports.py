@@ -166,7 +166,7 @@ def test_two_versions_are_compared_where_they_measured_the_same(
 ) -> None:
     made = trained(reported, dataset, report=False, config={**TINY, "conditional": True, "seed": 9})
     assert reports(reported, made["model"]) == []
-    answer = reported.http.post(f"/models/{made['model']}/reports", json={})
+    answer = reported.http.post(f"/models/{made['model']}/reports", json={"count": 200})
     assert answer.status_code == 202
     assert ended(reported, made["model"])["status"] == "complete"
     query = {"one": "reported@1", "other": made["model"]}
