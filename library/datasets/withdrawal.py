@@ -43,9 +43,9 @@ def withdraw(
     """Let everything go that `affected` lists, and write the receipt; returns it.
 
     Runs lose their checkpoints and sample grids, versions are retired (never served again) or
-    deleted, their reports and decoded arrays are deleted, images in reader studies made black; each dataset forgets the images, and
-    leaves them out when it is validated again.  Source files of a folder in place are the
-    operator's to delete.
+    deleted, their reports and decoded arrays are deleted, images in reader studies made black; each
+    dataset forgets the images, and leaves them out when it is validated again.  Source files of a
+    folder in place are the operator's to delete.
     """
     listed = affected(data_dir, found)
     now = datetime.now(UTC).isoformat(timespec="seconds")
