@@ -296,6 +296,8 @@ def _limits(study: ReaderStudy, reads: Sequence[Read], invited: int) -> list[str
         found.append("The dataset names no patients: two real images may be of one patient.")
     elif record["patients"] < len(of):
         found.append(f"The {len(of)} real images are of {record['patients']} patients.")
+    if not record["unseen"]:
+        found.append("It is not known that the version was trained on none of the real images.")
     if gone := study.withdrawn:
         found.append(f"{len(gone)} images were withdrawn by patients and are not evaluated.")
     return found
