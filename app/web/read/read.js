@@ -200,7 +200,7 @@ function Images({ state, set, failed, ask }) {
     }
     <div class="row">
       <button type="button" aria-disabled=${String(at === 0)} onClick=${back}>Take the last answer back <kbd>u</kbd></button>
-      <button type="button" aria-pressed=${String(keys)} onClick=${() => setKeys(!keys)}>Keys ${keys ? "on" : "off"}</button>
+      <button type="button" class="keys" aria-pressed=${String(keys)} onClick=${() => setKeys(!keys)}>Keys ${keys ? "on" : "off"}</button>
     </div>`;
 }
 
