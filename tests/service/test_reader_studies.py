@@ -14,34 +14,22 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, expect
+from typer.testing import CliRunner
 
-from library.datasets.choices import resolve
-from library.datasets.opened import validated
-from library.datasets.records import begin, commit
 from library.keys import KeyFile, new_key
 from library.reader_studies.folder import find
+from synthorax import Client, Conflict
+from synthorax.cli.commands import app
 from tests import blinding
 from tests.service.alone import CLASSES, PLAIN, Api
+from tests.service.browser import visiting
 from tests.service.conftest import wait_until
-from tests.sets import picture
+from tests.sets import held_out
+from tests.test_reader_studies import read_all
 
 LABELS = ("NORMAL", "PNEUMONIA")
-PATIENTS = 60
 SHOWN = {"real_images_may_be_shown": True}
-
-
-def held_out(root: Path, data_dir: Path) -> str:
-    """A dataset with held-out images of both classes, two of each patient; its id."""
-    for split, first, count in (("train", 0, 3), ("test", 1000, PATIENTS)):
-        for k, label in enumerate(LABELS):
-            for i in range(count):
-                for again in range(2):
-                    number = first + 10_000 * k + 10 * i + again
-                    picture(root / split / label / f"p{k}{i:03d}_{again}.png", number)
-    choices = resolve({"patient": r"p(\d+)_"})
-    record = begin(data_dir, root, choices)
-    commit(data_dir, record["id"], validated(data_dir, record, lambda *_: None))
-    return str(record["id"])
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +66,8 @@ class Reader:
         self.http, self.headers = api.http, {"Reader-Token": self.invited["token"]}
 
     def __call__(self, method: str, path: str, **body: Any) -> httpx.Response:
-        content = {"json": body} if body else {}
-        return self.http.request(method, f"/read/{path}", headers=self.headers, **content)
+        json = body or None
+        return self.http.request(method, f"/read/{path}", headers=self.headers, json=json)
 
     def consents(self) -> None:
         assert self("POST", "consent", accepted=True, signed="R. Reader").status_code == 200
@@ -124,7 +112,7 @@ def test_nothing_but_the_pixels_tells_real_from_synthetic(api: Api, data: tuple[
     assert 0.35 < area < 0.65
     # The pixels do: both classifiers would be of no use were there nothing to find.
     seen = [
-        np.asarray(Image.open(io.BytesIO(content))).ravel()[::37].astype(float)
+        np.asarray(Image.open(io.BytesIO(content))).ravel()[::37].astype(float).tolist()
         for content in pixels.values()
     ]
     kinds = [folder.key[item]["kind"] == "synthetic" for item in pixels]
@@ -267,7 +255,7 @@ def test_its_dataset_is_not_deleted_under_it(api: Api, data: tuple[Path, str]) -
 def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
     tmp_path: Path, tiny_models: Path
 ) -> None:
-    identity = held_out(tmp_path / "images", tmp_path / "data")
+    identity = held_out(tmp_path / "images", tmp_path / "data", 4)
     with Api(tmp_path / "data", tiny_models) as api:
         trains, secret = new_key("trains", "train")
         KeyFile(api.data_dir).add(trains)
@@ -302,3 +290,134 @@ def test_not_with_a_store(tmp_path: Path, tiny_models: Path) -> None:
         answer = api.http.post("/reader-studies", json={"per_label": 3, **SHOWN})
         assert answer.status_code == 409
         assert answer.json()["errors"][0]["field"] == "SYNTHORAX_STORE"
+
+
+def test_the_page_is_read_by_keyboard_and_goes_on_after_a_reload(
+    api: Api, data: tuple[Path, str], browser: Browser
+) -> None:
+    study = made(api, data[1], per_label=2, name="A quiet study")
+    reader = Reader(api, study)
+    log = find(data[0], study["id"]).path / "readers" / f"{reader.invited['reader']['id']}.jsonl"
+
+    def answered() -> list[str]:
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        return [e["answer"] for e in events if e["event"] == "answer"]
+
+    with visiting(browser) as page:
+        page.goto(f"{api.http.base_url}{reader.invited['link']}")
+        page.get_by_role("button", name="Begin").click()
+        expect(page.get_by_role("alert")).to_have_text("Tick the box if you agree.")
+        page.get_by_role("checkbox").check()
+        page.get_by_label("Your name").fill("R. Reader")
+        page.keyboard.press("Enter")
+        for place in range(8):
+            expect(page.get_by_alt_text(f"Chest X-ray {place + 1} of 8")).to_be_visible()
+            if place == 2:
+                page.reload()
+                expect(page.get_by_alt_text("Chest X-ray 3 of 8")).to_be_visible()
+            box = page.locator(".viewport img").bounding_box()
+            assert box is not None
+            assert (box["width"], box["height"]) == (512, 512)
+            page.wait_for_timeout(300)
+            if place == 4:
+                page.keyboard.press("u")
+                expect(page.get_by_alt_text("Chest X-ray 4 of 8")).to_be_visible()
+                page.wait_for_timeout(300)
+                page.keyboard.press("r")
+                expect(page.get_by_alt_text("Chest X-ray 5 of 8")).to_be_visible()
+                page.wait_for_timeout(300)
+            page.keyboard.press("5")
+            page.keyboard.press("rf"[place % 2])
+            wait_until(lambda at=place: len(answered()) >= at + 1)
+            assert not page.get_by_text("right", exact=False).count()
+        assert answered() == [*(["real", "synthetic"] * 2), *["real"] * 2, "synthetic", "real",
+                              "synthetic"]  # fmt: skip
+        assert reader("GET", "result").status_code == 409
+        page.get_by_role("button", name="Finish").click()
+        expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+        expect(page.get_by_text("Synthetic images found out")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+
+
+def test_the_page_keeps_an_answer_until_the_server_is_there_again(
+    api: Api, data: tuple[Path, str], browser: Browser
+) -> None:
+    reader = Reader(api, made(api, data[1], per_label=2))
+    reader.consents()
+    with visiting(browser, viewport={"width": 320, "height": 640}, has_touch=True) as page:
+        page.goto(f"{api.http.base_url}{reader.invited['link']}")
+        expect(page.get_by_alt_text("Chest X-ray 1 of 8")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+        page.context.set_offline(True)
+        page.wait_for_timeout(300)
+        page.get_by_role("button", name="Synthetic").tap()
+        expect(page.get_by_role("alert")).to_contain_text("nothing is lost")
+        page.context.set_offline(False)
+        expect(page.get_by_alt_text("Chest X-ray 2 of 8")).to_be_visible()
+        assert reader("GET", "state").json()["answered"] == 1
+        page.goto("about:blank")
+        page.goto(f"{api.http.base_url}/read#wrong")
+        expect(page.get_by_role("alert")).to_contain_text("The link is not")
+
+
+def test_an_operator_makes_invites_and_closes_on_the_page(
+    api: Api, data: tuple[Path, str], browser: Browser
+) -> None:
+    with visiting(browser) as page:
+        page.goto(f"{api.http.base_url}/ui/reader-studies")
+        page.get_by_label("Model").select_option(CLASSES)
+        page.get_by_label("Images of each class and kind").fill("2")
+        page.get_by_role("button", name="Make the study").click()
+        expect(page.get_by_text("Say that this is allowed.")).to_be_visible()
+        page.get_by_label("Readers will see real images").check()
+        page.get_by_role("button", name="Make the study").click()
+        page.get_by_label("Invite a reader").fill("Reader 1")
+        page.get_by_role("button", name="Make a link").click()
+        link = page.locator(".link-text").inner_text()
+        token = link.rpartition("#")[2]
+        expect(page.get_by_role("cell", name="0 of 8")).to_be_visible()
+        study = find(data[0], token.partition(".")[0])
+        read_all(study, study.readers()[0], 1.0)
+        expect(page.get_by_role("cell", name="8 of 8")).to_be_visible()
+        expect(page.get_by_role("img", name="Guessing gives 50")).to_be_visible()
+        page.get_by_role("button", name="Close", exact=True).click()
+        page.get_by_role("button", name="Close the study").click()
+        expect(page.get_by_text("Told apart")).to_be_visible()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("heading", name="Reader studies")).to_be_visible()
+
+
+def test_client_and_command_line(
+    api: Api, data: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHORAX_URL", str(api.http.base_url))
+    runner = CliRunner()
+
+    def said(*words: str, code: int = 0) -> Any:
+        done = runner.invoke(app, ["reader-study", *words])
+        assert done.exit_code == code, done.output
+        return done.stdout
+
+    asked = ["new", "--model", CLASSES, "--dataset", data[1], "--per-label", "2", "--json"]
+    said(*asked, code=2)
+    study = json.loads(said(*asked, "--real-images-may-be-shown"))["id"]
+    link = said("invite", study, "Reader 1").strip()
+    assert link.startswith(f"{str(api.http.base_url).rstrip('/')}/read#{study}.rd-")
+    with Client() as client:
+        assert [each.id for each in client.reader_studies.list()][0] == study
+        found = find(data[0], study)
+        read_all(found, found.readers()[0], 1.0)
+        assert "8 of 8" in said("show", study)
+        assert "1 of 1" in said("list")
+        told = said("results", study, "--csv", str(tmp_path / "answers.csv"))
+        assert "100.0% (67.6 to 100.0)" in told
+        assert len((tmp_path / "answers.csv").read_text().splitlines()) == 9
+        with pytest.raises(Conflict):
+            client.reader_studies.get(study).save_images(tmp_path / "x.zip")
+        said("close", study)
+        said("results", study, "--images", str(tmp_path / "x.zip"))
+        assert zipfile.is_zipfile(tmp_path / "x.zip")
+        assert client.reader_studies.get(study).closed
+        assert json.loads(said("delete", study, "--json")) == {"deleted": study}

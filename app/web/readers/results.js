@@ -68,7 +68,7 @@ function Forest({ found }) {
     ...found.readers.map((each) => [each.name, each.accuracy, false]),
     ["Readers like these", found.accuracy, true],
   ];
-  const [width, left] = innerWidth < 700 ? [320, 120] : [560, 150];
+  const [width, left] = innerWidth < 700 ? [340, 132] : [560, 150];
   const at = (share) => left + share * (width - left - 16);
   const height = ROW * rows.length + 30;
   const words = rows.map(([name, accuracy]) => `${name}: ${between(accuracy)}`).join("; ");
