@@ -3,7 +3,8 @@
 The link's secret comes in a header, which the page takes from behind the # of its own address: so
 it is in no log of any server or proxy, and no other page's script can send it.
 
-Every image is answered by the same steps, with the same headers and length; see docs/how-to.md.
+Every image is answered by the same steps, with the same headers and length, and without the marks
+that every other image of this service has: they would be the answer (docs/how-to.md).
 """
 
 from __future__ import annotations
