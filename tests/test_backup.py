@@ -65,7 +65,8 @@ def fill(data_dir: Path) -> None:
         "signing.key", ".keys.json.lock", "runs/job-1/lock", "runs/job-1/job.lock",
         "runs/.deleted-job-2/request.json", "models/tiny/.job-3.abc.tmp/model.onnx",
         "reader-studies/rs-1/.lock", "reader-studies/rs-1/readers/.rd-1.lock",
-        "reader-studies/.deleted-rs-2/key.json", "datasets/.incoming/x.zip", "datasets/.lock", "runs/job-1/checkpoints/.0030.ab.tmp",
+        "reader-studies/.deleted-rs-2/key.json", "datasets/.incoming/x.zip", "datasets/.lock",
+        "runs/job-1/checkpoints/.0030.ab.tmp",
     )  # fmt: skip
     for name, content in [*kept.items(), *((name, b"not kept") for name in left_out)]:
         path = data_dir / name

@@ -27,7 +27,7 @@ from library.reader_studies.folder import Reader, ReaderStudy, by_token
 from library.reader_studies.results import of_reader
 
 PAGE = FilePath(__file__).parent.parent / "web" / "read" / "read.html"
-router = APIRouter(prefix="/read", tags=["reading"], responses=problems(401, 409))
+router = APIRouter(prefix="/read", tags=["reading"], responses=problems(401, 409, 429))
 page = APIRouter()
 
 Place = Annotated[int, Path(ge=0, lt=2 * ITEMS_MAX, description="of the image, from 0")]

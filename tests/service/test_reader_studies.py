@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -19,8 +20,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from app.main import create_app
 from library.keys import KeyFile, new_key
 from library.reader_studies.folder import find
+from library.settings import Settings
 from synthorax import Client, Conflict
 from tests import blinding
 from tests.service.alone import CLASSES, PLAIN, Api
@@ -285,12 +288,17 @@ def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
         assert f'"who": "{admin.id}", "what": "made"' in log
 
 
-def test_not_with_a_store(tmp_path: Path, tiny_models: Path) -> None:
-    store = f"file://{tmp_path / 'store'}"
-    with Api(tmp_path / "data", tiny_models, store=store) as api:
-        answer = api.http.post("/reader-studies", json={"per_label": 3, **SHOWN})
-        assert answer.status_code == 409
-        assert answer.json()["errors"][0]["field"] == "SYNTHORAX_STORE"
+def test_not_with_a_store(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", store=f"file://{tmp_path / 'store'}")
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            return await http.post("/reader-studies", json={"per_label": 3, **SHOWN})
+
+    answer = asyncio.run(asked())
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["field"] == "SYNTHORAX_STORE"
 
 
 def judge(page: Page, key: str, then: str) -> None:
