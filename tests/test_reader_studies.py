@@ -168,6 +168,8 @@ def test_a_patient_has_a_second_image_only_when_all_have_one() -> None:
         assert len(set(rows)) == count
         assert len({groups[row] for row in rows}) == min(count, 3)
     assert design.drawn_images(groups, 8, random) is None
+    # Patients 1 and 3 have an image in another class.
+    assert groups[design.drawn_images(groups, 1, random, [1, 3])[0]] == 2  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -313,6 +315,9 @@ def test_results_are_of_those_who_are_through_and_the_verdict_waits(tmp_path: Pa
     assert results(study)["verdict"]["verdict"] == "told_apart"
     with pytest.raises(Conflict):
         study.invite("too late")
+    final = results(study)
+    study.log(late).answer(0, RIGHT)  # in the instant of the closing: it changes nothing
+    assert results(study) == final
 
 
 def test_guessing_readers_are_found_indistinguishable_within_the_margin(tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ def _real(state: State, design: Design, version: Version, record: dict[str, Any]
             wanted = [label] if label is not None else sorted(version.card["dataset"]["labels"])
             found = [row for row in _held_out(opened) if row["label"] in wanted]
             found = [row for row in found if row["sha256"] not in seen]
-            chosen = drawn_images([row["grp"] for row in found], design.per_label, random)
+            patients = [row["grp"] for row in found]
+            taken = {row["grp"] for row in rows}
+            chosen = drawn_images(patients, design.per_label, random, taken)
             if chosen is None:
                 raise InvalidValue(
                     f"The dataset {opened.identity} has {len(found)} held-out images"
@@ -112,8 +114,8 @@ def _real(state: State, design: Design, version: Version, record: dict[str, Any]
             rows += [found[i] for i in chosen]
         fit = version.card["training"]["config"]["fit"]
         levels = _decoded(opened, rows, version.resolution, fit)
-        patients = None if record["patients_by"] == "none" else len({row["grp"] for row in rows})
-        return _Real(levels, [row["sha256"] for row in rows], patients)
+        people = None if record["patients_by"] == "none" else len({row["grp"] for row in rows})
+        return _Real(levels, [row["sha256"] for row in rows], people)
 
 
 def _held_out(opened: Opened) -> list[Any]:

@@ -37,8 +37,9 @@ class Progress:
 class Log:
     """{reader}.jsonl of a study; one writer at a time, whichever process it is in."""
 
-    def __init__(self, path: Path, total: int) -> None:
-        self._path, self._total = path, total
+    def __init__(self, path: Path, total: int, until: str | None = None) -> None:
+        """until: when the study was closed; what came later, in the same instant, never was."""
+        self._path, self._total, self._until = path, total, until
 
     def read(self) -> Progress:
         found = Progress(self._total)
@@ -51,7 +52,8 @@ class Log:
                 event = json.loads(line)
             except ValueError:
                 continue  # the end of a line that was never acknowledged: a machine went down
-            _apply(found, event)
+            if self._until is None or str(event["at"]) <= self._until:
+                _apply(found, event)
         return found
 
     def consent(self, signed: str, text_digest: str) -> Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -119,17 +119,17 @@ def drawn_seeds(design: Design) -> list[int]:
 
 
 def drawn_images(
-    groups: Sequence[int], count: int, random: np.random.Generator
+    groups: Sequence[int], count: int, random: np.random.Generator, taken: Iterable[int] = ()
 ) -> list[int] | None:
     """Rows of `count` images of as many patients as there are; None where images are too few.
 
-    groups: the patient of each image.  A second image of a patient is taken only when every
-    patient has one.
+    groups: the patient of each image; taken: patients who have an image in another class.  A
+    second image of a patient is taken only when every patient has one.
     """
     if len(groups) < count:
         return None
     order = random.permutation(len(groups)).tolist()
-    turn: dict[int, int] = {}
+    turn = dict.fromkeys(taken, 0)
     ranked = []
     for place, row in enumerate(order):
         patient = groups[row]

@@ -170,7 +170,8 @@ class ReaderStudy:
         return sorted(map(self.reader, names), key=lambda reader: (reader.created_at, reader.id))
 
     def log(self, reader: Reader) -> Log:
-        return Log(self.path / "readers" / f"{reader.id}.jsonl", reader.total)
+        path = self.path / "readers" / f"{reader.id}.jsonl"
+        return Log(path, reader.total, self.closed_at)
 
     def opened(self, who: str, what: str, **about: Any) -> None:
         """A line in the access log; ids alone."""
