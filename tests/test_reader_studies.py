@@ -320,6 +320,15 @@ def test_results_are_of_those_who_are_through_and_the_verdict_waits(tmp_path: Pa
     assert results(study) == final
 
 
+def test_without_readers_there_are_results_that_say_so(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    study.close()
+    found = json.loads(json.dumps(results(study)))
+    assert (found["readers_counted"], found["verdict"]) == (0, None)
+    assert found["accuracy"] == {"value": None, "interval": None}
+    assert len(as_csv(study).splitlines()) == 1
+
+
 def test_guessing_readers_are_found_indistinguishable_within_the_margin(tmp_path: Path) -> None:
     study = made(tmp_path, per_label=100, margin=0.15)
     for number in range(5):
