@@ -40,6 +40,9 @@ from app.models.catalog import Catalog
 from app.models.routes import router as models
 from app.models.travel import router as travel
 from app.openapi import Described
+from app.reader_studies.reading import page as reading_page
+from app.reader_studies.reading import router as reading
+from app.reader_studies.routes import router as reader_studies
 from app.reports.routes import router as reports
 from app.train_jobs.events import Readers
 from app.train_jobs.figures import router as figures
@@ -76,6 +79,9 @@ ROUTERS = (
     train_jobs,
     numbers,
     figures,
+    reader_studies,
+    reading,
+    reading_page,
     workers,
     access,
     health,

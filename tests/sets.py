@@ -14,6 +14,8 @@ from PIL import Image
 from library.datasets.choices import resolve
 from library.datasets.index import NAME, Index
 from library.datasets.opened import open_dataset
+from library.datasets.opened import validated as ready
+from library.datasets.records import begin, commit
 from library.datasets.validation import validate
 from library.decoded import Decoded, decode
 from library.images import Fit
@@ -28,6 +30,19 @@ def picture(path: Path, number: int = 0, size: tuple[int, int] = (80, 96)) -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse.resize(size, Image.Resampling.BICUBIC).save(path)
     return path
+
+
+def held_out(root: Path, data_dir: Path, patients: int = 60) -> str:
+    """A validated dataset of two classes with held-out images, two of each patient; its id."""
+    for split, first, count in (("train", 0, 3), ("test", 1000, patients)):
+        for k, label in enumerate(("NORMAL", "PNEUMONIA")):
+            for i in range(count):
+                for again in range(2):
+                    number = first + 10_000 * k + 10 * i + again
+                    picture(root / split / label / f"p{k}{i:03d}_{again}.png", number)
+    record = begin(data_dir, root, resolve({"patient": r"p(\d+)_"}))
+    commit(data_dir, record["id"], ready(data_dir, record, lambda *_: None))
+    return str(record["id"])
 
 
 def packed(folder: Path, target: Path, prefix: str = "", **options: Any) -> Path:

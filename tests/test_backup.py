@@ -52,6 +52,9 @@ def fill(data_dir: Path) -> None:
         "runs/job-1/checkpoints/0000000010.safetensors": b"ten",
         "runs/job-1/checkpoints/0000000020.safetensors": b"twenty",
         "runs/job-1/metrics.jsonl": b'{"images": 1}\n',
+        "reader-studies/rs-1/key.json": b"{}",
+        "reader-studies/rs-1/items.bin": b"items",
+        "reader-studies/rs-1/readers/rd-1.jsonl": b'{"event": "consent"}\n',
         "images/\udcff\udcfe.png": b"a name that is no UTF-8",
         "images/empty": b"",
         "keys.json": b"{}",
@@ -61,7 +64,9 @@ def fill(data_dir: Path) -> None:
         "redis/appendonly.aof", "decoded/a.npy", "features/a.npz", "exports/x.part", "serve.lock",
         "signing.key", ".keys.json.lock", "runs/job-1/lock", "runs/job-1/job.lock",
         "runs/.deleted-job-2/request.json", "models/tiny/.job-3.abc.tmp/model.onnx",
-        "datasets/.incoming/x.zip", "datasets/.lock", "runs/job-1/checkpoints/.0030.ab.tmp",
+        "reader-studies/rs-1/.lock", "reader-studies/rs-1/readers/.rd-1.lock",
+        "reader-studies/.deleted-rs-2/key.json", "datasets/.incoming/x.zip", "datasets/.lock",
+        "runs/job-1/checkpoints/.0030.ab.tmp",
     )  # fmt: skip
     for name, content in [*kept.items(), *((name, b"not kept") for name in left_out)]:
         path = data_dir / name

@@ -23,16 +23,19 @@ import synthorax._async.datasets
 import synthorax._async.generate_jobs
 import synthorax._async.jobs
 import synthorax._async.models
+import synthorax._async.reader_studies
 import synthorax._sync.client
 import synthorax._sync.datasets
 import synthorax._sync.generate_jobs
 import synthorax._sync.jobs
 import synthorax._sync.models
+import synthorax._sync.reader_studies
 from app.main import create_app
 from library.settings import Settings
 from synthorax._sync.client import Client
 from synthorax._sync.generate_jobs import GenerateJob
 from synthorax._sync.jobs import Job
+from synthorax._sync.reader_studies import ReaderStudy
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = [
@@ -46,6 +49,14 @@ PAIRS = [
     (
         synthorax._async.generate_jobs.AsyncGenerateJobs,
         synthorax._sync.generate_jobs.GenerateJobs,
+    ),
+    (
+        synthorax._async.reader_studies.AsyncReaderStudy,
+        synthorax._sync.reader_studies.ReaderStudy,
+    ),
+    (
+        synthorax._async.reader_studies.AsyncReaderStudies,
+        synthorax._sync.reader_studies.ReaderStudies,
     ),
     (synthorax._async.models.AsyncModels, synthorax._sync.models.Models),
     (synthorax._async.datasets.AsyncDatasets, synthorax._sync.datasets.Datasets),
@@ -111,6 +122,10 @@ def generate_job(client: Client) -> GenerateJob:
     return GenerateJob(client._transport, {"id": "gj-1", "finished_at": None})
 
 
+def reader_study(client: Client) -> ReaderStudy:
+    return ReaderStudy(client._transport, {"id": "rs-1", "closed_at": None, "readers": []})
+
+
 CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /generate", lambda c: c.generate("A", 3, truncation=0.5, reject_near_copies=True)),
     ("POST /generate", lambda c: c.generate(items=[("A", 1), (None, 2)])),
@@ -139,6 +154,21 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /train-jobs", lambda c: c.train("ds-0123456789ab", "m", "quick", {"epochs": 1})),
     ("POST /train-jobs", lambda c: c.train("a/folder", "m", report=False, labels=["x"])),
     ("POST /train-jobs/estimates", lambda c: c.estimate("ds-0123456789ab", "quick")),
+    (
+        "POST /reader-studies",
+        lambda c: c.reader_studies.create(
+            "m@1", "ds-1", labels=["A"], real_images_may_be_shown=True
+        ),
+    ),
+    ("GET /reader-studies", lambda c: c.reader_studies.list()),
+    ("GET /reader-studies/{study}", lambda c: c.reader_studies.get("rs-1")),
+    ("GET /reader-studies/{study}", lambda c: reader_study(c).reload()),
+    ("POST /reader-studies/{study}/readers", lambda c: reader_study(c).invite("one")),
+    ("GET /reader-studies/{study}/results.json", lambda c: reader_study(c).results()),
+    ("GET /reader-studies/{study}/results.csv", lambda c: reader_study(c).save_csv("x.csv")),
+    ("GET /reader-studies/{study}/images.zip", lambda c: reader_study(c).save_images("x.zip")),
+    ("POST /reader-studies/{study}/close", lambda c: reader_study(c).close()),
+    ("DELETE /reader-studies/{study}", lambda c: reader_study(c).delete()),
     ("GET /presets", lambda c: c.presets()),
     ("GET /workers", lambda c: c.workers()),
     ("GET /health/ready", lambda c: c.ready()),

@@ -14,7 +14,18 @@ _VERSION = r"/models/[^/]+"
 RULES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (_READ, r"/health/(live|ready)", OPEN),
     (("GET", "POST", "DELETE"), r"/session", OPEN),
+    # A reader's link has a secret of its own; its page needs these files and no others.
+    (_READ, r"/read", OPEN),
+    (
+        ("GET", "POST", "DELETE"),
+        r"/read/(state|consent|(images|answers)(/[^/]+)?|finish|result)",
+        OPEN,
+    ),
+    (_READ, r"/static/(read/[\w.-]+|tokens\.css|favicon\.svg|theme\.js)", OPEN),
+    (_READ, r"/static/vendor/(ui/ui\.js|inter/[\w.-]+)", OPEN),
     # Real images of patients, and whatever leads to them.
+    (_READ, r"/reader-studies(/[^/]+(/results\.(json|csv))?)?", "train"),
+    (("GET", "HEAD", "POST", "DELETE"), r"/reader-studies(/.*)?", "admin"),
     (_READ, rf"{_VERSION}/samples/[^/]+/[^/]+/nearest(\.png)?", "train"),
     (_READ, rf"{_VERSION}/reports/[^/]+/operator/.*", "admin"),
     (_READ, rf"{_VERSION}/export", "admin"),

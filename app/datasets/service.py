@@ -27,6 +27,7 @@ from library.datasets.records import (
 )
 from library.datasets.roots import within_roots
 from library.errors import Conflict, NotFound
+from library.reader_studies.folder import studies
 from library.settings import Settings
 from library.store.shared import open_store
 from worker.jobs import JobStore, reaching_redis
@@ -183,7 +184,7 @@ class DatasetService:
             return [row["thumbnail"] for row in rows]
 
     def delete(self, identity: str) -> None:
-        """Really delete it.  Raises Conflict while a job needs it."""
+        """Really delete it.  Raises Conflict while a job or a reader study needs it."""
         self._look(identity)
         read_record(self._data_dir, identity)
         if self._jobs is not None:
@@ -196,6 +197,14 @@ class DatasetService:
                             value=identity,
                             remedy="Cancel it, or wait for its end.",
                         )
+        for study in studies(self._data_dir):
+            if study.record["dataset"]["id"] == identity:
+                raise Conflict(
+                    f"The reader study {study.id} shows images of {identity!r}.",
+                    field="dataset",
+                    value=identity,
+                    remedy="Delete the study first.",
+                )
         if self._store is not None:
             self._store.datasets.remove(identity)
         remove(self._data_dir, identity)

@@ -17,6 +17,13 @@ const ROUTES = [
   [/^\/ui\/models\/([^/]+)\/?$/, "models", "Model", () => import("./models/version.js")],
   [/^\/ui\/datasets\/?$/, "datasets", "Datasets", () => import("./datasets/list.js")],
   [/^\/ui\/datasets\/([^/]+)\/?$/, "datasets", "Dataset", () => import("./datasets/dataset.js")],
+  [/^\/ui\/reader-studies\/?$/, "readers", "Reader studies", () => import("./readers/list.js")],
+  [
+    /^\/ui\/reader-studies\/([^/]+)\/?$/,
+    "readers",
+    "Reader study",
+    () => import("./readers/study.js"),
+  ],
   [/^\/ui\/runs\/?$/, "runs", "Runs", () => import("./runs/list.js")],
   [/^\/ui\/runs\/compare\/?$/, "runs", "Compare runs", () => import("./runs/compare.js")],
   [/^\/ui\/runs\/([^/]+)\/?$/, "runs", "Run", () => import("./runs/run.js")],

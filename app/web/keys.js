@@ -15,6 +15,7 @@ const EVERYWHERE = [
   ["t", "Go to Runs", () => go("/ui/runs")],
   ["m", "Go to Models", () => go("/ui/models")],
   ["d", "Go to Datasets", () => go("/ui/datasets")],
+  ["e", "Go to Readers", () => go("/ui/reader-studies")],
 ];
 
 function go(path) {

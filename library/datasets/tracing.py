@@ -13,6 +13,7 @@ from library.datasets.index import NAME, Index, as_bytes
 from library.datasets.records import folder_of, list_records, read_record
 from library.decoding.identifiers import hashed
 from library.errors import Conflict, InvalidValue
+from library.reader_studies.forgetting import holding
 from library.runs import RunFolder
 from library.versions import ModelLibrary, Version
 
@@ -37,6 +38,7 @@ class Affected:
     versions: tuple[str, ...]
     reports: tuple[str, ...]
     caches: tuple[str, ...]
+    reader_studies: tuple[str, ...]  # that show one of these images
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -133,6 +135,7 @@ def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
             *(path.stem for path in caches(data_dir, digests)),
             *([FEATURES] if found and (data_dir / FEATURES).is_dir() else []),
         ),
+        tuple(study.id for study in holding(data_dir, digests)),
     )
 
 

@@ -26,6 +26,7 @@ from library.datasets.validation import SHEET, SHEET_RESOLUTION, SHOWN
 from library.decoding.pool import Decoders
 from library.digest import digest_json
 from library.locks import waiting
+from library.reader_studies.forgetting import forget
 from library.runs import RunFolder
 from library.versions import ModelLibrary, retire
 
@@ -42,9 +43,9 @@ def withdraw(
     """Let everything go that `affected` lists, and write the receipt; returns it.
 
     Runs lose their checkpoints and sample grids, versions are retired (never served again) or
-    deleted, their reports and decoded arrays are deleted; each dataset forgets the images, and
-    leaves them out when it is validated again.  Source files of a folder in place are the
-    operator's to delete.
+    deleted, their reports and decoded arrays are deleted, images in reader studies made black; each
+    dataset forgets the images, and leaves them out when it is validated again.  Source files of a
+    folder in place are the operator's to delete.
     """
     listed = affected(data_dir, found)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -55,6 +56,8 @@ def withdraw(
         cache.with_suffix(".npy").unlink(missing_ok=True)
     shutil.rmtree(data_dir / FEATURES, ignore_errors=True)
     progress("caches")
+    forget(data_dir, digests)
+    progress("reader studies")
     for name in listed.reports:
         path = data_dir / "reports" / name
         if path.is_dir():

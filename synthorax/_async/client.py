@@ -12,6 +12,7 @@ from synthorax._async.datasets import AsyncDatasets, Named
 from synthorax._async.generate_jobs import AsyncGenerateJobs
 from synthorax._async.jobs import AsyncJob, AsyncJobs, idempotent
 from synthorax._async.models import AsyncModels
+from synthorax._async.reader_studies import AsyncReaderStudies
 from synthorax._async.running import blocking
 from synthorax._async.saving import save_stream
 from synthorax._async.transport import AsyncTransport
@@ -61,6 +62,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._transport)
         self.jobs = AsyncJobs(self._transport)
         self.generate_jobs = AsyncGenerateJobs(self._transport)
+        self.reader_studies = AsyncReaderStudies(self._transport)
 
     async def aclose(self) -> None:
         """Close the connections; `async with` does it at the end of the block."""

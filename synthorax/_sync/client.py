@@ -13,6 +13,7 @@ from synthorax._sync.datasets import Datasets, Named
 from synthorax._sync.generate_jobs import GenerateJobs
 from synthorax._sync.jobs import Job, Jobs, idempotent
 from synthorax._sync.models import Models
+from synthorax._sync.reader_studies import ReaderStudies
 from synthorax._sync.running import blocking
 from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
@@ -62,6 +63,7 @@ class Client:
         self.datasets = Datasets(self._transport)
         self.jobs = Jobs(self._transport)
         self.generate_jobs = GenerateJobs(self._transport)
+        self.reader_studies = ReaderStudies(self._transport)
 
     def close(self) -> None:
         """Close the connections; `with` does it at the end of the block."""

@@ -174,7 +174,10 @@ def withdraw(
         emit(answer, "", True)
         return
     table = Table("what", "which", box=None)
-    for name in ("datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches"):
+    for name in (
+        "datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches",
+        "reader_studies",
+    ):  # fmt: skip
         value: Any = answer[name]
         if isinstance(value, dict):
             value = ", ".join(f"{key} ({n} images)" for key, n in value.items())

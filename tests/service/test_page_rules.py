@@ -12,8 +12,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from library.reader_studies.folder import find
 from tests.service.browser import visiting
 from tests.service.conftest import ROOT, Service
+from tests.sets import held_out
+from tests.test_reader_studies import read_all
 
 WEB = ROOT / "app" / "web"
 SCRIPT_MAX = 150_000  # bytes that a page loads, as they lie on the disk
@@ -28,6 +31,18 @@ def routes(service: Service, dataset: Path) -> list[str]:
     data = service.http.get("/datasets").json()["data"][0]["id"]
     asked = {"count": 100, "shard_images": 100, "model": "tiny@2", "seed": 1}
     assert service.http.post("/generate-jobs", json=asked).status_code == 202
+    shown = {"model": "tiny@2", "per_label": 2, "real_images_may_be_shown": True}
+    images = held_out(dataset.parent / "held-out", service.data_dir, 3)
+    made = service.http.post("/reader-studies", json={**shown, "dataset": images}).json()
+    study = f"/reader-studies/{made['id']}"
+    links = []
+    for name in ("one", "two"):
+        links.append(service.http.post(f"{study}/readers", json={"name": name}).json())
+    found = find(service.data_dir, made["id"])
+    read_all(found, found.readers()[0], 0.8)
+    signed, token = {"accepted": True, "signed": "x"}, {"Reader-Token": links[1]["token"]}
+    new = service.http.post(f"{study}/readers", json={"name": "three"}).json()
+    assert service.http.post("/read/consent", json=signed, headers=token).status_code == 200
     return [
         "/?model=tiny%402&count=4&seed=7",
         "/ui/runs",
@@ -39,6 +54,11 @@ def routes(service: Service, dataset: Path) -> list[str]:
         "/ui/datasets",
         f"/ui/datasets/{data}",
         "/ui/sets",
+        "/ui/reader-studies",
+        f"/ui{study}",
+        links[0]["link"],
+        links[1]["link"],
+        new["link"],
         "/ui/nothing-here",
     ]
 

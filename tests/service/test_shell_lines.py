@@ -16,7 +16,7 @@ import pytest
 
 from tests.evaluation.pictures import split_folders
 from tests.service.conftest import ROOT, TINY, Service, wait_until
-from tests.sets import packed
+from tests.sets import held_out, packed
 
 BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN = ("synthorax", "curl")
@@ -101,6 +101,8 @@ def test_the_commands_do_what_is_written(
             continue
         if "JOB" in words and "JOB" not in known:
             known["JOB"] = running_job(service, known["ds-0123456789ab"])
+        if words[1:2] == ["reader-study"] and "STUDY" not in known:
+            known |= reader_study(service, tmp_path / "held-out")
         if words[1:3] == ["runs", "resume"]:  # a reader waits for the end that was asked for
             service.ended(known["JOB"])
         asked = [known.get(word, word) for word in words]
@@ -132,6 +134,15 @@ def running_job(service: Service, dataset: str) -> str:
     job: str = answer.json()["id"]
     wait_until(lambda: service.job(job)["status"] == "running")
     return job
+
+
+def reader_study(service: Service, folder: Path) -> dict[str, str]:
+    """A version and a dataset that fit, and a study of them."""
+    dataset = held_out(folder, service.data_dir, 13)
+    body = {"model": "tiny@2", "dataset": dataset, "per_label": 2, "real_images_may_be_shown": True}
+    made = service.http.post("/reader-studies", json=body)
+    assert made.status_code == 201, made.text
+    return {"MODEL": "tiny@2", "ID": dataset, "STUDY": made.json()["id"]}
 
 
 def here(word: str, service: Service) -> str:

@@ -1,0 +1,149 @@
+// One reader study: invite readers, see how far they are, close it, read the results.
+import { Problem } from "../api.js";
+import { ago, whole } from "../format.js";
+import { navigate } from "../navigate.js";
+import { Banner, CopyButton, Dialog, Field, announce, useAsked } from "../parts.js";
+import { html, useEffect, useState } from "../vendor/ui/ui.js";
+import { Status } from "./list.js";
+import { Results } from "./results.js";
+import { closeStudy, csvUrl, deleteStudy, imagesUrl, invite, results, study } from "./service.js";
+
+const POLL_MS = 5000;
+
+export default function ReaderStudyPage({ id }) {
+  const { content: found, problem, again } = useAsked((signal) => study(id, signal), [id]);
+  const done = found?.readers.filter((each) => each.answered === each.total).length ?? 0;
+  const told = useAsked(
+    async (signal) => (done ? results(id, signal) : null),
+    [id, done, found?.readers.length, found?.closed_at],
+  );
+  const [asking, setAsking] = useState(null);
+  const [failed, setFailed] = useState(null);
+  useEffect(() => {
+    if (!found || found.closed_at) return undefined;
+    const timer = setTimeout(() => document.hidden || again(), POLL_MS);
+    return () => clearTimeout(timer);
+  }, [found]);
+  if (!found)
+    return html`<h1 tabindex="-1">${id}</h1>${problem && html`<${Banner} problem=${problem}><a class="button small" href="/ui/reader-studies">All reader studies</a><//>`}`;
+  async function act(deed, then) {
+    setAsking(null);
+    setFailed(null);
+    try {
+      await deed();
+      then();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setFailed(error);
+    }
+  }
+  const { design } = found;
+  const facts = [
+    found.model,
+    `${whole(found.items)} images, half of them real`,
+    design.labels.join(", "),
+    found.patients && `${whole(found.patients)} patients`,
+    design.repeats > 0 && `${design.repeats} shown twice`,
+    `guessing: 50 ± ${Math.round(100 * design.margin)} %`,
+  ];
+  return html`<div class="run-page">
+    <p><a href="/ui/reader-studies" class="back">Reader studies</a></p>
+    <header class="run-head">
+      <div class="run-title"><h1 tabindex="-1">${design.name}</h1><${Status} study=${found} />
+        <span class="run-told">${facts.filter(Boolean).join(" · ")}</span></div>
+      <div class="bar-end">
+        ${done > 0 && html`<a class="button" href=${csvUrl(id)} download>CSV</a>`}
+        ${
+          found.closed_at
+            ? html`<a class="button" href=${imagesUrl(id)} download>Images and key</a>`
+            : html`<button type="button" onClick=${() => setAsking("close")}>Close</button>`
+        }
+        <button type="button" class="danger" onClick=${() => setAsking("delete")}>Delete</button>
+      </div>
+      <p class="hint"><span class="mono">${id}</span> · real images from ${found.dataset.name} · made ${ago(found.created_at)}
+        ${found.withdrawn > 0 ? ` · ${found.withdrawn} images withdrawn by patients` : ""}</p>
+    </header>
+    ${(failed ?? problem) && html`<${Banner} problem=${failed ?? problem} />`}
+    <${Readers} study=${found} changed=${again} />
+    ${told.problem && html`<${Banner} problem=${told.problem} />`}
+    ${
+      told.content
+        ? html`<${Results} found=${told.content} />`
+        : html`<p class="hint">Results show as soon as a reader is through; the verdict, when the study is closed.</p>`
+    }
+    ${
+      asking === "close" &&
+      html`<${Dialog} title="Close this study?" onClose=${() => setAsking(null)}>
+      <p>No more answers are taken, and it cannot be opened again. Readers who are not through do not count.</p>
+      <div class="bar"><button type="button" onClick=${() => act(() => closeStudy(id), again)}>Close the study</button>
+        <button type="button" onClick=${() => setAsking(null)}>Keep it open</button></div>
+    <//>`
+    }
+    ${
+      asking === "delete" &&
+      html`<${Dialog} title="Delete this study?" onClose=${() => setAsking(null)}>
+      <p>Its images, its key, all answers and consents go for good.</p>
+      <div class="bar"><button type="button" class="danger" onClick=${() =>
+        act(
+          () => deleteStudy(id),
+          () => navigate("/ui/reader-studies"),
+        )}>Delete</button>
+        <button type="button" onClick=${() => setAsking(null)}>Keep it</button></div>
+    <//>`
+    }
+  </div>`;
+}
+
+function Readers({ study: found, changed }) {
+  const [name, setName] = useState("");
+  const [error, setError] = useState("");
+  const [failed, setFailed] = useState(null);
+  const [made, setMade] = useState(null);
+  async function submit(event) {
+    event.preventDefault();
+    setError(name.trim() ? "" : "Name the reader; a pseudonym will do.");
+    setFailed(null);
+    if (!name.trim()) return;
+    try {
+      setMade(await invite(found.id, name.trim()));
+      setName("");
+      announce("The link is made");
+      changed();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      setFailed(problem);
+    }
+  }
+  return html`<section class="panel stack" aria-labelledby="readers">
+    <h2 id="readers">Readers</h2>
+    ${
+      found.readers.length > 0 &&
+      html`<div class="table-box" tabindex="0" role="region" aria-label="Progress of the readers"><table>
+        <thead><tr><th scope="col">Reader</th><th scope="col">Consent</th><th scope="col">Answers</th><th scope="col">State</th></tr></thead>
+        <tbody>${found.readers.map(
+          (each) => html`<tr key=${each.id}><th scope="row">${each.name}</th>
+          <td>${each.consented_at ? ago(each.consented_at) : "not yet"}</td>
+          <td>${each.answered} of ${each.total}</td>
+          <td>${each.finished_at ? "through" : each.answered === each.total ? "all answered" : each.answered ? "reading" : "invited"}</td></tr>`,
+        )}</tbody></table></div>`
+    }
+    ${
+      !found.closed_at &&
+      html`<form class="row-form" onSubmit=${submit} novalidate>
+      <${Field} label="Invite a reader" error=${error} hint="For you alone; a pseudonym will do.">${(
+        ties,
+      ) => html`<div class="beside"><input ...${ties} type="text" maxlength="200" autocomplete="off"
+        value=${name} onInput=${(event) => setName(event.currentTarget.value)} /><button>Make a link</button></div>`}<//>
+    </form>`
+    }
+    ${failed && html`<${Banner} problem=${failed} />`}
+    ${
+      made &&
+      html`<div class="notice stack" role="status">
+      <p><strong>The link of ${made.reader.name}</strong>, shown this once. Whoever has it answers as this reader.</p>
+      <p class="mono link-text">${location.origin}${made.link}</p>
+      <div><${CopyButton} text=${() => location.origin + made.link} label="Copy the link" /></div>
+    </div>`
+    }
+  </section>`;
+}

@@ -1,0 +1,1 @@
+"""Reader studies on the disk: can people tell synthetic images from real ones?"""

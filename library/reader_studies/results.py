@@ -1,0 +1,303 @@
+"""What came of a reader study: one table of answers, and everything that is read from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from library.errors import Conflict
+from library.reader_studies.answers import Progress
+from library.reader_studies.design import REAL, SYNTHETIC
+from library.reader_studies.folder import Reader, ReaderStudy
+from library.reader_studies.statistics import (
+    Estimate,
+    area,
+    cohen,
+    kappa_estimate,
+    mean_share,
+    median,
+    verdict,
+    wilson,
+)
+
+SCHEMA = 1
+COLUMNS = (
+    "study", "reader", "place", "item", "second_showing", "label", "truth", "answer", "correct",
+    "confidence", "milliseconds", "answered_at",
+)  # fmt: skip
+_TEXTS = {
+    "indistinguishable": "Readers tell synthetic from real images no better than guessing, within "
+    "the margin that was set beforehand.",
+    "told_apart": "Readers tell synthetic from real images.",
+    "reversed": "Readers take synthetic images for real ones, and real for synthetic, more often "
+    "than guessing would.",
+    "inconclusive": "The interval is too wide to say whether readers tell synthetic from real "
+    "images: more readers, or more images, would narrow it.",
+}
+
+
+@dataclass(frozen=True)
+class Read:
+    """A reader who has judged everything, and what they said."""
+
+    reader: Reader
+    progress: Progress
+
+    @property
+    def first(self) -> list[tuple[int, dict[str, Any]]]:
+        """Item and answer of each first showing."""
+        return [(i, a) for place, i, a in self._all() if place not in self.reader.second]
+
+    @property
+    def again(self) -> list[tuple[int, dict[str, Any]]]:
+        """Item and answer of each second showing."""
+        return [(i, a) for place, i, a in self._all() if place in self.reader.second]
+
+    def _all(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        shown = zip(self.reader.order, self.progress.answers, strict=True)
+        return ((place, item, answer) for place, (item, answer) in enumerate(shown))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Of the items: truth (I,), class (I,); of readers x items (R, I): who said synthetic."""
+
+    synthetic: NDArray[np.bool_]
+    classes: NDArray[np.int64]
+    said: NDArray[np.bool_]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = self.said == self.synthetic
+        return found
+
+
+def whole(study: ReaderStudy) -> list[Read]:
+    """Readers whose answers count: all given and finished, or the study closed upon them."""
+    closed = study.closed_at is not None
+    found = [Read(reader, study.log(reader).read()) for reader in study.readers()]
+    return [
+        read
+        for read in found
+        if read.progress.complete and (closed or read.progress.finished_at is not None)
+    ]
+
+
+def of_reader(study: ReaderStudy, reader: Reader) -> dict[str, Any]:
+    """A reader's own result.  Raises Conflict before they have finished."""
+    progress = study.log(reader).read()
+    if progress.finished_at is None:
+        raise Conflict(
+            "The reader has not finished.",
+            field="reader",
+            value=reader.id,
+            remedy="Results are told after the last image.",
+        )
+    return _of_one(study, Read(reader, progress), _table(study, [Read(reader, progress)]))
+
+
+def results(study: ReaderStudy) -> dict[str, Any]:
+    """Everything, of the readers who are through; the verdict once the study is closed."""
+    reads, invited = whole(study), study.readers()
+    table = _table(study, reads)
+    margin, closed = float(study.record["design"]["margin"]), study.closed_at
+    accuracy = mean_share(table.right, table.synthetic.astype(np.int64))
+    return {
+        "schema": SCHEMA,
+        "study": study.id,
+        "name": study.record["design"]["name"],
+        "model": study.record["model"],
+        "dataset": study.record["dataset"],
+        "closed_at": closed,
+        "items": len(table.synthetic),
+        "readers_invited": len(invited),
+        "readers_counted": len(reads),
+        "margin": margin,
+        "accuracy": accuracy.as_dict(),
+        "accuracy_of_these_readers": mean_share(
+            table.right, table.synthetic.astype(np.int64), these_readers=True
+        ).as_dict(),
+        **_by_kind(table),
+        "labels": [_of_label(study, table, k) for k in range(len(_groups(study)))],
+        "readers": [_of_one(study, read, table, i) for i, read in enumerate(reads)],
+        "agreement": _agreement(reads, table),
+        "verdict": _verdict(accuracy, margin, closed, len(reads)),
+        "limits": _limits(study, reads, len(invited)),
+    }
+
+
+def lines(study: ReaderStudy) -> Iterator[list[Any]]:
+    """One line an answer, after a line of names.  Texts of people are in none."""
+    yield list(COLUMNS)
+    key = study.key
+    for read in whole(study):
+        reader = read.reader
+        for place, (index, answer) in enumerate(
+            zip(reader.order, read.progress.answers, strict=True)
+        ):
+            item = key[index]
+            yield [
+                study.id,
+                reader.id,
+                place + 1,
+                item["id"],
+                int(place in reader.second),
+                item["label"] or "",
+                item["kind"],
+                answer["answer"],
+                int(answer["answer"] == item["kind"]),
+                answer.get("confidence") or "",
+                answer["milliseconds"],
+                answer["at"],
+            ]
+
+
+def as_csv(study: ReaderStudy) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines(study))
+    return text.getvalue()
+
+
+def _groups(study: ReaderStudy) -> Sequence[str | None]:
+    return study.record["design"]["labels"] or [None]
+
+
+def _table(study: ReaderStudy, reads: Sequence[Read]) -> Table:
+    key, groups = study.key, list(_groups(study))
+    # What a withdrawal has made black is no item any more.
+    kept = np.setdiff1d(np.arange(len(key)), study.withdrawn)
+    said = np.zeros((len(reads), len(key)), np.bool_)
+    for row, read in enumerate(reads):
+        for item, answer in read.first:
+            said[row, item] = answer["answer"] == SYNTHETIC
+    synthetic = np.array([item["kind"] == SYNTHETIC for item in key], np.bool_)
+    classes = np.array([groups.index(item["label"]) for item in key], np.int64)
+    return Table(synthetic[kept], classes[kept], said[:, kept])
+
+
+def _by_kind(table: Table, rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """Sensitivity: synthetic images that were found out; specificity: real ones that were not."""
+    rows = np.ones(len(table.synthetic), np.bool_) if rows is None else rows
+    found = {}
+    for name, kind in (("sensitivity", table.synthetic), ("specificity", ~table.synthetic)):
+        of = rows & kind
+        found[name] = mean_share(table.right[:, of], np.zeros(int(of.sum()), np.int64)).as_dict()
+    return found
+
+
+def _of_label(study: ReaderStudy, table: Table, k: int) -> dict[str, Any]:
+    rows = table.classes == k
+    right, strata = table.right[:, rows], table.synthetic[rows].astype(np.int64)
+    return {
+        "label": _groups(study)[k],
+        "items": int(rows.sum()),
+        "accuracy": mean_share(right, strata).as_dict(),
+        **_by_kind(table, rows),
+    }
+
+
+def _of_one(study: ReaderStudy, read: Read, table: Table, row: int = 0) -> dict[str, Any]:
+    right, synthetic = table.right[row], table.synthetic
+    answers = [answer for _, answer in read.first]
+    mine = Table(synthetic, table.classes, table.said[row : row + 1])
+    said = dict(read.first)
+    first = np.array([said[item]["answer"] == SYNTHETIC for item, _ in read.again], np.bool_)
+    second = np.array([answer["answer"] == SYNTHETIC for _, answer in read.again], np.bool_)
+    same = int((first == second).sum())
+    return {
+        "reader": read.reader.id,
+        "name": read.reader.name,
+        "finished_at": read.progress.finished_at,
+        "answers": len(read.progress.answers),
+        "right": int(right.sum()),
+        "accuracy": wilson(int(right.sum()), len(right)).as_dict(),
+        **_by_kind(mine),
+        "called_synthetic": float(np.mean(table.said[row])) if len(right) else None,
+        "area": _area(study, read).as_dict() if _all_sure(answers) else None,
+        "labels": [_of_label(study, mine, k) for k in range(len(_groups(study)))],
+        "seconds_median": median([answer["milliseconds"] / 1000 for answer in answers]),
+        "repeats": None
+        if not len(first)
+        else {
+            "images": len(first),
+            "same": same,
+            "agreement": wilson(same, len(first)).as_dict(),
+            "kappa": _finite(cohen(first, second)),
+        },
+    }
+
+
+def _all_sure(answers: Sequence[dict[str, Any]]) -> bool:
+    return all(answer.get("confidence") for answer in answers)
+
+
+def _area(study: ReaderStudy, read: Read) -> Estimate:
+    """From answer and confidence: surely real, …, surely synthetic."""
+    key, black = study.key, set(study.withdrawn)
+    kept = [(item, answer) for item, answer in read.first if item not in black]
+    ratings = np.array(
+        [a["confidence"] * (1 if a["answer"] == SYNTHETIC else -1) for _, a in kept], np.float64
+    )
+    synthetic = np.array([key[item]["kind"] == SYNTHETIC for item, _ in kept], np.bool_)
+    return area(ratings, synthetic)
+
+
+def _agreement(reads: Sequence[Read], table: Table) -> dict[str, Any]:
+    pairs = [
+        {
+            "readers": [reads[i].reader.id, reads[j].reader.id],
+            "same": float((table.said[i] == table.said[j]).mean()),
+            "kappa": _finite(cohen(table.said[i], table.said[j])),
+        }
+        for i in range(len(reads))
+        for j in range(i + 1, len(reads))
+    ]
+    fleiss = kappa_estimate(table.said, table.synthetic.astype(np.int64))
+    return {"fleiss_kappa": fleiss.as_dict(), "pairs": pairs}
+
+
+def _finite(number: float) -> float | None:
+    return round(number, 6) if np.isfinite(number) else None
+
+
+def _verdict(
+    accuracy: Estimate, margin: float, closed: str | None, readers: int
+) -> dict[str, Any] | None:
+    """None while the study is open: who looks at it often, and stops when it looks right, errs
+    more often than the interval says."""
+    if closed is None or not readers:
+        return None
+    found = verdict(accuracy, margin)
+    if readers == 1 and found == "indistinguishable":
+        return {"verdict": "inconclusive", "text": "One reader says nothing about others."}
+    return {"verdict": found, "text": _TEXTS[found]}
+
+
+def _limits(study: ReaderStudy, reads: Sequence[Read], invited: int) -> list[str]:
+    record, found = study.record, []
+    side = int(record["resolution"])
+    found.append(f"Images were {side} x {side} pixels of 8 bits, as the generator makes them.")
+    if invited > len(reads):
+        found.append(f"{invited - len(reads)} of {invited} readers have not judged every image.")
+    if len(reads) == 1:
+        found.append("One reader: the interval is about this reader.")
+    elif 1 < len(reads) < 4:
+        found.append(
+            f"{len(reads)} readers: the interval for other readers is wide whatever they said."
+        )
+    of = [item for item in study.key if item["kind"] == REAL]
+    if record["patients"] is None:
+        found.append("The dataset names no patients: two real images may be of one patient.")
+    elif record["patients"] < len(of):
+        found.append(f"The {len(of)} real images are of {record['patients']} patients.")
+    if not record["unseen"]:
+        found.append("It is not known that the version was trained on none of the real images.")
+    if gone := study.withdrawn:
+        found.append(f"{len(gone)} images were withdrawn by patients and are not evaluated.")
+    return found
