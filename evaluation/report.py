@@ -149,7 +149,7 @@ def evaluate(
         "ruler": rulers,
         "conditioning": measurements.conditioning,
         "usefulness": measurements.usefulness,
-        "privacy": measurements.privacy,
+        "privacy": {**measurements.privacy, "differential_privacy": _guarantee(subject)},
         "scatter": _scatter(subject, features),
         "provenance": subject.facts.get("provenance"),
         "training": subject.facts.get("training"),
@@ -157,6 +157,19 @@ def evaluate(
     }
     rounded = _rounded(content)
     return Report(rounded, measurements, subject)
+
+
+def _guarantee(subject: Subject) -> str:
+    """What differential privacy its generator was trained under, in a few words; none, or it."""
+    found = (subject.facts.get("model") or {}).get("privacy")
+    if not found:
+        return "none"
+    patient = found["patient"]
+    unit, said = ("patient", patient) if patient else ("image; patients are not known", found)
+    return (
+        f"epsilon {said['epsilon']:.4g}, delta {said['delta']:.2g} per {unit} "
+        f"({found['accountant']} of opacus {found['opacus']})"
+    )
 
 
 def _limits_of(subject: Subject) -> list[str]:

@@ -70,6 +70,16 @@ class RunFolder:
         return self.path / "ancestor.json"
 
     @property
+    def privacy(self) -> Path:
+        """What a run with differential privacy may spend, and on which images."""
+        return self.path / "privacy.json"
+
+    @property
+    def noise_key(self) -> Path:
+        """The secret that its noise and its choice of images are drawn from: never published."""
+        return self.path / "noise.key"
+
+    @property
     def finish(self) -> Path:
         """The step at which the run ends early, once that is decided."""
         return self.path / "finish.json"
