@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from library.errors import Unavailable
 
-if TYPE_CHECKING:
-    from opacus.accountants import RDPAccountant
-
 PIP = "pip install -c constraints.txt -e '.[dp]'"
 NOISE_MAX = 1e4
-_DIGITS = 1e-4  # the noise is found to this fraction
+_DIGITS = 1e-4  # the noise is found to this fraction, a group's logarithm of delta to this
+_LEAST = -690.0  # logarithm of the least delta of an image: below, a float is zero
 
 
 def opacus_there() -> str:
@@ -37,14 +37,29 @@ def opacus_there() -> str:
     return str(__version__)
 
 
-def _accountant(rate: float, noise: float, steps: int) -> RDPAccountant:
+def _divergence(rate: float, noise: float, steps: int) -> NDArray[np.float64]:
+    """Renyi divergence after `steps`, at each of the accountant's orders."""
     opacus_there()
     from opacus.accountants import RDPAccountant
+    from opacus.accountants.analysis import rdp
 
-    accountant = RDPAccountant()  # type: ignore[no-untyped-call]
-    if steps:
-        accountant.history = [(noise, rate, steps)]
-    return accountant
+    orders = RDPAccountant.DEFAULT_ALPHAS
+    found = rdp.compute_rdp(q=rate, noise_multiplier=noise, steps=steps, orders=orders)
+    return np.asarray(found, np.float64)
+
+
+def _epsilon(divergence: NDArray[np.float64], delta: float) -> float:
+    """The accountant's conversion (Balle et al. 2020, theorem 21)."""
+    from opacus.accountants import RDPAccountant
+    from opacus.accountants.analysis import rdp
+
+    with warnings.catch_warnings():
+        # That the best order is the last one it tries: the bound holds, it is only not the least.
+        warnings.filterwarnings("ignore", message="Optimal order is the")
+        epsilon, _ = rdp.get_privacy_spent(
+            orders=RDPAccountant.DEFAULT_ALPHAS, rdp=divergence, delta=delta
+        )
+    return max(0.0, float(epsilon))
 
 
 def spent(rate: float, noise: float, steps: int, delta: float) -> float:
@@ -52,7 +67,7 @@ def spent(rate: float, noise: float, steps: int, delta: float) -> float:
 
     rate: with which an image is in a step's batch; noise: multiplier of the clip norm.
     """
-    return _at(_accountant(rate, noise, steps), delta)
+    return spent_of_patient(rate, noise, steps, delta, 1)
 
 
 def spent_of_patient(rate: float, noise: float, steps: int, delta: float, images: int) -> float:
@@ -62,21 +77,22 @@ def spent_of_patient(rate: float, noise: float, steps: int, delta: float, images
     (k e, d (1 + exp(e) + ... + exp((k - 1) e))) for k of them.  The d is chosen so that the second
     is `delta`; since e grows as d shrinks, it is found by halving.
     """
-    accountant = _accountant(rate, noise, steps)
-    if images == 1 or not steps:
-        return _at(accountant, delta)
+    if not steps:
+        return 0.0
+    divergence, most = _divergence(rate, noise, steps), math.log(delta)
+    if images == 1:
+        return _epsilon(divergence, delta)
 
-    def log_delta(log_d: float) -> float:
-        epsilon = _at_log(accountant, log_d)
-        return log_d + _log_sum(epsilon, images)
+    def of_group(log_d: float) -> float:
+        return log_d + _log_sum(_epsilon(divergence, math.exp(log_d)), images)
 
-    low, high = math.log(delta) - 700, math.log(delta)  # as logarithms: it may be very small
-    if log_delta(low) > math.log(delta):
+    low, high = _LEAST, most
+    if of_group(low) > most:
         return math.inf
-    for _ in range(60):
+    while high - low > _DIGITS:
         middle = (low + high) / 2
-        low, high = (middle, high) if log_delta(middle) <= math.log(delta) else (low, middle)
-    return images * _at_log(accountant, low)
+        low, high = (middle, high) if of_group(middle) <= most else (low, middle)
+    return images * _epsilon(divergence, math.exp(low))
 
 
 def noise_for(epsilon: float, rate: float, steps: int, delta: float, images: int = 1) -> float:
@@ -96,17 +112,6 @@ def noise_for(epsilon: float, rate: float, steps: int, delta: float, images: int
         else:
             high = middle
     return high
-
-
-def _at(accountant: RDPAccountant, delta: float) -> float:
-    return _at_log(accountant, math.log(delta))
-
-
-def _at_log(accountant: RDPAccountant, log_delta: float) -> float:
-    with warnings.catch_warnings():
-        # That the best order is the last one it tries: the bound holds, it is only not the least.
-        warnings.filterwarnings("ignore", message="Optimal order is the")
-        return max(0.0, float(accountant.get_epsilon(delta=math.exp(log_delta))))
 
 
 def _log_sum(epsilon: float, count: int) -> float:

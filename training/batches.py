@@ -57,7 +57,8 @@ class Batches:
         self.config = config
         self._rows = team.rows(config.batch_size)
         self.device = device
-        assert config.privacy.active == (private is not None)
+        if config.privacy.active != (private is not None):
+            raise ValueError("a run with differential privacy draws its batches from its secret")
         self._private = private
         self.count = len(data.images) if private is None else len(private.rows)
         self.steps_per_epoch = self.count // config.batch_size

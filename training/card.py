@@ -127,8 +127,8 @@ def _privacy_text(privacy: dict[str, Any] | None) -> str:
 | | |
 |---|---|
 | epsilon | per image **{privacy["epsilon"]:.2f}** at delta {privacy["delta"]:.2g}; {patient} |
-| mechanism | DP-SGD on the discriminator, {privacy["steps"]:,} steps: Poisson sampling at a rate of \
-{privacy["sampling_rate"]:.4g}, gradients clipped to {privacy["clip_norm"]:g}, noise multiplier \
+| mechanism | DP-SGD on the discriminator, {privacy["steps"]:,} steps: Poisson sampling at a rate \
+of {privacy["sampling_rate"]:.4g}, gradients clipped to {privacy["clip_norm"]:g}, noise multiplier \
 {privacy["noise_multiplier"]:.4g} |
 | accountant | `{privacy["accountant"]}` of opacus {privacy["opacus"]}; neighbours differ by \
 {who} more or less |
@@ -138,8 +138,8 @@ def _privacy_text(privacy: dict[str, Any] | None) -> str:
 exp({epsilon:.2f}) = {_factor(epsilon)} times as probable with {who} among the training images as
 without, but for a probability of delta.{_weak(epsilon)}
 
-The command above ends in other weights each time: noise and choice of images come from a key that is
-kept secret, since who has it could take the noise away.
+The command above ends in other weights each time: noise and choice of images come from a key that
+is kept secret, since who has it could take the noise away.
 
 Not covered:
 
@@ -156,8 +156,9 @@ def _weak(epsilon: float) -> str:
     if epsilon <= 1:
         return ""
     return (
-        "\n**An epsilon above 1 is a weak promise**: it is what a hospital's number of images leaves. "
-        "It bounds what an\nattacker could learn at worst; it does not show that nothing is learnt."
+        "\n**An epsilon above 1 is a weak promise**: it is what a hospital's number of images "
+        "leaves. It bounds what an\nattacker could learn at worst; it does not show that nothing "
+        "is learnt."
     )
 
 

@@ -80,8 +80,8 @@ class Watched:
 def play_privately(game: Game, batch: Batch, config: RunConfig) -> Tensor:
     """As training.trainer.play: the five MEASURES.  Those of real images are for the operator."""
     watched, loss = game.watched, LOSSES[config.loss]
-    assert watched is not None
-    assert batch.asked is not None
+    if watched is None or batch.asked is None:
+        raise ValueError("a step with differential privacy needs the plan of its run")
     generator, discriminator = game.generator, game.discriminator
     pairs = len(batch.real)
     watched.optimiser.zero_grad()

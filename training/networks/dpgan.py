@@ -52,7 +52,8 @@ class Discriminator(base.Discriminator):
         rows = embedded(self.embedding, label, self.label_weight)
         if rows is None:
             return logits
-        return logits + (features.mean((2, 3)) * rows).sum(1, keepdim=True)
+        pooled: Tensor = features.mean((2, 3))  # (n, channels)
+        return logits + (pooled * rows).sum(1, keepdim=True)
 
 
 def _groups(channels: int) -> int:
