@@ -20,7 +20,7 @@ from library.errors import Unavailable
 
 PIP = "pip install -c constraints.txt -e '.[dp]'"
 NOISE_MAX = 1e4
-_DIGITS = 1e-4  # the noise is found to this fraction, a group's logarithm of delta to this
+_DIGITS = 5e-4  # the noise is found to this fraction, a group's logarithm of delta to this
 _LEAST = -690.0  # logarithm of the least delta of an image: below, a float is zero
 
 
