@@ -27,6 +27,17 @@ def not_private(config: RunConfig) -> list[InvalidValue]:
     ]
 
 
+def check_alone(config: RunConfig, processes: int) -> None:
+    """Raises InvalidValue for a run with differential privacy in several processes."""
+    if config.privacy.active and processes > 1:
+        raise InvalidValue(
+            f"config.privacy is on, and {processes} processes would share each batch.",
+            field="config.privacy.epsilon",
+            value=config.privacy.epsilon,
+            remedy="Train in one process (SYNTHORAX_TRAIN_PROCESSES=1), or set it to 0.",
+        )
+
+
 def _reasons(config: RunConfig) -> Iterator[tuple[str, Any, str, str]]:
     """Field, value, why not, remedy."""
     if config.family not in FAMILIES:

@@ -20,6 +20,8 @@ EVENT_SCHEMA = 1  # of what a run tells: status, metric, sample, checkpoint, log
 
 CHECKPOINTS_LISTED = "checkpoints.json"  # where a run folder came without them: what there is
 
+NOISE_KEY = "noise.key"
+
 _LOCK_PAUSE = 0.1  # s, between two tries
 
 
@@ -77,7 +79,7 @@ class RunFolder:
     @property
     def noise_key(self) -> Path:
         """The secret that its noise and its choice of images are drawn from: never published."""
-        return self.path / "noise.key"
+        return self.path / NOISE_KEY
 
     @property
     def finish(self) -> Path:

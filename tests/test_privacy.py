@@ -17,12 +17,13 @@ from opacus.accountants.utils import get_noise_multiplier
 from library.config import RunConfig, resolve
 from library.decoded import Decoded
 from library.errors import InvalidValue
+from library.private import check_alone
 from training.accountant import noise_for, spent, spent_of_patient
 from training.batches import Batches
 from training.losses import LOSSES
 from training.order import Poisson
 from training.precision import Arithmetic
-from training.privacy import Plan, Private, Secret, Use, check_alone, participants, planned
+from training.privacy import Plan, Private, Secret, Use, participants, planned
 from training.trainer import Game, new_game, train_step
 
 CPU, EXACT = torch.device("cpu"), Arithmetic("float32", False)

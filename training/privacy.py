@@ -218,17 +218,6 @@ def planned(config: RunConfig, images: int, left_out: int = 0, known: bool = Tru
     )  # fmt: skip
 
 
-def check_alone(config: RunConfig, processes: int) -> None:
-    """Raises InvalidValue for a run with differential privacy in several processes."""
-    if config.privacy.active and processes > 1:
-        raise InvalidValue(
-            f"config.privacy is on, and {processes} processes would share each batch.",
-            field="config.privacy.epsilon",
-            value=config.privacy.epsilon,
-            remedy="Train in one process (SYNTHORAX_TRAIN_PROCESSES=1), or set it to 0.",
-        )
-
-
 def throwaway(config: RunConfig, images: int) -> Private:
     """For steps that are only timed, on throw-away networks: nothing of it is kept."""
     plan = Plan(
@@ -262,6 +251,7 @@ def _kept_secret(run: RunFolder) -> Secret:
     """The run's secret; drawn, and on the disk, before its first step."""
     path = run.noise_key
     if path.is_file():
+        path.chmod(0o600)  # one that came from another machine, say
         key = bytes.fromhex(path.read_text())
         if len(key) == KEY_BYTES:
             return Secret(key)

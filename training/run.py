@@ -17,6 +17,7 @@ from library.datasets.opened import open_dataset
 from library.decoded import Decoded, decode
 from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
+from library.private import check_alone
 from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
@@ -30,7 +31,7 @@ from training.failures import MEASURING, is_lost_peer, is_out_of_memory, problem
 from training.health import of_real_images
 from training.loop import Loop
 from training.precision import Arithmetic, choose_device, environment, fastest, prepare
-from training.privacy import Private, begin, check_alone, throwaway
+from training.privacy import Private, begin, throwaway
 from training.publish import prepare_version, publish
 from training.selection import Selection
 from training.stopping import FOLDER_BUSY, RESUMABLE, StopRequest
