@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -149,7 +149,7 @@ def evaluate(
         "ruler": rulers,
         "conditioning": measurements.conditioning,
         "usefulness": measurements.usefulness,
-        "privacy": {**measurements.privacy, "differential_privacy": _guarantee(subject)},
+        "privacy": {**measurements.privacy, "differential_privacy": guarantee(subject.facts)},
         "scatter": _scatter(subject, features),
         "provenance": subject.facts.get("provenance"),
         "training": subject.facts.get("training"),
@@ -159,9 +159,9 @@ def evaluate(
     return Report(rounded, measurements, subject)
 
 
-def _guarantee(subject: Subject) -> str:
-    """What differential privacy its generator was trained under, in a few words; none, or it."""
-    found = (subject.facts.get("model") or {}).get("privacy")
+def guarantee(facts: Mapping[str, Any]) -> str:
+    """What differential privacy the generator was trained under, in a few words; or "none"."""
+    found = (facts.get("model") or {}).get("privacy")
     if not found:
         return "none"
     patient = found["patient"]

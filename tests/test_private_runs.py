@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.models.routes import guarantee as in_list
+from evaluation.report import guarantee
 from library.atomic import read_json
 from library.config import resolve
 from library.decoded import Decoded
@@ -108,6 +110,22 @@ def test_what_was_measured_on_real_images_is_not_published(
     assert "does not make the images anonymous" in card
     assert "Loss_D" not in card
     assert all(each in card for each in version.card["privacy"]["not_covered"])
+
+
+def test_reports_and_the_list_of_models_say_it(
+    undisturbed: tuple[RunFolder, list[dict[str, Any]]],
+) -> None:
+    found = published(undisturbed[0].path.parent.parent).card["privacy"]
+    said = guarantee({"model": {"privacy": found}})
+    assert said.startswith("epsilon 7.99")
+    assert "delta 0.0042 per patient (opacus.accountants.RDPAccountant of opacus 1.6.0)" in said
+    assert "patients are not known" in guarantee({"model": {"privacy": {**found, "patient": None}}})
+    assert guarantee({"model": None}) == guarantee({"model": {"privacy": None}}) == "none"
+    listed = in_list(found)
+    assert listed is not None
+    assert listed["per"] == "patient"
+    assert 7.9 < listed["epsilon"] <= 8
+    assert in_list(None) is None
 
 
 def data(patients: tuple[str | None, ...]) -> Decoded:

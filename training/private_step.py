@@ -69,7 +69,8 @@ class Watched:
             warnings.filterwarnings("ignore", message="Full backward hook is firing")
             loss.backward()  # type: ignore[no-untyped-call]
         for p in self.optimiser.params:
-            p.grad_sample = p.grad_sample[:pairs] + p.grad_sample[pairs:]
+            p.grad_sample[:pairs] += p.grad_sample[pairs:]  # in place: they fill most of the memory
+            p.grad_sample = p.grad_sample[:pairs]
 
     def of_nobody(self) -> None:
         """A step that drew no image: noise alone."""

@@ -105,7 +105,7 @@ def summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
         "labels": version.labels,
         "family": version.card["architecture"]["family"],
         "private": version.private,
-        "differential_privacy": _guarantee(version.card.get("privacy")),
+        "differential_privacy": guarantee(version.card.get("privacy")),
         "created": version.card["created"],
         "dataset": version.card["dataset"],
         "training": {key: training[key] for key in ("preset", "images", "steps", "seconds")},
@@ -113,7 +113,7 @@ def summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
     }
 
 
-def _guarantee(privacy: dict[str, Any] | None) -> dict[str, Any] | None:
+def guarantee(privacy: dict[str, Any] | None) -> dict[str, Any] | None:
     """Epsilon and delta, of a patient or of an image; None for a version without."""
     if not privacy:
         return None
