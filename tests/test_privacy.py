@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,9 @@ from opacus.accountants.utils import get_noise_multiplier
 
 from library.config import RunConfig, resolve
 from library.decoded import Decoded
-from library.errors import InvalidValue
+from library.errors import InvalidValue, Unavailable
 from library.private import check_alone
-from training.accountant import noise_for, spent, spent_of_patient
+from training.accountant import noise_for, opacus_there, spent, spent_of_patient
 from training.batches import Batches
 from training.losses import LOSSES
 from training.order import Poisson
@@ -273,6 +276,25 @@ def test_what_would_void_the_guarantee_is_refused_by_name(field: str, value: Any
     assert "config.privacy is on" in str(caught.value)
     assert caught.value.remedy
     resolve("dp", {field: value, "privacy": {"epsilon": 0}})  # without privacy it may be had
+
+
+def test_opacus_is_asked_for_by_name_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opacus", None)
+    with pytest.raises(Unavailable) as caught:
+        opacus_there()
+    assert "'.[dp]'" in str(caught.value.remedy)
+
+
+def test_other_runs_do_not_import_opacus() -> None:
+    """Of the trainer one module does at its top, and the others import that one where it is due."""
+    found = set()
+    for path in (Path(__file__).parent.parent / "training").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.startswith(("opacus", "training.private_step")) for name in names):
+                found.add(path.name)
+    assert found == {"private_step.py"}
 
 
 def test_several_processes_are_refused() -> None:
