@@ -59,6 +59,7 @@ what real images of other patients score at the same n.
 ## Privacy
 
 {content["privacy"]["sentence"] or "Copies and membership were not looked for."}
+Differential privacy: {content["privacy"]["differential_privacy"]}.
 
 ## Scorecard
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -150,13 +150,26 @@ def evaluate(
         "ruler": rulers,
         "conditioning": measurements.conditioning,
         "usefulness": measurements.usefulness,
-        "privacy": measurements.privacy,
+        "privacy": {**measurements.privacy, "differential_privacy": guarantee(subject.facts)},
         "scatter": _scatter(subject, features),
         "provenance": subject.facts.get("provenance"),
         "training": subject.facts.get("training"),
         "limits": [*_limits_of(subject), *LIMITS],
     }
     return Report(rounded(content), measurements, subject)
+
+
+def guarantee(facts: Mapping[str, Any]) -> str:
+    """What differential privacy the generator was trained under, in a few words; or "none"."""
+    found = (facts.get("model") or {}).get("privacy")
+    if not found:
+        return "none"
+    patient = found["patient"]
+    unit, said = ("patient", patient) if patient else ("image; patients are not known", found)
+    return (
+        f"epsilon {said['epsilon']:.4g}, delta {said['delta']:.2g} per {unit} "
+        f"({found['accountant']} of opacus {found['opacus']})"
+    )
 
 
 def _limits_of(subject: Subject) -> list[str]:

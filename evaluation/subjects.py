@@ -182,6 +182,7 @@ def _facts(
             "created": card["created"],
             "private": version.private,
             "attribution": card.get("attribution"),
+            "privacy": card.get("privacy"),
             "dataset": {key: card["dataset"].get(key) for key in ("fingerprint", "images")},
             "training": {
                 key: training.get(key) for key in ("preset", "images", "steps", "seconds", "config")

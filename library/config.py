@@ -10,6 +10,7 @@ from typing import Any
 from library.errors import InvalidValue
 from library.latents import SEED_MAX
 from library.presets import PRESETS
+from library.private import not_private
 
 
 def _number(
@@ -68,13 +69,34 @@ class DiffAugment:
 
 
 @dataclass(frozen=True)
+class Privacy:
+    """Differential privacy of what is learnt from the real images (Abadi et al. 2016).
+
+    The budget is a patient's where patients are known, else an image's (docs/training.md).
+    """
+
+    epsilon: float = _number(0.0, 0, 1000, help="budget of the whole run; 0: no privacy")
+    delta: float = _number(0.0, 0, 0.01, help="0: a tenth of one over the images that take part")
+    noise_multiplier: float = _number(0.0, 0, 1000, help="0: what spends epsilon by the last epoch")
+    clip_norm: float = _number(1.0, 0, 1000, above=True, help="longest gradient of one image")
+    images_per_patient: int = _number(1, 1, 1000, help="at most so many of one take part")
+    generator_every: int = _number(1, 1, 1000, help="discriminator steps to one of the generator")
+
+    @property
+    def active(self) -> bool:
+        return self.epsilon > 0
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A resolved configuration.  `resolve` makes one; nothing else should.
 
     A value with a `_final` goes to it along a half cosine over the planned number of images.
     """
 
-    family: str = _choice("dcgan", "dcgan", "lite", "flagship", "turbo", help="of networks")
+    family: str = _choice(
+        "dcgan", "dcgan", "lite", "flagship", "turbo", "dpgan", help="of networks"
+    )
     resolution: int = _choice(64, 64, 128, 256, 512, help="pixels; each doubling adds a stage")
     latent_dim: int = _number(100, 1, 1024)
     generator_width: int = _number(64, 4, 512, help="channels before the last layer")
@@ -110,6 +132,7 @@ class RunConfig:
     )
     augmentation: Augmentation = field(default_factory=Augmentation)
     diffaugment: DiffAugment = field(default_factory=DiffAugment)
+    privacy: Privacy = field(default_factory=Privacy)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -144,10 +167,18 @@ def resolve(preset: str = "paper", overrides: Mapping[str, Any] | None = None) -
              for name, kind in GROUPS.items()}  # fmt: skip
     if wrong:
         raise InvalidValue.of(wrong)
-    return RunConfig(**chosen, **{name: GROUPS[name](**inner[name]) for name in GROUPS})
+    config = RunConfig(**chosen, **{name: GROUPS[name](**inner[name]) for name in GROUPS})
+    wrong = not_private(config) if config.privacy.active else []
+    if wrong:
+        raise InvalidValue.of(wrong)
+    return config
 
 
-GROUPS: dict[str, type[Any]] = {"augmentation": Augmentation, "diffaugment": DiffAugment}
+GROUPS: dict[str, type[Any]] = {
+    "augmentation": Augmentation,
+    "diffaugment": DiffAugment,
+    "privacy": Privacy,
+}
 
 
 def _group(

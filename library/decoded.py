@@ -26,7 +26,8 @@ LOADER = "grey-bicubic-2"  # changes with library.images.load_grey, so that old 
 class Decoded:
     """Images (n, resolution, resolution) uint8, memory-mapped; class index of each; class names.
 
-    fingerprint: of the whole dataset; files: what this split's files were.
+    fingerprint: of the whole dataset; files: what this split's files were; patients: whose each
+    image is, by a name within the dataset, None where that is not known; empty: nobody asked.
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Decoded:
     labels: tuple[str, ...]
     fingerprint: str
     files: Manifest
+    patients: tuple[str | None, ...] = ()
 
     def counts(self) -> dict[str, int]:
         totals = np.bincount(self.classes, minlength=len(self.labels))
@@ -87,7 +89,8 @@ def decode(
     number = {label: i for i, label in enumerate(labels)}
     classes = np.array([number[file.label] for file in files], np.int64)
     manifest = {file.path: (file.label, file.sha256) for file in files}
-    return Decoded(images, classes, labels, fingerprint, manifest)
+    patients = tuple(file.patient for file in files)
+    return Decoded(images, classes, labels, fingerprint, manifest, patients)
 
 
 def _levels(

@@ -20,6 +20,8 @@ EVENT_SCHEMA = 1  # of what a run tells: status, metric, sample, checkpoint, log
 
 CHECKPOINTS_LISTED = "checkpoints.json"  # where a run folder came without them: what there is
 
+NOISE_KEY = "noise.key"
+
 _LOCK_PAUSE = 0.1  # s, between two tries
 
 
@@ -68,6 +70,16 @@ class RunFolder:
     def ancestor(self) -> Path:
         """The version that the run began with, and what of it did not fit."""
         return self.path / "ancestor.json"
+
+    @property
+    def privacy(self) -> Path:
+        """What a run with differential privacy may spend, and on which images."""
+        return self.path / "privacy.json"
+
+    @property
+    def noise_key(self) -> Path:
+        """The secret that its noise and its choice of images are drawn from: never published."""
+        return self.path / NOISE_KEY
 
     @property
     def finish(self) -> Path:

@@ -36,13 +36,18 @@ class Begun:
         return dict(vars(self))
 
 
-def begin_from(request: RunRequest, game: Game, labels: tuple[str, ...]) -> Begun:
+def begin_from(
+    request: RunRequest, game: Game, labels: tuple[str, ...], fingerprint: str = ""
+) -> Begun:
     """Load generator, average and discriminator of `config.fine_tune` into a new game.
 
     labels: of this run by class index, empty without classes.  A class that the ancestor does not
-    have begins with the mean of those it has.  Raises InvalidValue when nothing fits.
+    have begins with the mean of those it has.  fingerprint: of this run's dataset.  Raises
+    InvalidValue when nothing fits, or when the run's differential privacy would be void.
     """
     version = find_ancestor(ModelLibrary(request.data_dir / "models"), request.config.fine_tune)
+    if request.config.privacy.active:
+        _check_public(version, fingerprint)
     tensors = load_file(version.path / "model.safetensors")
     old = list(version.labels)
     mapped = {name: name if name in old else None for name in labels}
@@ -77,6 +82,20 @@ def begin_from(request: RunRequest, game: Game, labels: tuple[str, ...]) -> Begu
         if old and mine is None:
             begun.differs.append(f"The ancestor has no class {name!r}: it begins as their mean.")
     return begun
+
+
+def _check_public(version: Version, fingerprint: str) -> None:
+    """Weights that have seen these patients without noise would bring them along."""
+    same = version.card["dataset"].get("fingerprint") == fingerprint
+    older = any(each["private"] for each in version.card["ancestry"])
+    if version.private or older or same:
+        why = "was trained on these images" if same else "was trained on private data"
+        raise InvalidValue(
+            f"{version.reference} {why}, and config.privacy is on: the guarantee would be void.",
+            field="config.fine_tune",
+            value=version.reference,
+            remedy="Begin with a version of other, public data, or from nothing.",
+        )
 
 
 def _differences(request: RunRequest, version: Version) -> list[str]:

@@ -14,7 +14,8 @@ from library.errors import InvalidValue
 from training import diffaugment
 from training.augment import affine, augment
 from training.distributed import ALONE, Team
-from training.order import Balanced, Natural
+from training.order import Balanced, Natural, Poisson, Rows
+from training.privacy import Private, Use
 from training.seeds import step_noise
 
 RESIDENT_BYTES_MAX = 4 * 2**30
@@ -26,6 +27,8 @@ class Batch:
 
     A generated image is asked for the label of a real one, so that pairs are of one class.
     draws: (2, n, …), of the discriminator's augmentation; images: those shown before this batch.
+    asked: of a run with differential privacy, the latents and labels of the generator's own step,
+    which no real image decides; its n differs from step to step, and may be 0.
     """
 
     step: int
@@ -34,6 +37,7 @@ class Batch:
     labels: Tensor
     z: Tensor
     draws: Tensor | None
+    asked: tuple[Tensor, Tensor] | None = None
 
 
 class Batches:
@@ -43,12 +47,20 @@ class Batches:
     """
 
     def __init__(
-        self, data: Decoded, config: RunConfig, device: torch.device, team: Team = ALONE
+        self,
+        data: Decoded,
+        config: RunConfig,
+        device: torch.device,
+        team: Team = ALONE,
+        private: Private | None = None,
     ) -> None:
         self.config = config
         self._rows = team.rows(config.batch_size)
         self.device = device
-        self.count = len(data.images)
+        if config.privacy.active != (private is not None):
+            raise ValueError("a run with differential privacy draws its batches from its secret")
+        self._private = private
+        self.count = len(data.images) if private is None else len(private.rows)
         self.steps_per_epoch = self.count // config.batch_size
         if self.steps_per_epoch == 0:
             raise InvalidValue(
@@ -63,18 +75,20 @@ class Batches:
         resident = device.type == "cuda" and data.images.nbytes <= RESIDENT_BYTES_MAX
         self._resident = torch.from_numpy(np.array(data.images)).to(device) if resident else None
         self._mapped = data.images
-        self._order = (Balanced if config.sampling == "balanced" else Natural)(data, config)
+        self._classes = max(1, len(data.labels))
+        if private is not None:
+            self._order: Natural | Balanced | Poisson = Poisson(private)
+        else:
+            self._order = (Balanced if config.sampling == "balanced" else Natural)(data, config)
 
     def batch(self, step: int) -> Batch:
         """This process's rows of the batch of step k (from 0), on the device."""
+        if self._private is not None:
+            return self._drawn(step, self._private)
         config, rows = self.config, self._rows
         order = self._order.of_step(step)[rows]
         index = torch.from_numpy(order)
-        if self._resident is not None:
-            levels = self._resident[index.to(self.device)]
-        else:
-            levels = torch.from_numpy(self._mapped[order]).to(self.device)
-        real = levels.unsqueeze(1).float() / 127.5 - 1  # (n, 1, r, r)
+        real = self._images(order)
         if config.augmentation.active:
             maps = affine(config.augmentation, config.seed, step, config.batch_size)
             real = augment(real, maps[rows].to(self.device))
@@ -89,4 +103,30 @@ class Batches:
             self.classes[index].to(self.device),
             noise.to(self.device),
             None if draws is None else draws.to(self.device),
+        )
+
+    def _images(self, order: Rows) -> Tensor:
+        """(n, 1, r, r) in [-1, 1]."""
+        if self._resident is not None:
+            levels = self._resident[torch.from_numpy(order).to(self.device)]
+        else:
+            levels = torch.from_numpy(self._mapped[order]).to(self.device)
+        return levels.unsqueeze(1).float() / 127.5 - 1
+
+    def _drawn(self, step: int, private: Private) -> Batch:
+        """The images that the secret draws, and what the generator's step is asked for."""
+        config, size = self.config, self.config.batch_size
+        order = self._order.of_step(step)
+        latents = private.secret.generator(Use.LATENTS, step)
+        beside = latents.standard_normal((len(order), config.latent_dim), np.float32)
+        asked = step_noise(config.seed, step, size, config.latent_dim)
+        labels = (step * size + torch.arange(size)) % self._classes
+        return Batch(
+            step,
+            step * size,
+            self._images(order),
+            self.classes[torch.from_numpy(order)].to(self.device),
+            torch.from_numpy(beside).to(self.device),
+            None,
+            (asked.to(self.device), labels.to(self.device)),
         )

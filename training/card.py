@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def card_text(name: str, card: dict[str, Any]) -> str:
             ("d_g_z1", "D(G(z)) before the discriminator's update"),
             ("d_g_z2", "D(G(z)) after it, at the generator's step"),
         )
+        if key in last or not last
     )
     request = {
         "dataset": {"path": "DATASET"},
@@ -94,7 +96,7 @@ The exact command, with DATASET the folder of the training data:
 ```
 
 Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_version"]}.
-
+{_privacy_text(card.get("privacy"))}
 ## Limits
 
 - Fidelity, usefulness and privacy are judged in the version's reports, not here; without one a
@@ -102,6 +104,62 @@ Digest `{card["digest"]}`, made {card["created"]} by Synthorax {card["code_versi
 - Images can repeat features of training images; its reports say how far that was tested.
 - What the training images lack (ages, devices, diseases, views), the samples lack too.
 """
+
+
+def _privacy_text(privacy: dict[str, Any] | None) -> str:
+    """What differential privacy there is, what it means, and what it does not cover."""
+    if privacy is None:
+        return ""
+    of_patient = privacy["patient"]
+    epsilon = of_patient["epsilon"] if of_patient else privacy["epsilon"]
+    who = "a patient" if of_patient else "an image"
+    patient = (
+        f"per patient **{epsilon:.2f}** at delta {of_patient['delta']:.2g} (at most "
+        f"{of_patient['images_at_most']} image(s) of each take part)"
+        if of_patient
+        else "per patient **none: patients are not known**, and one with several images has "
+        "correspondingly less"
+    )
+    uncovered = "\n".join(f"- {each}" for each in privacy["not_covered"])
+    return f"""
+## Differential privacy
+
+| | |
+|---|---|
+| epsilon | per image **{privacy["epsilon"]:.2f}** at delta {privacy["delta"]:.2g}; {patient} |
+| mechanism | DP-SGD on the discriminator, {privacy["steps"]:,} steps: Poisson sampling at a rate \
+of {privacy["sampling_rate"]:.4g}, gradients clipped to {privacy["clip_norm"]:g}, noise multiplier \
+{privacy["noise_multiplier"]:.4g} |
+| accountant | `{privacy["accountant"]}` of opacus {privacy["opacus"]}; neighbours differ by \
+{who} more or less |
+| images | {privacy["images"]:,} took part, {privacy["images_left_out"]:,} were left out |
+
+**This does not make the images anonymous.** Whatever anyone concludes from this version is at most
+exp({epsilon:.2f}) = {_factor(epsilon)} times as probable with {who} among the training images as
+without, but for a probability of delta.{_weak(epsilon)}
+
+The command above ends in other weights each time: noise and choice of images come from a key that
+is kept secret, since who has it could take the noise away.
+
+Not covered:
+
+{uncovered}
+"""
+
+
+def _factor(epsilon: float) -> str:
+    return f"{math.exp(epsilon):,.0f}" if epsilon < 15 else f"{math.exp(min(epsilon, 700)):.0e}"
+
+
+def _weak(epsilon: float) -> str:
+    """What a number of this size is worth."""
+    if epsilon <= 1:
+        return ""
+    return (
+        "\n**An epsilon above 1 is a weak promise**: it is what a hospital's number of images "
+        "leaves. It bounds what an\nattacker could learn at worst; it does not show that nothing "
+        "is learnt."
+    )
 
 
 def _ancestry_text(ancestry: list[dict[str, Any]]) -> str:

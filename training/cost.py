@@ -20,6 +20,7 @@ from library.memory import own_bytes
 from training.batches import Batch, Batches
 from training.captured import stepper, steps_to_settle
 from training.precision import Arithmetic, fastest
+from training.privacy import throwaway
 from training.trainer import Game, new_game, train_step
 
 SECONDS = 30.0
@@ -36,15 +37,16 @@ def cost(
     per_epoch = images // config.batch_size * config.batch_size
     planned = config.epochs * per_epoch
     data = _made_up(config, max(1, classes))
+    private = throwaway(config, len(data.images)) if config.privacy.active else None
 
     def steps(arithmetic: Arithmetic) -> Any:
-        game = new_game(config, classes, device, arithmetic, planned=planned)
-        batches = Batches(data, config, device)
+        game = new_game(config, classes, device, arithmetic, planned=planned, private=private)
+        batches = Batches(data, config, device, private=private)
         return lambda: train_step(game, batches.batch(1), config, arithmetic)  # as training.run
 
     how, _ = fastest(config, device, steps)
-    game = new_game(config, classes, device, how, planned=planned)
-    batches = Batches(data, config, device)
+    game = new_game(config, classes, device, how, planned=planned, private=private)
+    batches = Batches(data, config, device, private=private)
     starts = [start for start in game.discriminator.phases if start < planned]
     if config.fine_tune:  # its discriminator is past all phases
         starts = [0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,20 @@ def samples_by_epoch(run: RunFolder, resolution: int) -> Figure:
     return figure
 
 
-def loss_figure(run: RunFolder, counters: Mapping[str, Any] | None = None) -> bytes:
+def loss_figure(
+    run: RunFolder, counters: Mapping[str, Any] | None = None, hidden: Collection[str] = ()
+) -> bytes:
     """losses_by_epoch as PNG."""
-    return _saved(losses_by_epoch(run, counters), "png")
+    return _saved(losses_by_epoch(run, counters, hidden), "png")
 
 
-def losses_by_epoch(run: RunFolder, counters: Mapping[str, Any] | None = None) -> Figure:
+def losses_by_epoch(
+    run: RunFolder, counters: Mapping[str, Any] | None = None, hidden: Collection[str] = ()
+) -> Figure:
     """Losses of discriminator and generator, and D(x) and D(G(z)), over epochs.
 
     counters: of a checkpoint; the KID on validation images that it remembers is drawn below.
+    hidden: measures that are not drawn.
     """
     lines = [line for line in run.read_metrics() if line["scope"] == "epoch"]
     epochs = [line["epoch"] for line in lines]
@@ -105,6 +110,8 @@ def losses_by_epoch(run: RunFolder, counters: Mapping[str, Any] | None = None) -
         (outputs, "d_g_z1", "D(G(z)) before D's update", "--"),
         (outputs, "d_g_z2", "D(G(z)) after it", ":"),
     ):
+        if key in hidden:
+            continue
         values = [line[key] for line in lines]
         marker = "o" if len(lines) == 1 else None
         axis.plot(epochs, values, style, label=name, linewidth=1.4, marker=marker)

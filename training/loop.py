@@ -216,6 +216,8 @@ class Loop:
 
     def _look(self, means: list[float], varieties: list[float]) -> None:
         """Look at the game's health; a game that has ended stops the run, or is told of."""
+        if self.config.privacy.active:  # an end that D(x) decides would tell of the real images
+            return
         measures = dict(zip(MEASURES, means, strict=True))
         wrong = self.health.look(
             measures["d_x"], measures["d_g_z1"], varieties, self.batches.steps_per_epoch

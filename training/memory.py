@@ -26,6 +26,7 @@ from training.captured import stepper, steps_to_settle
 from training.checkpoints import State, save_checkpoint
 from training.export import check, round_to_half, to_onnx
 from training.precision import Arithmetic, choose_device, prepare
+from training.privacy import throwaway
 from training.sampling import estimate_statistics, fixed_samples
 from training.trainer import new_game
 
@@ -86,8 +87,9 @@ def measure(request: RunRequest, size: int, device_name: str) -> int:
     images = np.zeros(shape, np.uint8)
     data = Decoded(images, np.arange(size) % max(1, classes), ("a", "b"), "", {})
     how = Arithmetic("float32" if config.precision == "auto" else config.precision, True)
-    game = new_game(config, classes, device, how)
-    batches = Batches(data, config, device)
+    private = throwaway(config, size) if config.privacy.active else None  # each step draws all
+    game = new_game(config, classes, device, how, private=private)
+    batches = Batches(data, config, device, private=private)
     step_on = stepper(game, config, how, device)
     for step in range(steps_to_settle(config) if device.type == "cuda" else _STEPS):
         # Late in a run, when every part of the discriminator is at work.

@@ -1,4 +1,7 @@
-"""Which images a step shows: a function of the run seed, the step and the dataset's classes."""
+"""Which images a step shows: a function of the run seed, the step and the dataset's classes.
+
+With differential privacy of a secret in the run seed's place.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from numpy.typing import NDArray
 
 from library.config import RunConfig
 from library.decoded import Decoded
+from training.privacy import Private, Use
 from training.seeds import epoch_order
 
 Rows = NDArray[np.int64]
@@ -48,3 +52,18 @@ class Balanced:
             counter = again * len(self._rows) + which
             self._orders[which] = again, epoch_order(self._seed, counter, len(rows))
         return int(rows[self._orders[which][1][position]])
+
+
+class Poisson:
+    """Each image that takes part by a throw of its own, at every step: what accountants assume.
+
+    Of the run's secret: who knows which images a step has seen, for him none is hidden by chance.
+    """
+
+    def __init__(self, private: Private) -> None:
+        self._secret, self._rows, self._rate = private.secret, private.rows, private.plan.rate
+
+    def of_step(self, step: int) -> Rows:
+        """Rows of a step, in the dataset's order: any number of them, none too."""
+        thrown = self._secret.generator(Use.CHOICE, step).random(len(self._rows))
+        return self._rows[thrown < self._rate]

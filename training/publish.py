@@ -18,6 +18,7 @@ from torch import nn
 from library import __version__
 from library.ancestors import DISCRIMINATOR
 from library.atomic import claim, new_folder, read_json, write_bytes, write_json
+from library.config import RunConfig
 from library.digest import digest_file, digest_version
 from library.errors import Conflict
 from library.latents import SCHEME
@@ -30,6 +31,7 @@ from training.export import check, round_to_half, stored_tensors, to_onnx
 from training.figures import loss_figure
 from training.networks import Generator, architecture_of
 from training.precision import Arithmetic
+from training.privacy import MEASURED_ON_IMAGES, Plan
 from training.sampling import estimate_statistics, fixed_grid
 from training.selection import load_best
 from training.trainer import new_game
@@ -137,7 +139,7 @@ def _fill(
     identity = {
         "architecture": architecture_of(config, len(dataset["labels"])),
         "labels": sorted(dataset["labels"]) if config.conditional else [],
-        "label_frequencies": _frequencies(dataset) if config.conditional else [],
+        "label_frequencies": _frequencies(dataset, config) if config.conditional else [],
         "latents": SCHEME,
     }
     digest = digest_version(identity, {name: t.numpy() for name, t in tensors.items()})
@@ -149,8 +151,13 @@ def _fill(
         save_file(stored_tensors(found.discriminator), folder / DISCRIMINATOR)
         weights.append(folder / DISCRIMINATOR)
     write_bytes(folder / "samples.png", fixed_grid(generator))
-    write_bytes(folder / "loss.png", loss_figure(run, counters))
-    epochs = [line for line in run.read_metrics() if line["scope"] == "epoch"]
+    hidden = MEASURED_ON_IMAGES if config.privacy.active else ()
+    write_bytes(folder / "loss.png", loss_figure(run, counters, hidden))
+    epochs = [
+        {name: value for name, value in line.items() if name not in hidden}
+        for line in run.read_metrics()
+        if line["scope"] == "epoch"
+    ]
     lines = "".join(json.dumps(line) + "\n" for line in epochs)
     write_bytes(folder / "metrics.jsonl", lines.encode())
     card = {
@@ -174,6 +181,7 @@ def _fill(
             ],
         },
         "dataset": {key: dataset[key] for key in _OF_DATASET if key in dataset},
+        "privacy": _spent(run, counters["step"]) if config.privacy.active else None,
         "onnx_check": {"max_difference": difference},
         "ancestry": ancestry,
         "job": request.job,
@@ -202,8 +210,14 @@ def _ancestry(run: RunFolder, library: ModelLibrary) -> list[dict[str, Any]]:
     return [begun, *older]
 
 
-def _frequencies(dataset: dict[str, Any]) -> list[float]:
+def _spent(run: RunFolder, steps: int) -> dict[str, Any]:
+    return Plan(**read_json(run.privacy)).facts(steps)
+
+
+def _frequencies(dataset: dict[str, Any], config: RunConfig) -> list[float]:
     counts = [dataset["labels"][label] for label in sorted(dataset["labels"])]
+    if config.privacy.active:  # what a version draws must not tell how many had a disease
+        counts = [1] * len(counts)
     return [count / sum(counts) for count in counts]
 
 

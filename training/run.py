@@ -17,6 +17,7 @@ from library.datasets.opened import open_dataset
 from library.decoded import Decoded, decode
 from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
+from library.private import check_alone
 from library.requests import RunRequest, read_request
 from library.runs import FolderBusy
 from library.versions import ModelLibrary
@@ -30,6 +31,7 @@ from training.failures import MEASURING, is_lost_peer, is_out_of_memory, problem
 from training.health import of_real_images
 from training.loop import Loop
 from training.precision import Arithmetic, choose_device, environment, fastest, prepare
+from training.privacy import Private, begin, throwaway
 from training.publish import prepare_version, publish
 from training.selection import Selection
 from training.stopping import FOLDER_BUSY, RESUMABLE, StopRequest
@@ -90,8 +92,10 @@ def _locked(
 ) -> int:
     config = request.config
     check_divides(team.size, config.batch_size)
+    check_alone(config, team.size)
     events.emit("status", status="running", phase="preparing", config=config.as_dict())
     data, validation = prepare_data(request, events)
+    private = _private(request, data, events)
     if config.conditional and len(data.labels) < 2:
         raise InvalidValue(
             f"config.conditional is true, but the dataset has one class ({data.labels[0]!r}).",
@@ -102,7 +106,7 @@ def _locked(
         )
     arithmetic = _environment(request, data, device, team.size, events)
     team.wait()  # the others find everything prepared
-    loop = _loop(request, data, device, team, arithmetic, events, stop, validation)
+    loop = _loop(request, data, device, team, arithmetic, events, stop, validation, private)
     events.emit("status", status="running", phase="training")
     done = loop.train()
     team.leave()
@@ -148,14 +152,15 @@ def _loop(
     events: Events,
     stop: StopRequest,
     validation: Decoded | None = None,
+    private: Private | None = None,
 ) -> Loop:
     config = request.config
-    batches = Batches(data, config, device, team)
+    batches = Batches(data, config, device, team, private)
     planned = config.epochs * batches.steps_per_epoch * config.batch_size
-    game = new_game(config, len(data.labels), device, arithmetic, team, planned)
+    game = new_game(config, len(data.labels), device, arithmetic, team, planned, private)
     labels = data.labels if config.conditional else ()
     if config.fine_tune and not checkpoints(request.run.checkpoints):
-        begun = begin_from(request, game, labels)
+        begun = begin_from(request, game, labels, data.fingerprint)
         if team.is_first:
             write_json(request.run.ancestor, begun.as_dict())
             judge = "its discriminator too" if begun.discriminator else "a new discriminator"
@@ -177,6 +182,23 @@ def _loop(
         return None
 
     return Loop(request.run, config, batches, game, arithmetic, events, stop, real, selection)
+
+
+def _private(request: RunRequest, data: Decoded, events: Events) -> Private | None:
+    """What a run with differential privacy is trained under; None for any other."""
+    config = request.config
+    if not config.privacy.active:
+        return None
+    private = begin(request.run, config, data)
+    plan, steps = private.plan, config.epochs * (private.plan.images // config.batch_size)
+    unit = "a patient" if plan.patients_known else "an image (patients are not known)"
+    events.log(
+        f"Noise multiplier {plan.noise_multiplier:.4g} at a sampling rate of {plan.rate:.4g}: "
+        f"epsilon {plan.spent_of_patient(steps):.2f} of {unit} at delta {plan.delta:.2g} after "
+        f"{steps} steps. {plan.images} images take part, {plan.left_out} are left out.",
+        **plan.facts(steps),
+    )
+    return private
 
 
 def _environment(
@@ -212,10 +234,11 @@ def probe(
     config: RunConfig, data: Decoded, device: torch.device
 ) -> tuple[Arithmetic, dict[str, float]]:
     """The fastest arithmetic for these networks on this device, and each one's images/s."""
-    batches = Batches(data, config, device)
+    private = throwaway(config, len(data.images)) if config.privacy.active else None
+    batches = Batches(data, config, device, private=private)
 
     def steps(arithmetic: Arithmetic) -> Any:
-        game = new_game(config, len(data.labels), device, arithmetic)
+        game = new_game(config, len(data.labels), device, arithmetic, private=private)
         # Not the first step: with lazy penalties it is computed in float32 whatever is chosen.
         return lambda: train_step(game, batches.batch(1), config, arithmetic)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,11 @@ from training.networks import (
     build_generator,
 )
 from training.precision import Arithmetic
+from training.privacy import Private
 from training.seeds import seed_torch
+
+if TYPE_CHECKING:
+    from training.private_step import Watched
 
 MEASURES = ("loss_d", "loss_g", "d_x", "d_g_z1", "d_g_z2")
 
@@ -45,6 +50,7 @@ class Game:
     # The same networks, in a team with gradients that are means over its processes.
     shared_generator: nn.Module | None = None
     shared_discriminator: nn.Module | None = None
+    watched: Watched | None = None  # of a run with differential privacy
 
     @property
     def sampler(self) -> Generator:
@@ -68,8 +74,12 @@ def new_game(
     how: Arithmetic,
     team: Team = ALONE,
     planned: int = 1,
+    private: Private | None = None,
 ) -> Game:
-    """Networks initialised from the run's seed, on the device, in the chosen layout."""
+    """Networks initialised from the run's seed, on the device, in the chosen layout.
+
+    private: what a run with differential privacy is to be trained under.
+    """
     seed_torch(config.seed)
     generator = build_generator(architecture_of(config, classes))
     discriminator = build_discriminator(config, classes)
@@ -78,7 +88,7 @@ def new_game(
     average = copy.deepcopy(generator) if config.ema_half_life_kimg > 0 else None
     rule = config.diffaugment
     adaptive = Adaptive(rule.probability, rule.target).to(device) if rule.target else None
-    return Game(
+    game = Game(
         generator,
         discriminator,
         average,
@@ -90,6 +100,11 @@ def new_game(
         shared_generator=team.shared(generator, device),
         shared_discriminator=team.shared(discriminator, device, len(discriminator.phases) > 1),
     )
+    if private is not None:
+        from training.private_step import Watched  # opacus, which other runs need not have
+
+        game.watched = Watched(discriminator, game.optimiser_d, private)
+    return game
 
 
 def _adam(network: nn.Module, config: RunConfig, device: torch.device) -> Adam:
@@ -104,7 +119,12 @@ def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> 
     now = schedules.at(config, batch.images, game.planned)
     before_step(game, config, now, batch.images)
     penalty = now.penalty if penalty_due(config, now, batch.step) else None
-    measures = play(game, batch, config, how, penalty)
+    if config.privacy.active:
+        from training.private_step import play_privately
+
+        measures = play_privately(game, batch, config)
+    else:
+        measures = play(game, batch, config, how, penalty)
     after_step(game, config, now)
     return measures
 

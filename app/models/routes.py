@@ -105,11 +105,20 @@ def summary(version: Version | Broken, active: str | None) -> dict[str, Any]:
         "labels": version.labels,
         "family": version.card["architecture"]["family"],
         "private": version.private,
+        "differential_privacy": guarantee(version.card.get("privacy")),
         "created": version.card["created"],
         "dataset": version.card["dataset"],
         "training": {key: training[key] for key in ("preset", "images", "steps", "seconds")},
         "links": _links(version),
     }
+
+
+def guarantee(privacy: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Epsilon and delta, of a patient or of an image; None for a version without."""
+    if not privacy:
+        return None
+    said, per = (privacy["patient"], "patient") if privacy["patient"] else (privacy, "image")
+    return {"epsilon": said["epsilon"], "delta": said["delta"], "per": per}
 
 
 def _links(version: Version) -> dict[str, str]:

@@ -23,6 +23,7 @@ from library.datasets.records import read_record
 from library.datasets.roots import within_roots
 from library.errors import InvalidValue, NotFound
 from library.presets import PRESETS, RECOMMENDED
+from library.private import check_alone
 from library.requests import check_model_name
 from library.settings import Settings
 from library.store.shared import open_store
@@ -109,6 +110,8 @@ def problems(
         library = ModelLibrary(settings.data_dir / "models")
         overrides = tried(taken_over, PRESETS.get(preset, {}), overrides, library)
     config = None if overrides is None else tried(resolve, preset, overrides)
+    if config is not None:
+        tried(check_alone, config, settings.train_processes)
     if "model" in body:
         tried(check_model_name, body["model"])
     if isinstance(body.get("webhook"), str):

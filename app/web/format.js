@@ -51,3 +51,10 @@ export function size(bytes) {
   }
   return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
 }
+
+/**
+ * Epsilon and delta of a version with differential privacy, of a patient or of an image.
+ * @param {{ epsilon: number | null, delta: number, per: string }} said
+ */
+export const guarantee = ({ epsilon, delta, per }) =>
+  `ε ${epsilon?.toFixed(1) ?? "∞"}, δ ${delta.toExponential(0)} per ${per}`;

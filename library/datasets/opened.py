@@ -26,12 +26,16 @@ from library.manifests import Manifest
 
 @dataclass(frozen=True)
 class File:
-    """One accepted image: where it can be read, its name in the dataset, class and digest."""
+    """One accepted image: where it can be read, its name in the dataset, class and digest.
+
+    patient: a name of theirs within the dataset; None where patients are not known.
+    """
 
     location: Path
     path: str
     label: str
     sha256: str
+    patient: str | None = None
 
 
 class Opened:
@@ -88,9 +92,9 @@ class Opened:
         if split is not None:
             rest, values = f"{rest} AND split = ?", [*values, split]
         for row in self.index.rows(
-            "path, label, sha256, stored", f"{rest} ORDER BY position", *values
+            "path, label, sha256, stored, patient", f"{rest} ORDER BY position", *values
         ):
-            yield File(self.location(row), row["path"], row["label"], row["sha256"])
+            yield File(self.location(row), row["path"], row["label"], row["sha256"], row["patient"])
 
     def manifest(self, split: str = "train") -> Manifest:
         """Path -> class and digest, as they were validated."""

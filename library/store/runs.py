@@ -22,7 +22,7 @@ from typing import Any
 
 from library.atomic import new_folder, read_json, write_json
 from library.errors import Conflict
-from library.runs import FolderBusy, RunFolder, run_folder
+from library.runs import NOISE_KEY, FolderBusy, RunFolder, run_folder
 from library.store.folders import Damaged, Pusher, download, read_manifest
 from library.store.objects import Missing, Objects
 from library.store.snapshots import snapshot
@@ -186,7 +186,7 @@ class SharedRuns:
                 self._objects,
                 manifest,
                 folder,
-                want=lambda name: whole or not name.startswith("checkpoints/"),
+                want=lambda name: whole or not _of_trainer(name),
                 reuse=run.path,
             )
             for name in ("job.json", "request.json"):  # the copy here is of the record as it is now
@@ -212,6 +212,11 @@ def _checked(job: str) -> str:
     if not JOB.fullmatch(job):
         raise ValueError(f"{job!r} is no id of a job")
     return job
+
+
+def _of_trainer(name: str) -> bool:
+    """What nobody but whoever trains on has a use for, and no API's disk is to hold."""
+    return name.startswith("checkpoints/") or name == NOISE_KEY
 
 
 def _places(listed: Mapping[str, str]) -> list[Place]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from library.config import RunConfig
 from library.errors import Unusable
-from training.networks import dcgan, flagship, lite, turbo
+from training.networks import dcgan, dpgan, flagship, lite, turbo
 from training.networks.base import Discriminator, Generator
 
 __all__ = [
@@ -25,6 +25,7 @@ FAMILIES: dict[str, Any] = {
     "lite": lite,
     "flagship": flagship,
     "turbo": turbo,
+    "dpgan": dpgan,
 }
 
 

@@ -1,7 +1,7 @@
 // The Models page: every version, its thumbnail, its lights, and which one is served.
 import { Problem, activate, gridUrl, models } from "../api.js";
 import { described } from "../generate/request.js";
-import { ago } from "../format.js";
+import { ago, guarantee } from "../format.js";
 import { Banner, announce, useAsked } from "../parts.js";
 import { html, useState } from "../vendor/ui/ui.js";
 import { Lights } from "./lights.js";
@@ -62,6 +62,7 @@ export default function ModelsPage() {
             <h2>${entry.usable ? html`<a href=${`/ui/models/${entry.reference}`}>${entry.reference}</a>` : entry.reference}</h2>
             ${entry.active && html`<span class="badge">served</span>`}
             ${entry.private && html`<span class="badge">private data</span>`}
+            ${entry.differential_privacy && html`<span class="badge">${guarantee(entry.differential_privacy)}</span>`}
           </div>
           ${
             entry.usable

@@ -11,7 +11,7 @@ import {
   reportUrl,
   reports,
 } from "../api.js";
-import { ago, duration, whole } from "../format.js";
+import { ago, duration, guarantee, whole } from "../format.js";
 import { Banner, CopyButton, Progress, announce, useAsked } from "../parts.js";
 import { flat } from "../settings.js";
 import { html, useEffect, useState } from "../vendor/ui/ui.js";
@@ -70,7 +70,9 @@ export default function VersionPage({ id: reference }) {
     <p><a href="/ui/models" class="back">Models</a></p>
     <header class="run-head">
       <div class="run-title"><h1 tabindex="-1">${reference}</h1>
-        ${entry?.active && html`<span class="badge">served</span>`}${card.private && html`<span class="badge">private data</span>`}</div>
+        ${entry?.active && html`<span class="badge">served</span>`}${card.private && html`<span class="badge">private data</span>`}${
+          entry?.differential_privacy && html`<span class="badge">${guarantee(entry.differential_privacy)}</span>`
+        }</div>
       <div class="bar-end">
         <a class="button" href=${`/?model=${reference}&count=16&seed=42&truncation=1`}>Generate</a>
         ${
