@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.intervals import Array, Draw, Estimate
+from studies.intervals import Array, Draw, Estimate, apart
 
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
@@ -62,14 +62,10 @@ def cross_validated(repeats: Sequence[Draw], df: float) -> Estimate:
 
 def difference(one: Sequence[Draw], other: Sequence[Draw], df: float) -> Estimate:
     """one - other, on the same folds."""
-    apart = [
-        Draw(np.atleast_1d(a.values.mean() - b.values.mean()),
-             np.atleast_2d(a.resampled.mean(0) - b.resampled.mean(0)))
-        for a, b in zip(one, other, strict=True)
-    ]  # fmt: skip
-    each = np.array([repeat.resampled[0] for repeat in apart])
+    found = apart(one, other)
+    each = np.array([repeat.resampled[0] for repeat in found])
     variance = _variance(each.mean(0))
-    return _estimate(apart, variance, variance, df)
+    return _estimate(found, variance, variance, df)
 
 
 def _estimate(repeats: Sequence[Draw], variance: float, patients: float, df: float) -> Estimate:
