@@ -107,14 +107,11 @@ def _pooled(of: Tested, found: dict[Place, Array], places: list[Place]) -> tuple
     """Out-of-fold predictions of a repeat: places among the negatives, and as they are."""
     assert of.folds is not None
     seeds = min(len(found[place]) for place in places)
-    plain = np.empty((seeds, len(of.rows)))
-    ranked = np.empty_like(plain)
-    for place in places:
+    plain, fold = np.empty((seeds, len(of.rows))), np.empty(len(of.rows), np.int64)
+    for number, place in enumerate(places):
         rows = of.folds[place[0]]
-        plain[:, rows] = found[place][:seeds]
-        for seed in range(seeds):
-            scores = plain[seed, rows]
-            ranked[seed, rows] = folds.places(scores, scores[~of.positive[rows]])
+        plain[:, rows], fold[rows] = found[place][:seeds], number
+    ranked = np.array([folds.aligned(scores, of.positive, fold) for scores in plain])
     return ranked, plain
 
 
