@@ -69,11 +69,11 @@ def images_of(predictions: Predictions, size: float, count: int = RESAMPLES) -> 
         among = {p.name: np.searchsorted(rows, predictions.tests[p.name]) for p in parts}
     else:
         rows, among = predictions.tests[parts[0].name], None
-    for part in parts:
-        mine = predictions.tests[part.name]
-        same = np.isin(mine, rows).all() if cross_validated else np.array_equal(mine, rows)
-        if not same:
-            raise Unusable(f"The partition {part.name!r} tests on other images than the first.")
+    for repeat in sorted({part.repeat for part in parts}):
+        mine = [predictions.tests[part.name] for part in parts if part.repeat == repeat]
+        whole = [np.sort(np.concatenate(mine))] if cross_validated else mine
+        if not all(np.array_equal(each, rows) for each in whole):
+            raise Unusable("The partitions do not test on the same images.", field="partitions")
     groups, positive = predictions.groups[rows], predictions.positive[rows]
     random = np.random.default_rng([predictions.config.seed, 1])
     weights = intervals.resamples(groups, random, count)
