@@ -226,7 +226,7 @@ def intervals_of(found: Trial) -> dict[tuple[str, str], tuple[Interval, float]]:
         rows[name, "patients resampled"] = plain.share_interval, truth
         rows[name, "folds' corrected t"] = fold.interval, truth
         rows[name, "folds' corrected t, logit"] = fold.share_interval, truth
-        for factor in (1.25, 1.75):
+        for factor in (1.4, 2.0):
             wide = Estimate(value.value, factor * value.patients**2, of.df, 0, None, None)
             rows[name, f"patients x {factor}"] = wide.share_interval, truth
     for arm, control in ((SYNTHETIC, DUPLICATES), (SYNTHETIC, REAL), (DUPLICATES, REAL)):
