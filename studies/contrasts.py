@@ -69,11 +69,11 @@ def images_of(predictions: Predictions, size: float, count: int = RESAMPLES) -> 
         among = {p.name: np.searchsorted(rows, predictions.tests[p.name]) for p in parts}
     else:
         rows, among = predictions.tests[parts[0].name], None
-    for part in parts:
-        mine = predictions.tests[part.name]
-        same = np.isin(mine, rows).all() if cross_validated else np.array_equal(mine, rows)
-        if not same:
-            raise Unusable(f"The partition {part.name!r} tests on other images than the first.")
+    for repeat in sorted({part.repeat for part in parts}):
+        mine = [predictions.tests[part.name] for part in parts if part.repeat == repeat]
+        whole = [np.sort(np.concatenate(mine))] if cross_validated else mine
+        if not all(np.array_equal(each, rows) for each in whole):
+            raise Unusable("The partitions do not test on the same images.", field="partitions")
     groups, positive = predictions.groups[rows], predictions.positive[rows]
     random = np.random.default_rng([predictions.config.seed, 1])
     weights = intervals.resamples(groups, random, count)
@@ -107,14 +107,11 @@ def _pooled(of: Tested, found: dict[Place, Array], places: list[Place]) -> tuple
     """Out-of-fold predictions of a repeat: places among the negatives, and as they are."""
     assert of.folds is not None
     seeds = min(len(found[place]) for place in places)
-    plain = np.empty((seeds, len(of.rows)))
-    ranked = np.empty_like(plain)
-    for place in places:
+    plain, fold = np.empty((seeds, len(of.rows))), np.empty(len(of.rows), np.int64)
+    for number, place in enumerate(places):
         rows = of.folds[place[0]]
-        plain[:, rows] = found[place][:seeds]
-        for seed in range(seeds):
-            scores = plain[seed, rows]
-            ranked[seed, rows] = folds.places(scores, scores[~of.positive[rows]])
+        plain[:, rows], fold[rows] = found[place][:seeds], number
+    ranked = np.array([folds.aligned(scores, of.positive, fold) for scores in plain])
     return ranked, plain
 
 

@@ -108,15 +108,21 @@ def estimated(draws: Sequence[Draw], df: float) -> Estimate:
     return _of(parts.value, [(parts.model, parts.model_df)], parts.shared, df, parts)
 
 
+def apart(one: Sequence[Draw], other: Sequence[Draw]) -> list[Draw]:
+    """Each draw's own difference, of the means over seeds."""
+    return [
+        Draw(
+            np.atleast_1d(a.values.mean() - b.values.mean()),
+            np.atleast_2d(a.resampled.mean(0) - b.resampled.mean(0)),
+        )
+        for a, b in zip(one, other, strict=True)
+    ]
+
+
 def difference(one: Sequence[Draw], other: Sequence[Draw], paired: bool, df: float) -> Estimate:
     """one - other.  paired: both have the same draws, whose own differences are then counted."""
     if paired:
-        apart = [
-            Draw(np.atleast_1d(a.values.mean() - b.values.mean()),
-                 np.atleast_2d(a.resampled.mean(0) - b.resampled.mean(0)))
-            for a, b in zip(one, other, strict=True)
-        ]  # fmt: skip
-        found = estimated(apart, df)
+        found = estimated(apart(one, other), df)
         seeds = [Parts.of(each).seeds for each in (one, other)]
         return Estimate(
             found.value, found.variance, found.df, found.patients, found.draws, _together(seeds)

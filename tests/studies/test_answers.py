@@ -13,6 +13,7 @@ import pytest
 from library.errors import InvalidValue, Unusable
 from library.studies.folder import Study
 from studies.answers import answers
+from studies.contrasts import images_of
 from studies.predictions import WITH_RATIO, Predictions, places, read
 from studies.scoring import COLUMNS, scored
 from tests.studies.planted import planted_study
@@ -111,6 +112,16 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     np.savez(study.unit_arrays(unit.name), **{"probe/real": np.zeros((2, 7), np.float32)})  # type: ignore[arg-type]
     with pytest.raises(Unusable, match="probe/real"):
         answers(study)
+
+
+@pytest.mark.parametrize("kind", ["usefulness", "small_class"])
+def test_partitions_that_test_on_different_images_are_refused(tmp_path: Path, kind: str) -> None:
+    sizes = {"sizes": [0.5]} if kind == "usefulness" else {"folds": 2}
+    predictions = read(planted_study(tmp_path, {"kind": kind, **sizes}, {}, images=40))
+    last = list(predictions.tests)[-1]
+    predictions.tests[last] = predictions.tests[last] - 1
+    with pytest.raises(Unusable, match="same images"):
+        images_of(predictions, predictions.config.sizes[0])
 
 
 Line = dict[str, Any]
