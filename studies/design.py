@@ -29,7 +29,9 @@ def facts(content: Content) -> dict[str, str]:
         "generator": generator(content),
         "classifiers": ", ".join(map(classifier_name, config["classifiers"]))
         + f"; {config['seeds']} of each, an arm and a generator",
-        "budget of every arm": f"{config['epochs']:g} epochs of the real images",
+        "classes with synthetic images": ", ".join(config["synthetic_classes"]) or "all",
+        "budget of every arm": f"{config['epochs']:g} epochs of the real images, at least "
+        f"{config['steps_min']} steps of 64",
         "images": f"{config['resolution']} × {config['resolution']} pixels, {config['fit']}, all",
         "seed": str(config["seed"]),
     }  # fmt: skip

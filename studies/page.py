@@ -33,12 +33,12 @@ _MEANS = {
     "usefulness": {"green": "it did", "amber": "no benefit was shown", "red": "it got worse"},
     "shortcut": {
         "green": "no sign of it", "amber": "there is a sign of it",
-        "red": "yes, where one class alone has synthetic images",
+        "red": "yes, and not every class has synthetic images",
     },
     "told_apart": {
         "green": "no better than by chance",
         "amber": "yes, but every class has synthetic ones, so that they stand for none",
-        "red": "yes, and one class alone has them",
+        "red": "yes, and not every class has them",
     },
 }  # fmt: skip
 _STYLE = """

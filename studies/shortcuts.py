@@ -10,14 +10,13 @@ from library.studies.units import partitions
 from studies import intervals, metrics, verdicts
 from studies.intervals import Draw, Estimate
 from studies.predictions import Arm, Predictions, ToldApart
+from studies.words import arm_name, classifier_name
 
 
 def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdicts.Check]]:
     size = {part.name: part.size for part in partitions(predictions.config)}
     found: list[dict[str, Any]] = []
-    labels: set[int] = set()
     for number, ((partition, generator), each) in enumerate(sorted(predictions.told_apart.items())):
-        labels |= set(each.label[each.synthetic].tolist())
         estimate = _auroc(each, np.random.default_rng([predictions.config.seed, 2, number]))
         low, high = estimate.share_interval
         found.append(
@@ -31,9 +30,8 @@ def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[ver
         )
         if predictions.config.kind == "small_class":
             found[-1]["generator"] = number  # each fold has its own
-    names = [predictions.prepared["labels"][label] for label in sorted(labels)]
     rows = [(f["size"], f["generator"], f["auroc"], *f["interval"]) for f in found]
-    return found, verdicts.told_apart_checks(rows, names)
+    return found, verdicts.told_apart_checks(rows, predictions.config.synthetic_classes)
 
 
 def _auroc(told: ToldApart, random: np.random.Generator) -> Estimate:
@@ -64,11 +62,15 @@ def shortcut(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdi
                     "interval": [low, high],
                 }
             )
-            name = f"{arm.key}, size {size:g}"
-            specificity = predictions.config.specificity
+            config = predictions.config
+            name = f"{arm_name(arm.name, arm.ratio)} ({classifier_name(arm.classifier)}"
+            name += ")" if size == 1 else f", size {size:g})"
             checks.append(
-                verdicts.shortcut_check(arm.name, name, estimate.value, low, high, specificity)
-            )
+                verdicts.shortcut_check(
+                    name, estimate.value, low, high, config.specificity,
+                    arm.name == "one_class", config.synthetic_classes,
+                )
+            )  # fmt: skip
     return found, checks
 
 

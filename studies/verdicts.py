@@ -93,14 +93,15 @@ def usefulness_check(found: str, estimable: bool, text: str) -> Check:
 
 
 def told_apart_checks(
-    found: Iterable[tuple[float, int, float, float, float]], labels: Sequence[str]
+    found: Iterable[tuple[float, int, float, float, float]], only: Sequence[str] = ()
 ) -> list[Check]:
-    """found: size, generator, AUROC and its interval; labels: classes that have synthetic images.
+    """found: size, generator, AUROC and its interval; only: the classes that get synthetic images,
+    where not all do.
 
     Told apart where an interval lies above 0.5.  Then a classifier can learn "synthetic" as well,
     which is harmless to the labels as long as every class has its share of synthetic images
-    (amber: they are not what real ones are), and a wrong label in disguise where one class alone
-    has them (red).
+    (amber: they are not what real ones are), and a wrong label in disguise where some classes
+    alone have them (red).
     """
     checks = []
     for size, generator, value, low, high in found:
@@ -112,8 +113,10 @@ def told_apart_checks(
             checks.append(Check(TOLD_APART, name, GREY, text))
         elif low <= 0.5:
             checks.append(Check(TOLD_APART, name, GREEN, f"{shown}: no better than chance."))
-        elif len(labels) == 1:
-            text = f"{shown}, and only {labels[0]} has synthetic ones: they stand for the label."
+        elif only:
+            text = (
+                f"{shown}, and only {', '.join(only)} has synthetic ones: they stand for a label."
+            )
             checks.append(Check(TOLD_APART, name, RED, text))
         else:
             text = f"{shown}. Every class has synthetic ones, so that they stand for no label."
@@ -122,16 +125,19 @@ def told_apart_checks(
 
 
 def shortcut_check(
-    arm: str, name: str, difference: float, low: float, high: float, specificity: float
-) -> Check:
+    name: str, difference: float, low: float, high: float, specificity: float,
+    what_if: bool = False, only: Sequence[str] = (),
+) -> Check:  # fmt: skip
     """Whether synthetic images of the other classes are called positive more often than real ones.
 
-    Red where even the interval's lower end is above 1 - specificity: among synthetic images there
-    are more than twice the false alarms there are among real ones (whose share is 1 - specificity
-    by the threshold), which is "synthetic" being taken for the class and no odd picture here and
-    there.  Amber where it is above 0.  Where every class was trained with synthetic images it is
-    amber at most: it cannot come from the label, but the classes of the generator then are not
-    those of the real images.
+    only: the classes that get synthetic images in this study, where not all do.  Red then, where
+    even the interval's lower end is above 1 - specificity: among synthetic images there are more
+    than twice the false alarms there are among real ones (whose share is 1 - specificity by the
+    threshold), which is "synthetic" being taken for the class and no odd picture here and there.
+
+    Where every class has them it is amber at most: it cannot come from the label, but the
+    generator's classes then are not those of the real images.  what_if: the arm `one_class` of
+    such a study, which shows what would be learned, and accuses no other arm: amber at most.
     """
     if math.isnan(low):
         return Check(SHORTCUT, name, GREY, f"{name}: there are too few images to tell.")
@@ -140,9 +146,12 @@ def shortcut_check(
         f"({low:+.1%} to {high:+.1%}) more often than real ones"
     )
     margin = 1 - specificity
-    if low > margin and arm == "one_class":
-        text = f"{shown}: trained with synthetic images in one class, it takes them for the class."
+    if low <= (0 if only else margin):
+        return Check(SHORTCUT, name, GREEN, f"{shown}: no shortcut was found.")
+    if low > margin and only:
+        text = f"{shown}: with synthetic images of {', '.join(only)} alone, they stand for it."
         return Check(SHORTCUT, name, RED, text)
-    if low > 0 and (low > margin or arm == "one_class"):
-        return Check(SHORTCUT, name, AMBER, f"{shown}.")
-    return Check(SHORTCUT, name, GREEN, f"{shown}: no shortcut was found.")
+    if what_if:
+        text = f"{shown}: were synthetic images added to one class alone, they would stand for it."
+        return Check(SHORTCUT, name, AMBER, text)
+    return Check(SHORTCUT, name, AMBER, f"{shown}.")

@@ -1,6 +1,7 @@
 """An hour at half load with train jobs beside it: memory flat, no descriptor lost, nothing refused.
 
-SYNTHORAX_SOAK_SECONDS: for how long; SYNTHORAX_SOAK_TABLE: a file for the table of docs/performance.md.
+SYNTHORAX_SOAK_SECONDS: for how long; SYNTHORAX_SOAK_TABLE: a file for the table, which stands in
+docs/performance.md.
 """
 
 from __future__ import annotations

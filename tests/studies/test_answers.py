@@ -64,7 +64,8 @@ def test_synthetic_images_of_one_class_light_the_shortcut(found: dict[str, Any])
     assert one["one_class"]["rate_real"] == pytest.approx(0.1, abs=0.02)
     assert one["one_class"]["difference"] > 0.2
     assert abs(one["real_synthetic"]["difference"]) < 0.1
-    assert found["lights"]["shortcut"] == "red"
+    # Each class has them here: the arm shows what would be learned were it not so.
+    assert found["lights"]["shortcut"] == "amber"
     # They can be told from real ones, and each class has them.
     assert found["lights"]["told_apart"] == "amber"
     assert all(each["auroc"] > 0.8 for each in found["told_apart"])

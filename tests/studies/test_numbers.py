@@ -214,22 +214,25 @@ def test_a_light_is_as_bad_as_its_worst_check() -> None:
 
 def test_synthetic_images_of_one_class_that_can_be_told_are_red() -> None:
     found = [(1.0, 0, 0.9, 0.85, 0.94)]
-    assert told_apart_checks(found, ["A", "B"])[0].verdict == AMBER
+    assert told_apart_checks(found)[0].verdict == AMBER
     assert told_apart_checks(found, ["B"])[0].verdict == RED
     assert told_apart_checks([(1.0, 0, 0.52, 0.47, 0.58)], ["B"])[0].verdict == GREEN
     assert told_apart_checks([(1.0, 0, math.nan, math.nan, math.nan)], ["B"])[0].verdict == GREY
 
 
 @pytest.mark.parametrize(
-    ("arm", "low", "wanted"),
+    ("only", "what_if", "low", "wanted"),
     [
-        ("one_class", 0.12, RED), ("one_class", 0.05, AMBER), ("one_class", -0.02, GREEN),
-        ("real_synthetic", 0.12, AMBER), ("real_synthetic", 0.05, GREEN),
-        ("one_class", math.nan, GREY),
+        (["B"], False, 0.12, RED), (["B"], False, 0.05, AMBER), (["B"], False, -0.02, GREEN),
+        ([], True, 0.12, AMBER), ([], False, 0.12, AMBER), ([], False, 0.05, GREEN),
+        (["B"], False, math.nan, GREY),
     ],
 )  # fmt: skip
-def test_a_shortcut_is_more_than_twice_the_false_alarms(arm: str, low: float, wanted: str) -> None:
-    assert shortcut_check(arm, arm, low + 0.1, low, low + 0.2, 0.9).verdict == wanted
+def test_a_shortcut_is_more_than_twice_the_false_alarms(
+    only: list[str], what_if: bool, low: float, wanted: str
+) -> None:
+    found = shortcut_check("an arm", low + 0.1, low, low + 0.2, 0.9, what_if, only)
+    assert found.verdict == wanted
 
 
 @pytest.mark.parametrize(
