@@ -26,6 +26,7 @@ VALIDATE = "light.validate"
 REPORT = "light.report"
 COST = "light.cost"
 GENERATE = "generation.shard"
+STUDY, STUDY_GENERATOR = "light.study", "training.study"
 TRAINING, LIGHT, GENERATION = "training", "light", "generation"
 QUEUES = (TRAINING, LIGHT, GENERATION)
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
@@ -110,6 +111,13 @@ def enqueue_generation(app: Celery, record: Mapping[str, Any]) -> None:
     _send(app, GENERATE, record["id"], GENERATION, 0, *origin)
 
 
+def enqueue_study(app: Celery, record: Mapping[str, Any], queue: str) -> None:
+    """Send a study to the light or the training queue, behind all else: a message does one unit."""
+    task = STUDY_GENERATOR if queue == TRAINING else STUDY
+    origin = record.get("request"), record.get("traceparent")
+    _send(app, task, record["id"], queue, PRIORITY_STEPS[-1], *origin)
+
+
 def _send(
     app: Celery,
     task: str,
@@ -147,7 +155,7 @@ def waiting_messages(connection: redis.Redis, queue: str) -> int:
 
 
 def messages(connection: redis.Redis, queue: str) -> Counter[str]:
-    """Jobs (or datasets, reports) that have a message in a queue, and how many each.
+    """Jobs (or datasets, reports, studies) that have a message in a queue, and how many each.
 
     What a worker has taken and not acknowledged is not there.
     """

@@ -1,0 +1,196 @@
+"""What `python -m studies work` promises to its callers, without any training or testing.
+
+python fake_study.py MODES work STUDY_FOLDER UNIT --lifeline
+MODES: JSON, by the kind of a unit: hang, die, refuse, slow, begin (further on each time, and die).
+What a unit leaves depends on the study, the unit and what was there before it, on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from library.atomic import claim, new_folder, read_json, write_bytes, write_json
+from library.studies.folder import Study
+from library.studies.units import Unit
+
+RESUMABLE = 75
+FIGURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 200" role="img">'
+    '<rect width="720" height="200" fill="#fff"/>'
+    '<path d="M360 20v160" stroke="#888"/><path d="M300 60h180" stroke="#222" stroke-width="3"/>'
+    '<circle cx="390" cy="60" r="6"/><text x="20" y="64">network, real and synthetic</text></svg>'
+)
+
+
+def command(**modes: str) -> Callable[[Study, Unit], list[str]]:
+    """For a worker: this program in the place of the real one."""
+    start = [sys.executable, "-m", "tests.fake_study", json.dumps(modes), "work"]
+    return lambda study, unit: [*start, str(study.path), unit.name, "--lifeline"]
+
+
+def results(study: Study) -> dict[str, Any]:
+    """results.json of a study, with numbers out of the air."""
+    config = study.config
+    labels = [config.positive, "NORMAL"]
+    primary = _contrast("network", "real_synthetic", "duplicates", 0.021, True)
+    others = [
+        _contrast("network", "real_synthetic", "real", 0.034, False),
+        _contrast("probe", "real_synthetic", "duplicates", -0.002, False),
+        _contrast("network", "synthetic", "real", -0.081, False),
+    ]
+    split = {"images": 12, "patients": 6, "labels": {name: 6 for name in labels}}
+    names = ("real", "duplicates", "real_synthetic", "synthetic")
+    return {
+        "schema": 1, "study": study.id, "kind": config.kind, "name": config.name,
+        "config": config.as_dict(), "labels": labels, "positive": config.positive,
+        "verdict": {
+            "verdict": primary["verdict"],
+            "text": "No benefit is shown: with synthetic images the AUROC is 0.021 higher than "
+            "with as many duplicates, and the interval holds both 0 and an effect that would be "
+            "useful.",
+            "contrast": primary,
+        },
+        "lights": {"usefulness": "amber", "shortcut": "green", "told_apart": "red"},
+        "checks": [
+            {"light": "usefulness", "name": "primary", "verdict": "amber", "text": "No benefit."},
+            {"light": "told_apart", "name": "probe", "verdict": "red",
+             "text": "A linear probe tells synthetic from real images with an AUROC of 0.97."},
+        ],
+        "data": {
+            "dataset": {"id": study.record["dataset"], "name": "chest_xray"},
+            "partitions": [{"name": "s1d0", "size": 1.0, "train": split, "test": split}],
+            "patients_known": True, "test_split": config.test,
+        },
+        "arms": [_arm(classifier, arm, 0.8 + 0.02 * i)
+                 for classifier in ("network", "probe") for i, arm in enumerate(names)],
+        "contrasts": [primary, *others],
+        "told_apart": [{"size": 1.0, "generator": 0, "auroc": 0.97, "interval": [0.94, 0.99],
+                        "n": 24}],
+        "shortcut": [], "large_test": None,
+        "limits": ["One data set from one hospital."],
+        "software": {"synthorax": "1", "numpy": "2", "torch": "2"},
+    }  # fmt: skip
+
+
+def _contrast(
+    classifier: str, arm: str, control: str, difference: float, primary: bool
+) -> dict[str, Any]:
+    interval = [difference - 0.03, difference + 0.03]
+    verdict = "harm" if interval[1] < 0 else "benefit" if interval[0] > 0 else "inconclusive"
+    ratio = None if arm == "synthetic" else 1.0
+    return {
+        "classifier": classifier, "size": 1.0, "arm": arm, "ratio": ratio, "control": control,
+        "metric": "auroc", "difference": difference, "interval": interval, "p": 0.2,
+        "p_holm": None if primary else 0.6, "verdict": verdict, "primary": primary, "df": 5.2,
+        "spread": {"patients": 0.01, "draws": 0.004, "seeds": 0.006},
+    }  # fmt: skip
+
+
+def _arm(classifier: str, arm: str, auroc: float) -> dict[str, Any]:
+    def near(value: float) -> dict[str, Any]:
+        return {"value": value, "interval": [value - 0.04, value + 0.04]}
+
+    names = ("auprc", "sensitivity", "brier", "calibration_slope", "calibration_intercept")
+    return {
+        "classifier": classifier, "size": 1.0, "arm": arm,
+        "ratio": 1.0 if arm in ("duplicates", "real_synthetic") else None, "runs": 9, "draws": 3,
+        "metrics": {"auroc": near(auroc), **{name: near(0.7) for name in names}},
+        "spread": {"patients": 0.02, "draws": 0.005, "seeds": 0.01},
+    }  # fmt: skip
+
+
+def write_results(study: Study) -> None:
+    """As the last unit does: in one step, with what is wrong of a score beside it."""
+    for path in study.scores:
+        if not path.read_text().startswith("image,"):
+            error = {"title": "A value is not allowed", "detail": f"{path.stem} has no images."}
+            write_json(path.with_suffix(".error.json"), error)
+    final = study.results_path
+    with new_folder(study.path) as folder:
+        write_json(folder / "results.json", results(study))
+        for name, content in (
+            ("results.html", "<!doctype html><title>Study</title><h1>Study</h1>"),
+            ("methods.md", "# Methods\n"),
+            ("tables/contrasts.csv", "classifier,arm,difference\nnetwork,real_synthetic,0.021\n"),
+            ("tables/contrasts.tex", "\\begin{tabular}{ll}\\end{tabular}\n"),
+            ("figures/contrasts.svg", FIGURE),
+        ):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(content)
+        claim(folder, final)
+
+
+def do(study: Study, unit: Unit) -> None:
+    before = [study.unit_record(name).read_bytes() for name in sorted(unit.after)]
+    if unit.name == "results":
+        write_results(study)
+        return
+    text = b"".join([json.dumps(study.record["config"]).encode(), unit.name.encode(), *before])
+    digest = hashlib.sha256(text).hexdigest()
+    write_bytes(study.unit_arrays(unit.name), digest.encode())
+    write_json(study.unit_record(unit.name), {"unit": unit.name, "digest": digest, "seconds": 0.1})
+
+
+def tell(**event: Any) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def end(*_: object) -> None:
+    os._exit(RESUMABLE)
+
+
+def lifeline() -> None:
+    while sys.stdin.read(1):
+        pass
+    end()
+
+
+def further(study: Study, unit: Unit) -> float:
+    """A checkpoint: how far this attempt comes."""
+    path = study.path / "work" / f"{unit.name}.json"
+    path.parent.mkdir(exist_ok=True)
+    far = float(read_json(path)["far"]) + 0.2 if path.is_file() else 0.2
+    write_json(path, {"far": far})
+    return far
+
+
+def main(modes: dict[str, str], path: Path, name: str) -> int:
+    signal.signal(signal.SIGTERM, end)
+    threading.Thread(target=lifeline, daemon=True).start()
+    study = Study(path)
+    unit = study.unit(name)
+    mode = modes.get(unit.kind)
+    tell(type="progress", phase="reading images", fraction=0.0)
+    if mode == "hang":
+        while True:
+            signal.pause()
+    if mode == "die" or (mode == "begin" and (far := further(study, unit)) < 1.0):
+        if mode == "begin":
+            tell(type="progress", phase="training", fraction=far)
+        sys.stderr.write("Killed by its own hand\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if mode == "refuse":
+        problem = {"title": "A value is not allowed", "detail": "There are too few patients."}
+        tell(type="failed", error=problem)
+        return 1
+    if mode == "slow":
+        time.sleep(0.3)
+    do(study, unit)
+    tell(type="done")
+    return 0
+
+
+if __name__ == "__main__":
+    _, given, _, folder, name, _ = sys.argv
+    sys.exit(main(json.loads(given), Path(folder), name))
