@@ -41,6 +41,7 @@ from app.models.routes import router as models
 from app.models.travel import router as travel
 from app.openapi import Described
 from app.reports.routes import router as reports
+from app.studies.routes import router as studies
 from app.train_jobs.events import Readers
 from app.train_jobs.figures import router as figures
 from app.train_jobs.numbers import router as numbers
@@ -72,6 +73,7 @@ ROUTERS = (
     datasets,
     pictures,
     withdrawals,
+    studies,
     checked_train_jobs,
     train_jobs,
     numbers,

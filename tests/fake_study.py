@@ -1,6 +1,8 @@
-"""What `python -m studies work` promises to its callers, without any training or testing.
+"""What `python -m studies` promises to its callers, without any training or testing.
 
-python fake_study.py MODES work STUDY_FOLDER UNIT --lifeline
+python -m tests.fake_study MODES work STUDY_FOLDER UNIT --lifeline
+python -m tests.fake_study MODES cost STUDY_FILE
+python -m tests.fake_study MODES arms STUDY_FOLDER
 MODES: JSON, by the kind of a unit: hang, die, refuse, slow, begin (further on each time, and die).
 What a unit leaves depends on the study, the unit and what was there before it, on nothing else.
 """
@@ -14,11 +16,14 @@ import signal
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from library.atomic import claim, new_folder, read_json, write_bytes, write_json
+from library.studies.config import resolve
+from library.studies.counts import units_by_kind
 from library.studies.folder import Study
 from library.studies.units import Unit
 
@@ -33,8 +38,13 @@ FIGURE = (
 
 def command(**modes: str) -> Callable[[Study, Unit], list[str]]:
     """For a worker: this program in the place of the real one."""
-    start = [sys.executable, "-m", "tests.fake_study", json.dumps(modes), "work"]
-    return lambda study, unit: [*start, str(study.path), unit.name, "--lifeline"]
+    words = [*start(**modes), "work"]
+    return lambda study, unit: [*words, str(study.path), unit.name, "--lifeline"]
+
+
+def start(**modes: str) -> tuple[str, ...]:
+    """What stands in the place of `python -m studies`."""
+    return (sys.executable, "-m", "tests.fake_study", json.dumps(modes))
 
 
 def results(study: Study) -> dict[str, Any]:
@@ -164,6 +174,23 @@ def further(study: Study, unit: Unit) -> float:
     return far
 
 
+def cost(path: Path) -> None:
+    """Ten seconds for each unit but the last."""
+    asked = read_json(path)
+    assert Path(asked["data_dir"]).is_dir()
+    counted = units_by_kind(resolve(asked["config"]))
+    each = {"prepare": 10.0, "generator_each": 10.0, "runs_each": 10.0, "results": 1.0}
+    total = 10.0 * (sum(counted.values()) - 1) + 1.0
+    tell(type="cost", seconds=each, units=counted, total_seconds=total)
+
+
+def make_arms(study: Study) -> None:
+    part = study.path / ".arms.zip.tmp"
+    with zipfile.ZipFile(part, "w") as archive:
+        archive.writestr("README.txt", "One folder for each arm.")
+    part.replace(study.path / "arms.zip")
+
+
 def main(modes: dict[str, str], path: Path, name: str) -> int:
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=lifeline, daemon=True).start()
@@ -192,5 +219,10 @@ def main(modes: dict[str, str], path: Path, name: str) -> int:
 
 
 if __name__ == "__main__":
-    _, given, _, folder, name, _ = sys.argv
-    sys.exit(main(json.loads(given), Path(folder), name))
+    _, given, asked, where, *more = sys.argv
+    if asked == "work":
+        sys.exit(main(json.loads(given), Path(where), more[0]))
+    elif asked == "cost":
+        cost(Path(where))
+    else:
+        make_arms(Study(Path(where)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from tests import fake_study
-from worker import study_unit
+from worker import costs, study_arms, study_unit
 
-study_unit.work = fake_study.command(generator="slow", runs="slow")
+study_unit.work = fake_study.command(generator="slow", runs="slow")  # type: ignore[assignment]
+costs.STUDIES = fake_study.start()  # type: ignore[assignment]
+study_arms.COMMAND = (*fake_study.start(), "arms")  # type: ignore[assignment]
 
 from worker.__main__ import main  # noqa: E402  what it imports takes the command from there
 

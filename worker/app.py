@@ -54,6 +54,7 @@ from worker.reports import ReportSweeper
 from worker.reports import register as register_reports
 from worker.studies import StudySweeper
 from worker.studies import register as register_studies
+from worker.study_arms import register as register_arms
 from worker.supervisor import Requeue, supervise
 from worker.sweeper import Sweeper
 from worker.webhooks import deliver_forever
@@ -111,6 +112,7 @@ register_costs(app, settings)
 register_reports(app, settings, _drained)
 register_generation(app, settings, _drained)
 register_studies(app, settings, _drained)
+register_arms(app, settings, _drained)
 
 
 def send(record: Mapping[str, Any]) -> None:

@@ -26,9 +26,10 @@ VALIDATE = "light.validate"
 REPORT = "light.report"
 COST = "light.cost"
 GENERATE = "generation.shard"
-STUDY, STUDY_GENERATOR = "light.study", "training.study"
+STUDY, STUDY_GENERATOR, STUDY_ARMS = "light.study", "training.study", "light.study_arms"
 TRAINING, LIGHT, GENERATION = "training", "light", "generation"
 QUEUES = (TRAINING, LIGHT, GENERATION)
+ARMS_OF = "arms:"  # before a study's id, where a message names it for its arms
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
 
@@ -118,6 +119,11 @@ def enqueue_study(app: Celery, record: Mapping[str, Any], queue: str) -> None:
     _send(app, task, record["id"], queue, PRIORITY_STEPS[-1], *origin)
 
 
+def enqueue_arms(app: Celery, record: Mapping[str, Any]) -> None:
+    """Send a study to the light queue for the archive of its arms: somebody waits for it."""
+    _send(app, STUDY_ARMS, record["id"], LIGHT, PRIORITY_STEPS[-1], about=ARMS_OF)
+
+
 def _send(
     app: Celery,
     task: str,
@@ -126,8 +132,9 @@ def _send(
     priority: int,
     request: str | None = None,
     parent: str | None = None,
+    about: str = "",
 ) -> None:
-    message = f"{identity}.{secrets.token_hex(4)}"
+    message = f"{about}{identity}.{secrets.token_hex(4)}"
     try:
         app.send_task(
             task,

@@ -1,8 +1,8 @@
 """One attempt at a unit of a study: `python -m studies work` as a child of a worker.
 
-What it leaves counts by what is on the disk: the unit's record.  A unit that ended its process or
-its worker too often in a row fails the study; a training that comes further than any attempt before,
-because it goes on from its checkpoints, is counted anew.
+A unit is done when its record is on the disk.  One that ended its process or its worker too often
+in a row fails the study; a training that comes further than any attempt before, because it goes on
+from its checkpoints, is counted anew.
 """
 
 from __future__ import annotations
