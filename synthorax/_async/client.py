@@ -14,6 +14,7 @@ from synthorax._async.jobs import AsyncJob, AsyncJobs, idempotent
 from synthorax._async.models import AsyncModels
 from synthorax._async.running import blocking
 from synthorax._async.saving import save_stream
+from synthorax._async.studies import AsyncStudies
 from synthorax._async.transport import AsyncTransport
 from synthorax.batch import Batch, joined, read_npz
 from synthorax.dicoms import read_dicoms
@@ -61,6 +62,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._transport)
         self.jobs = AsyncJobs(self._transport)
         self.generate_jobs = AsyncGenerateJobs(self._transport)
+        self.studies = AsyncStudies(self._transport, self.datasets)
 
     async def aclose(self) -> None:
         """Close the connections; `async with` does it at the end of the block."""

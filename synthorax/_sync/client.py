@@ -15,6 +15,7 @@ from synthorax._sync.jobs import Job, Jobs, idempotent
 from synthorax._sync.models import Models
 from synthorax._sync.running import blocking
 from synthorax._sync.saving import save_stream
+from synthorax._sync.studies import Studies
 from synthorax._sync.transport import Transport
 from synthorax.batch import Batch, joined, read_npz
 from synthorax.dicoms import read_dicoms
@@ -62,6 +63,7 @@ class Client:
         self.datasets = Datasets(self._transport)
         self.jobs = Jobs(self._transport)
         self.generate_jobs = GenerateJobs(self._transport)
+        self.studies = Studies(self._transport, self.datasets)
 
     def close(self) -> None:
         """Close the connections; `with` does it at the end of the block."""

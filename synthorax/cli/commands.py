@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from synthorax import Client
-from synthorax.cli import backups, datasets, generate_jobs, generating, keys, models, reports, runs
+from synthorax.cli import (
+    backups,
+    datasets,
+    generate_jobs,
+    generating,
+    keys,
+    models,
+    reports,
+    runs,
+    studies,
+)
 from synthorax.cli.output import Json, console, emit, out
 from synthorax.cli.training import train
 
@@ -26,6 +36,7 @@ app.add_typer(runs.commands, name="runs")
 app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")
 app.add_typer(reports.commands, name="reports")
+app.add_typer(studies.commands, name="study")
 app.add_typer(keys.commands, name="keys")
 app.command()(backups.backup)
 app.command()(backups.restore)
