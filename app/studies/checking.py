@@ -10,7 +10,8 @@ from celery import Celery
 
 from app.models.catalog import Catalog
 from app.studies.schemas import StudyRequest
-from library.datasets.records import dataset_id, read_record, register
+from library.datasets.choices import resolve as choices
+from library.datasets.records import begin, dataset_id, read_record
 from library.datasets.roots import within_roots
 from library.errors import Conflict, InvalidValue, NotFound
 from library.settings import Settings
@@ -97,7 +98,7 @@ def _dataset(
         except NotFound:
             with reaching_redis():
                 store.ping()  # nothing is registered that cannot be validated
-                record = register(settings.data_dir, path)
+                record = begin(settings.data_dir, path, choices({}))
                 enqueue_validation(celery, identity)
     if record["status"] != "ready":
         raise Conflict(
@@ -166,8 +167,8 @@ def _together(config: StudyConfig, record: Mapping[str, Any]) -> list[InvalidVal
                 "on.",
                 field="config.test",
                 value=config.test,
-                remedy="Name a dataset with a split by patients, or the kind small_class, which "
-                "folds all patients.",
+                remedy="Name a dataset with a split (POST /datasets makes one of a folder), or the "
+                "kind small_class, which folds all patients.",
             )
         )
     return wrong

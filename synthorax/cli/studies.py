@@ -1,4 +1,4 @@
-"""synthorax study: does it help to train with synthetic images?  Fixed beforehand, then answered."""
+"""synthorax study: does it help my classifier?  Fixed beforehand, then answered by many runs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,285 @@
+"""Studies over HTTP, by the client and on the command line: real API, real workers."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.studies.checking import check
+from app.studies.schemas import StudyRequest
+from library.errors import Conflict as ServiceConflict
+from library.settings import Settings
+from library.studies import folder as studies
+from synthorax import Client, Conflict, InvalidRequest, JobFailed
+from synthorax.cli.commands import app
+from tests.evaluation.pictures import split_folders
+from tests.service.alone import PUBLIC
+from tests.service.conftest import ROOT, Service, wait_until
+from tests.service.studying import CONFIG, Studying, studying
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studying]:
+    with studying(tmp_path_factory.mktemp("s")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(service: Studying) -> Iterator[Client]:
+    with Client(service.url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def finished(service: Studying) -> dict[str, Any]:
+    """A study with results."""
+    study = service.ended(service.study()["id"])
+    assert study["status"] == "succeeded", study
+    return study
+
+
+def test_a_study_is_estimated_made_and_shown(service: Studying, finished: dict[str, Any]) -> None:
+    body = {"dataset": service.dataset, "config": {**CONFIG, "generators": 3}}
+    answer = service.http.post("/studies/estimates", json=body)
+    assert answer.status_code == 202
+    assert answer.headers["retry-after"] == "2"
+    assert answer.json()["units"] == {"prepare": 1, "generator": 3, "runs": 3, "results": 1}
+    wait_until(lambda: service.http.post("/studies/estimates", json=body).status_code == 200)
+    found = service.http.post("/studies/estimates", json=body).json()
+    assert (found["status"], found["total_seconds"]) == ("measured", 71.0)
+    # With a generator: 5 arms of both kinds or one, 3 seeds; once, 3 + 2 more of the network.
+    assert found["generators"] == 3
+    assert found["classifiers"] == 3 * 3 * (5 + 3) + 3 * (5 + 3)
+    assert found["patients_known"] is True
+    study = finished
+    assert study["config"]["smallest_useful_effect"] == 0.01
+    assert study["progress"]["kinds"]["generator"] == {"done": 1, "total": 1, "fraction": 1.0}
+    assert study["verdict"]["verdict"] == "inconclusive"
+    assert study["lights"]["told_apart"] == "red"
+    assert study["progress"]["fraction"] == 1
+    assert {unit["status"] for unit in study["units"]} == {"done"}
+    assert study["waiting"] is None
+    listed = service.http.get("/studies").json()["data"]
+    assert {**study, "units": None} in listed
+
+
+def test_results_are_files(service: Studying, finished: dict[str, Any]) -> None:
+    http, links = service.http, finished["links"]
+    content = http.get(links["results.json"]).json()
+    assert content["study"] == finished["id"]
+    assert content["config"] == finished["config"]
+    page = http.get(links["results.html"])
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    (policy,) = page.headers.get_list("content-security-policy")
+    assert "default-src 'none'" in policy
+    kinds = {"tables/contrasts.csv": "text/csv", "tables/contrasts.tex": "application/x-tex",
+             "figures/contrasts.svg": "image/svg+xml", "methods.md": "text/markdown"}  # fmt: skip
+    for name, kind in kinds.items():
+        answer = http.get(links[name])
+        assert answer.headers["content-type"].startswith(kind), name
+        assert answer.content
+    with zipfile.ZipFile(io.BytesIO(http.get(links["results.zip"]).content)) as archive:
+        assert set(kinds) | {"results.json", "results.html"} == set(archive.namelist())
+    base = f"/studies/{finished['id']}"
+    missing = http.get(f"{base}/tables/none.csv")
+    assert missing.status_code == 404
+    assert "contrasts.csv" in missing.json()["detail"]
+    assert http.get(f"{base}/tables/..%2Fresults.json").status_code == 404
+    assert http.get(f"{base}/figures/.hidden").status_code == 422
+    arms = http.get(f"{base}/arms.zip")
+    assert arms.status_code == 202
+    wait_until(lambda: http.get(f"{base}/arms.zip").status_code == 200)
+    answer = http.get(f"{base}/arms.zip")
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert zipfile.ZipFile(io.BytesIO(answer.content)).namelist() == ["README.txt"]
+
+
+def test_a_study_is_ended_resumed_and_deleted(client: Client, service: Studying) -> None:
+    study = client.studies.create(service.dataset, CONFIG)
+    with pytest.raises(Conflict, match="no results yet"):
+        study.results()
+    with pytest.raises(Conflict, match="units of runs to do yet"):
+        study.arms("never.zip")
+    with pytest.raises(Conflict, match="wait for its results"):
+        study.score(b"image,probability\n", "mine")
+    with pytest.raises(Conflict, match="Cancel it first"):
+        study.delete()
+    assert study.cancel().status == "cancelled"
+    with pytest.raises(Conflict, match="is cancelled"):
+        study.cancel()
+    with pytest.raises(JobFailed, match="is cancelled"):
+        study.wait()
+    assert study.resume().status in ("queued", "running")
+    assert study.wait(timeout=120).status == "succeeded"
+    with pytest.raises(Conflict, match="Only a cancelled or failed"):
+        study.resume()
+    assert client.studies.get(study.id).results()["study"] == study.id
+    study.delete()
+    assert study.id not in [each.id for each in client.studies.list()]
+    assert service.http.get(f"/studies/{study.id}").status_code == 404
+
+
+def test_a_request_sent_twice_makes_one_study(service: Studying) -> None:
+    one, other = (service.study(key="once") for _ in "ab")
+    assert one["id"] == other["id"]
+    service.http.post(f"/studies/{one['id']}/cancel")
+    body = {"dataset": service.dataset, "config": {**CONFIG, "seed": 4}}
+    third = service.http.post("/studies", json=body, headers={"Idempotency-Key": "once"})
+    assert third.status_code == 422
+    assert "was used for another request" in third.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"positive": "LUPUS"}, "config.positive", "HEALTHY, SHADOW"),
+        ({"labels": ["SHADOW", "LUPUS"]}, "config.labels", "no class 'LUPUS'"),
+        ({"positive": ""}, "config.positive", "Name the class"),
+        ({"ratio": 100}, "config.ratio", "from 0.1 to 10"),
+        ({"generator": {"preset": "nobody"}}, "config.generator.preset", "nobody"),
+        ({"generator": {"model": "nobody@1"}}, "config.generator.model", "GET /models"),
+        ({"generator": {"images": "/etc"}}, "config.generator.images", "dataset root"),
+        ({"test": "validation"}, "config.test", "small_class"),
+        ({"colour": "red"}, "config.colour", "no field 'colour'"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    service: Studying, changes: dict[str, Any], field: str, words: str
+) -> None:
+    body = {"dataset": service.dataset, "config": {**CONFIG, **changes}}
+    for path in ("/studies", "/studies/estimates"):
+        answer = service.http.post(path, json=body)
+        assert answer.status_code == 422, answer.text
+        problem = answer.json()
+        assert field in [error["field"] for error in problem["errors"]]
+        assert words in problem["detail"]
+
+
+def test_all_that_is_wrong_is_told_at_once(service: Studying) -> None:
+    body = {"dataset": "ds-000000000000", "config": {"positive": 3, "folds": 1}}
+    problem = service.http.post("/studies", json=body).json()
+    fields = {error["field"] for error in problem["errors"]}
+    assert fields == {"dataset", "config.positive", "config.folds"}
+
+
+def test_a_published_version_needs_no_training(service: Studying) -> None:
+    study = service.study(generator={"model": PUBLIC}, generators=1)
+    assert "generator" not in study["progress"]["kinds"]
+    service.http.post(f"/studies/{study['id']}/cancel")
+
+
+def test_a_dataset_is_waited_for(service: Studying, client: Client) -> None:
+    folder = service.folder.with_name("more")
+    shutil.copytree(service.folder, folder)
+    with pytest.raises(Conflict, match="Wait until it is ready") as refused:
+        client.studies.create({"path": str(folder)}, CONFIG)
+    (error,) = refused.value.errors
+    assert client.datasets.validated(error["given"])["status"] == "ready"
+    assert client.studies.create({"path": str(folder)}, CONFIG).cancel().status == "cancelled"
+
+
+def test_a_service_with_a_store_makes_no_studies(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, store=f"file://{tmp_path}/store")
+    request = StudyRequest(dataset="ds-000000000000", config=CONFIG)
+    nobody: Any = None
+    with pytest.raises(ServiceConflict, match=r"SYNTHORAX_STORE.*synthorax serve"):
+        check(request, settings, nobody, nobody, nobody)
+
+
+def test_a_model_of_your_own_is_scored(
+    client: Client, service: Studying, finished: dict[str, Any]
+) -> None:
+    study = client.studies.get(finished["id"])
+    with pytest.raises(InvalidRequest, match="no UTF-8"):
+        study.score(b"\xff\xfe\x00", "mine")
+    with pytest.raises(InvalidRequest, match="no CSV"):
+        study.score(b"", "mine")
+    with pytest.raises(InvalidRequest):
+        study.score(b"image,probability\n", "../mine")
+    study.score(b"nonsense\n", "mine").wait(timeout=60)
+    assert study.status == "succeeded"
+    assert study.record["scores"][0]["error"]["detail"] == "mine has no images."
+    study.score(b"\xef\xbb\xbfimage,probability\na.png,0.5\n", "mine").wait(timeout=60)
+    assert study.record["scores"] == [{"name": "mine", "error": None}]
+    assert study.results()["study"] == study.id
+    with pytest.raises(Conflict, match="another name"):
+        study.score(b"image,probability\n", "mine")
+    answer = service.http.post(
+        f"/studies/{study.id}/scores?name=json", content="{}",
+        headers={"Content-Type": "application/xml"},
+    )  # fmt: skip
+    assert answer.status_code == 415
+
+
+def test_the_command_line_asks_follows_and_fetches(
+    service: Studying, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthorax.cli.studies.Client", lambda: client)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["study", *words])
+        return done.exit_code, f"{done.output}{done.exception or ''}"
+
+    (tmp_path / "study.json").write_text(json.dumps({"dataset": service.dataset, **CONFIG}))
+    (tmp_path / "study.toml").write_text('positive = "SHADOW"\ngenerators = 1\nseed = 5\n')
+    assert command("run", "study.toml")[1].count("names no dataset") == 1
+    code, out = command("cost", "study.json")
+    assert code == 0, out
+    assert "1 generator and" in out
+    assert "About 31 seconds" in out
+    code, out = command("run", "study.json")  # nobody answers its question
+    assert (code, "Begin it?" in out) == (1, True), out
+    code, out = command("run", "study.toml", "--dataset", service.dataset, "--yes", "--json")
+    assert code == 0, out
+    study = json.loads(out[out.index('{"id"') :].splitlines()[0])
+    assert study["status"] == "succeeded"
+    code, out = command("show", study["id"])
+    assert "Inconclusive. No benefit is shown" in " ".join(out.split())
+    assert study["id"] in command("list")[1]
+    code, out = command("results", study["id"], "-o", "out")
+    assert code == 0, out
+    assert (tmp_path / "out" / "tables" / "contrasts.csv").is_file()
+    code, out = command("arms", study["id"], "-o", "arms.zip")
+    assert code == 0, out
+    assert zipfile.is_zipfile(tmp_path / "arms.zip")
+    (tmp_path / "My model.csv").write_text("image,probability\n")
+    code, out = command("score", study["id"], "My model.csv")
+    assert (code, "my-model is in the results" in out) == (0, True), out
+    (tmp_path / "bad.csv").write_text("nothing\n")
+    code, out = command("score", study["id"], "bad.csv")
+    assert (code, "bad is not scored" in out) == (1, True), out
+    code, out = command("cancel", study["id"])
+    assert (code, "is succeeded" in out) == (1, True), out
+    assert command("delete", study["id"])[0] == 0
+    assert study["id"] not in command("list")[1]
+
+
+@pytest.mark.skipif(
+    not (ROOT / "studies" / "__main__.py").exists(), reason="the program that does units"
+)
+@pytest.mark.long
+def test_a_small_study_is_done_by_the_whole_service(own_service: Service) -> None:
+    """`synthorax serve` and the real program, from the question to the verdict."""
+    images = split_folders(own_service.data_dir / "images" / "chests")
+    config = {
+        "positive": "SHADOW", "generators": 1, "seeds": 1, "epochs": 1, "resolution": 32,
+        "arms": ["real", "duplicates", "real_synthetic"], "seed": 1,
+        "generator": {"preset": "quick", "config": {"epochs": 1, "batch_size": 8}},
+    }  # fmt: skip
+    with Client(own_service.url) as client:
+        choices = {"patient": r"(?:^|/)p(\d+)_"}
+        dataset = client.datasets.add(images, choices=choices)
+        study = client.studies.create(dataset["id"], config).wait(timeout=900)
+        found = study.results()
+    assert found["verdict"]["verdict"] in ("benefit", "equivalent", "inconclusive", "harm")
+    there = studies.find(own_service.data_dir, study.id)
+    assert there.done() == {unit.name for unit in there.units}
