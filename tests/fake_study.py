@@ -64,9 +64,8 @@ def results(study: Study) -> dict[str, Any]:
         "config": config.as_dict(), "labels": labels, "positive": config.positive,
         "verdict": {
             "verdict": primary["verdict"],
-            "text": "No benefit is shown: with synthetic images the AUROC is 0.021 higher than "
-            "with as many duplicates, and the interval holds both 0 and an effect that would be "
-            "useful.",
+            "text": "With synthetic images the AUROC is 0.021 higher than with as many duplicates; "
+            "the interval holds both 0 and an effect that would be useful.",
             "contrast": primary,
         },
         "lights": {"usefulness": "amber", "shortcut": "green", "told_apart": "red"},

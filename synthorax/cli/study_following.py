@@ -13,10 +13,10 @@ from synthorax.cli.bars import progress_bar
 from synthorax.cli.output import console, emit
 
 _WORDS = {
-    "prepare": "images are prepared",
-    "generator": "generators are trained",
-    "runs": "classifiers are trained",
-    "results": "results are made",
+    "prepare": "images prepared",
+    "generator": "generators trained",
+    "runs": "sets of classifiers trained",
+    "results": "results made",
 }
 T = TypeVar("T")
 
@@ -44,7 +44,10 @@ def follow(study: Study, as_json: bool) -> int:
 
             def told(record: dict[str, Any]) -> None:
                 for kind, of_kind in record["progress"]["kinds"].items():
-                    words = f"{of_kind['done']} of {of_kind['total']} {_WORDS[kind]}"
+                    counted = (
+                        f"{of_kind['done']} of {of_kind['total']} " if of_kind["total"] > 1 else ""
+                    )
+                    words = f"{counted}{_WORDS[kind]}"
                     bar.update(tasks[kind], completed=of_kind["fraction"], description=words)
                 if record["waiting"]:
                     first = next(iter(tasks))

@@ -243,7 +243,7 @@ def test_the_command_line_asks_follows_and_fetches(
     study = json.loads(out[out.index('{"id"') :].splitlines()[0])
     assert study["status"] == "succeeded"
     code, out = command("show", study["id"])
-    assert "Inconclusive. No benefit is shown" in " ".join(out.split())
+    assert "Inconclusive. With synthetic images" in " ".join(out.split())
     assert study["id"] in command("list")[1]
     code, out = command("results", study["id"], "-o", "out")
     assert code == 0, out
