@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.fake_study import finished
 from tests.service.browser import visiting
 from tests.service.conftest import ROOT, Service
 
@@ -28,6 +29,7 @@ def routes(service: Service, dataset: Path) -> list[str]:
     data = service.http.get("/datasets").json()["data"][0]["id"]
     asked = {"count": 100, "shard_images": 100, "model": "tiny@2", "seed": 1}
     assert service.http.post("/generate-jobs", json=asked).status_code == 202
+    study = finished(service.data_dir, data)
     return [
         "/?model=tiny%402&count=4&seed=7",
         "/ui/runs",
@@ -39,6 +41,9 @@ def routes(service: Service, dataset: Path) -> list[str]:
         "/ui/datasets",
         f"/ui/datasets/{data}",
         "/ui/sets",
+        "/ui/studies",
+        "/ui/studies/new",
+        f"/ui/studies/{study.id}",
         "/ui/nothing-here",
     ]
 

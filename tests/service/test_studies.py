@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
 from typer.testing import CliRunner
 
 from app.studies.checking import check
@@ -22,6 +23,7 @@ from synthorax import Client, Conflict, InvalidRequest, JobFailed
 from synthorax.cli.commands import app
 from tests.evaluation.pictures import split_folders
 from tests.service.alone import PUBLIC
+from tests.service.browser import WAIT_MS
 from tests.service.conftest import ROOT, Service, wait_until
 from tests.service.studying import CONFIG, Studying, studying
 
@@ -261,6 +263,43 @@ def test_the_command_line_asks_follows_and_fetches(
     assert (code, "is succeeded" in out) == (1, True), out
     assert command("delete", study["id"])[0] == 0
     assert study["id"] not in command("list")[1]
+
+
+def test_a_study_is_fixed_begun_and_read_on_the_page(service: Studying, page: Page) -> None:
+    page.goto(f"{service.url}/ui/studies")
+    page.get_by_role("link", name="New study").click()
+    form = page.get_by_role("form", name="New study")
+    expect(form.get_by_label("Class to tell from the rest")).to_have_value("SHADOW")
+    form.get_by_label("Name").fill("from the page")
+    form.get_by_label("Generators", exact=True).fill("none")
+    form.get_by_role("button", name="What will it take?").click()
+    expect(form.get_by_text("Use a whole number from 1 to 20.")).to_be_visible()
+    form.get_by_label("Generators", exact=True).fill("2")
+    begin = form.get_by_role("button", name="Begin the study")
+    expect(begin).to_have_attribute("aria-disabled", "true")
+    form.get_by_role("button", name="What will it take?").click()
+    expect(form.get_by_text("by one worker of each kind")).to_be_visible()
+    expect(form.locator(".numbers")).to_contain_text("72")  # classifiers
+    begin.click()
+    expect(page.get_by_role("heading", name="from the page", level=1)).to_be_visible()
+    verdict = page.get_by_role("region", name="Verdict")
+    expect(verdict.get_by_text("No benefit is shown", exact=True)).to_be_visible(timeout=WAIT_MS)
+    (study,) = [s for s in service.http.get("/studies").json()["data"] if s["name"]
+                == "from the page"]  # fmt: skip
+    assert (study["status"], study["config"]["generators"]) == ("succeeded", 2)
+    row = page.get_by_role("region", name="Differences").get_by_role("row").nth(1)
+    expect(row).to_contain_text("real and synthetic × 1duplicates × 1network")
+    expect(row).to_contain_text("+0.021 (−0.009 to +0.051)")
+    figure = page.get_by_role("img", name="Contrasts; the tables hold its numbers")
+    expect(figure).to_have_js_property("naturalWidth", 720)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="contrasts.csv").click()
+    assert Path(download.value.path()).read_text().startswith("classifier,arm")
+    page.get_by_role("button", name="Delete").click()
+    sure = page.get_by_role("dialog", name="Delete this study?")
+    sure.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("heading", name="Studies", level=1)).to_be_visible()
+    assert service.http.get(f"/studies/{study['id']}").status_code == 404
 
 
 @pytest.mark.skipif(
