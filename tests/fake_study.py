@@ -1,7 +1,7 @@
 """What `python -m studies` promises to its callers, without any training or testing.
 
 python -m tests.fake_study MODES work STUDY_FOLDER UNIT --lifeline
-python -m tests.fake_study MODES cost STUDY_FILE
+python -m tests.fake_study MODES cost CONFIG.json --data-dir DIR
 python -m tests.fake_study MODES arms STUDY_FOLDER
 MODES: JSON, by the kind of a unit: hang, die, refuse, slow, begin (further on each time, and die).
 What a unit leaves depends on the study, the unit and what was there before it, on nothing else.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from library.atomic import claim, new_folder, read_json, write_bytes, write_json
+from library.datasets.records import read_record
 from library.studies.config import resolve
 from library.studies.counts import units_by_kind
 from library.studies.folder import Study, create, new_identity, root
@@ -29,7 +30,7 @@ from library.studies.units import Unit
 
 RESUMABLE = 75
 FIGURE = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 200" role="img">'
+    '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="200" role="img">'
     '<rect width="720" height="200" fill="#fff"/>'
     '<path d="M360 20v160" stroke="#888"/><path d="M300 60h180" stroke="#222" stroke-width="3"/>'
     '<circle cx="390" cy="60" r="6"/><text x="20" y="64">network, real and synthetic</text></svg>'
@@ -184,10 +185,11 @@ def further(study: Study, unit: Unit) -> float:
     return far
 
 
-def cost(path: Path) -> None:
+def cost(path: Path, data_dir: Path) -> None:
     """Ten seconds for each unit but the last."""
     asked = read_json(path)
-    assert Path(asked["data_dir"]).is_dir()
+    assert asked.keys() == {"dataset", "config"}
+    read_record(data_dir, asked["dataset"])
     counted = units_by_kind(resolve(asked["config"]))
     each = {"prepare": 10.0, "generator_each": 10.0, "runs_each": 10.0, "results": 1.0}
     total = 10.0 * (sum(counted.values()) - 1) + 1.0
@@ -233,6 +235,6 @@ if __name__ == "__main__":
     if asked == "work":
         sys.exit(main(json.loads(given), Path(where), more[0]))
     elif asked == "cost":
-        cost(Path(where))
+        cost(Path(where), Path(more[1]))
     else:
         make_arms(Study(Path(where)))

@@ -61,7 +61,7 @@ def cost_of(
 def cost_of_study(
     connection: redis.Redis, app: Celery, record: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The same of a study: record holds dataset, fingerprint and config, as study.json does."""
+    """The same of a study; record: dataset (id), fingerprint and config, as in study.json."""
     config = {name: value for name, value in record["config"].items() if name not in _STUDY_IDLE}
     asked = {
         "study": {name: record[name] for name in ("dataset", "fingerprint")} | {"config": config}
@@ -120,8 +120,8 @@ def _measured(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 def _measured_study(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="synthorax-cost-") as folder:
         request = Path(folder) / "study.json"
-        write_json(request, {**asked, "data_dir": str(settings.data_dir)})
-        command = [*STUDIES, "cost", str(request)]
+        write_json(request, {name: asked[name] for name in ("dataset", "config")})
+        command = [*STUDIES, "cost", str(request), "--data-dir", str(settings.data_dir)]
         return _answer(command, settings, _STUDY_SECONDS + _GIVE_UP)
 
 

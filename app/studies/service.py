@@ -48,7 +48,7 @@ class StudyService:
             "total_seconds": found.get("total_seconds"),
             "units": units,
             "generators": units.get("generator", 0),
-            "classifiers": classifier_runs(checked.config),
+            "classifiers": found.get("classifier_runs", classifier_runs(checked.config)),
             "patients_known": checked.patients_known,
         }
 

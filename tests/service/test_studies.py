@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -57,9 +58,10 @@ def test_a_study_is_estimated_made_and_shown(service: Studying, finished: dict[s
     wait_until(lambda: service.http.post("/studies/estimates", json=body).status_code == 200)
     found = service.http.post("/studies/estimates", json=body).json()
     assert (found["status"], found["total_seconds"]) == ("measured", 71.0)
-    # With a generator: 5 arms of both kinds or one, 3 seeds; once, 3 + 2 more of the network.
+    # A generator: 5 arms by the network (3 seeds), 3 by the probe (1); once: 5 and 3, of which one
+    # (duplicates) has 3 seeds.
     assert found["generators"] == 3
-    assert found["classifiers"] == 3 * 3 * (5 + 3) + 3 * (5 + 3)
+    assert found["classifiers"] == 3 * (5 * 3 + 3) + (5 * 3 + 2 + 3)
     assert found["patients_known"] is True
     study = finished
     assert study["config"]["smallest_useful_effect"] == 0.01
@@ -231,25 +233,30 @@ def test_the_command_line_asks_follows_and_fetches(
         done = CliRunner().invoke(app, ["study", *words])
         return done.exit_code, f"{done.output}{done.exception or ''}"
 
-    (tmp_path / "study.json").write_text(json.dumps({"dataset": service.dataset, **CONFIG}))
-    (tmp_path / "study.toml").write_text('positive = "SHADOW"\ngenerators = 1\nseed = 5\n')
-    assert command("run", "study.toml")[1].count("names no dataset") == 1
-    code, out = command("cost", "study.json")
-    assert code == 0, out
-    assert "1 generator and" in out
-    assert "About 31 seconds" in out
-    code, out = command("run", "study.json")  # nobody answers its question
+    text = (ROOT / "docs" / "how-to.md").read_text().partition("## Does it help")[2]
+    asked = text.partition("```toml\n")[2].partition("```")[0]
+    lines = text.partition("```sh\n")[2].partition("```")[0].splitlines()
+    named = asked.replace("ds-0123456789ab", service.dataset).replace("PNEUMONIA", "SHADOW")
+    (tmp_path / "study.toml").write_text(named.replace("generators = 3", "generators = 1"))
+    study: dict[str, Any] = {}
+    for line in lines:
+        words = [study.get("id", word) if word == "STUDY" else word for word in shlex.split(line)]
+        code, out = command(*words[2:], *(["--json"] if words[2] == "run" else []))
+        assert code == 0, out
+        if words[2] == "cost":
+            assert "1 generator and 38 classifiers are trained. About 31 seconds" in out
+        elif words[2] == "run":
+            study = json.loads(out[out.index('{"id"') :].splitlines()[0])
+            assert study["status"] == "succeeded"
+        elif words[2] == "show":
+            assert "Inconclusive. With synthetic images" in " ".join(out.split())
+        elif words[2] == "list":
+            assert study["id"] in out
+    assert (tmp_path / "study" / "tables" / "contrasts.csv").is_file()
+    (tmp_path / "study.json").write_text(json.dumps(CONFIG))
+    assert "names no dataset" in command("run", "study.json")[1]
+    code, out = command("run", "study.json", "--dataset", service.dataset)  # nobody answers
     assert (code, "Begin it?" in out) == (1, True), out
-    code, out = command("run", "study.toml", "--dataset", service.dataset, "--yes", "--json")
-    assert code == 0, out
-    study = json.loads(out[out.index('{"id"') :].splitlines()[0])
-    assert study["status"] == "succeeded"
-    code, out = command("show", study["id"])
-    assert "Inconclusive. With synthetic images" in " ".join(out.split())
-    assert study["id"] in command("list")[1]
-    code, out = command("results", study["id"], "-o", "out")
-    assert code == 0, out
-    assert (tmp_path / "out" / "tables" / "contrasts.csv").is_file()
     code, out = command("arms", study["id"], "-o", "arms.zip")
     assert code == 0, out
     assert zipfile.is_zipfile(tmp_path / "arms.zip")
@@ -279,7 +286,7 @@ def test_a_study_is_fixed_begun_and_read_on_the_page(service: Studying, page: Pa
     expect(begin).to_have_attribute("aria-disabled", "true")
     form.get_by_role("button", name="What will it take?").click()
     expect(form.get_by_text("by one worker of each kind")).to_be_visible()
-    expect(form.locator(".numbers")).to_contain_text("72")  # classifiers
+    expect(form.locator(".numbers")).to_contain_text("56")  # classifiers
     begin.click()
     expect(page.get_by_role("heading", name="from the page", level=1)).to_be_visible()
     verdict = page.get_by_role("region", name="Verdict")
