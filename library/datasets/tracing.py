@@ -1,4 +1,4 @@
-"""What holds a patient's images, or was made from them: datasets, runs, versions, reports, …"""
+"""What holds a patient's images, or was made from them: datasets, runs, versions, studies, …"""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from library.datasets.records import folder_of, list_records, read_record
 from library.decoding.identifiers import hashed
 from library.errors import Conflict, InvalidValue
 from library.runs import RunFolder
+from library.studies.folder import studies
 from library.versions import ModelLibrary, Version
 
 FEATURES = "features"  # of all images, by a digest of many: it goes whole
@@ -36,6 +37,7 @@ class Affected:
     checkpoints: int
     versions: tuple[str, ...]
     reports: tuple[str, ...]
+    studies: tuple[str, ...]
     caches: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,6 +131,7 @@ def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
         sum(len(list(run.checkpoints.glob("*.safetensors"))) for run in runs),
         tuple(version.reference for version in versions),
         _reports(data_dir, versions, ids),
+        tuple(sorted(s.id for s in studies(data_dir) if s.record["dataset"] in ids)),
         (
             *(path.stem for path in caches(data_dir, digests)),
             *([FEATURES] if found and (data_dir / FEATURES).is_dir() else []),

@@ -174,8 +174,10 @@ def withdraw(
         emit(answer, "", True)
         return
     table = Table("what", "which", box=None)
-    for name in ("datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches"):
-        value: Any = answer[name]
+    for name in (
+        "datasets", "in_place", "runs", "checkpoints", "versions", "reports", "studies", "caches",
+    ):  # fmt: skip
+        value: Any = answer.get(name)
         if isinstance(value, dict):
             value = ", ".join(f"{key} ({n} images)" for key, n in value.items())
         elif isinstance(value, list):
