@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,7 +87,7 @@ def _dataset(
             ) from None  # fmt: skip
     else:
         path = within_roots(request.dataset.path, settings.roots)
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise InvalidValue(
                 f"There is no folder {request.dataset.path!r}.",
                 field="dataset.path", value=request.dataset.path,
@@ -127,7 +128,7 @@ def _generator(config: StudyConfig, settings: Settings, library: Catalog) -> Stu
         return config
     name = "config.generator.images"
     path = within_roots(generator.images, settings.roots, name)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise InvalidValue(
             f"There is no folder {generator.images!r}.", field=name, value=generator.images,
             remedy="Name a folder with one sub-folder of pictures for each class.",

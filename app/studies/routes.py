@@ -28,7 +28,7 @@ from app.train_jobs.routes import IdempotencyKey
 
 router = APIRouter(prefix="/studies", tags=["studies"], responses=problems(404, 503))
 
-Identity = Annotated[str, Path(pattern=r"^st-[0-9a-f]{16}$")]
+Identity = Annotated[str, Path(description="`st-` and 16 hexadecimal digits")]
 FileName = Annotated[str, Path(pattern=files.FILE_NAME)]
 
 
