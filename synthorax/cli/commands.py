@@ -53,7 +53,10 @@ def serve() -> None:
 @app.command()
 def worker(
     queue: Annotated[
-        str, typer.Argument(help="training (one process a card), or light (data sets, reports)")
+        str,
+        typer.Argument(
+            help="training (one process a card), or light (data sets, reports, studies)"
+        ),
     ] = "training",
 ) -> None:
     """Run one more worker here, on the Redis that SYNTHORAX_REDIS_URL names."""
