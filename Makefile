@@ -26,7 +26,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive app library worker training evaluation features synthorax tools
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive app library worker training evaluation features studies synthorax tools
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.cpu.yml
 	$(BIN)/compose-lint --fail-on medium docker-compose.yml

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.checklist import ITEMS
 from evaluation.plots import metric
+from evaluation.tabular import Table, written
 
 Content = Mapping[str, Any]
-Table = tuple[Sequence[str], list[Sequence[Any]]]
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
 
 
 def tables(content: Content) -> dict[str, str]:
@@ -28,12 +21,7 @@ def tables(content: Content) -> dict[str, str]:
         "usefulness": _usefulness(content),
         "privacy": _privacy(content),
     }
-    found = {}
-    for name, (header, rows) in made.items():
-        if rows:
-            found[f"{name}.csv"] = _csv(header, rows)
-            found[f"{name}.tex"] = _tex(header, rows)
-    return found
+    return written(made)
 
 
 def _fidelity(content: Content) -> Table:
@@ -86,38 +74,6 @@ def _privacy(content: Content) -> Table:
         for label, each in content["privacy"]["near_copies"].items()
     ]  # fmt: skip
     return header, list(rows)
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        # A label that begins like a formula would be one in a spreadsheet.
-        writer.writerow(
-            [f"'{c}" if isinstance(c, str) and c[:1] in tuple("=+-@\t\r") else c for c in row]
-        )
-    return out.getvalue()
-
-
-def _tex(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A booktabs tabular."""
-    columns = "l" + "".join("l" if isinstance(c, str) else "r" for c in rows[0][1:])
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
-        " & ".join(map(_escaped, header)) + r" \\", r"\midrule",
-        *(" & ".join(map(_escaped, row)) + r" \\" for row in rows),
-        r"\bottomrule", r"\end{tabular}", "",
-    ]  # fmt: skip
-    return "\n".join(lines)
-
-
-def _escaped(cell: Any) -> str:
-    if cell is None:
-        return "--"
-    if isinstance(cell, float):
-        return f"{cell:.4g}"
-    return "".join(_SPECIAL.get(c, c) for c in str(cell))
 
 
 def methods(content: Content) -> str:

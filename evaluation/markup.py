@@ -43,8 +43,10 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) ->
         + "</tr>"
         for row in rows
     )
+    # What scrolls sideways on a phone can be reached with keys.
     return (
-        f"<div class=wide><table><caption>{escape(caption)}</caption>"
+        f"<div class=wide role=group tabindex=0 aria-label='{escape(caption)}'>"
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

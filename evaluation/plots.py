@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib
@@ -35,7 +35,7 @@ Content = Mapping[str, Any]
 
 def figures(content: Content) -> dict[str, bytes]:
     """Name -> SVG; only those for which there is something to show."""
-    drawn = {
+    drawings = {
         "ruler.svg": _ruler,
         "coverage.svg": _coverage,
         "nearest.svg": _nearest,
@@ -44,11 +44,18 @@ def figures(content: Content) -> dict[str, bytes]:
         "confusion.svg": _confusion,
     }
     # A label may hold dollar signs, which matplotlib would take for formulas.
-    content = json.loads(json.dumps(content).replace("$", r"\\$"))
+    return drawn(json.loads(json.dumps(content).replace("$", r"\\$")), drawings)
+
+
+def drawn(
+    content: Content, drawings: Mapping[str, Callable[[Content], Figure | None]], **style: Any
+) -> dict[str, bytes]:
+    """Name -> SVG of each drawing that has something to show; style: further rcParams."""
     found = {}
-    with plt.rc_context(_STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
+    settings: Any = _STYLE | style
+    with plt.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a label that the font cannot draw
-        for name, draw in drawn.items():
+        for name, draw in drawings.items():
             figure = draw(content)
             if figure is not None:
                 out = io.BytesIO()

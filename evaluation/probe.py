@@ -28,8 +28,10 @@ class Probe:
         return probabilities
 
 
-def fitted(features: NDArray[np.float32], classes: NDArray[np.int64], count: int) -> Probe:
-    """A probe of `count` classes; each weighs the same, however many images it has."""
+def fitted(
+    features: NDArray[np.float32], classes: NDArray[np.int64], count: int, balanced: bool = True
+) -> Probe:
+    """A probe of `count` classes; balanced: each weighs the same, however many images it has."""
     import torch  # a classifier is trained
 
     mean = features.mean(0, dtype=np.float64)
@@ -37,7 +39,8 @@ def fitted(features: NDArray[np.float32], classes: NDArray[np.int64], count: int
     x = torch.from_numpy(((features - mean) / deviation).astype(np.float32))
     y = torch.from_numpy(classes)
     shares = np.bincount(classes, minlength=count)
-    each = torch.from_numpy((len(classes) / (count * np.maximum(shares, 1)))[classes]).float()
+    of_class = len(classes) / (count * np.maximum(shares, 1)) if balanced else np.ones(count)
+    each = torch.from_numpy(of_class[classes]).float()
     weights = torch.zeros(x.shape[1], count, requires_grad=True)
     bias = torch.zeros(count, requires_grad=True)
     optimizer = torch.optim.LBFGS(

@@ -23,6 +23,7 @@ from evaluation.ruler import ruler
 from features.extractors import FeatureCache
 from library import __version__
 from library.digest import digest_json
+from library.rounding import rounded
 
 SCHEMA = 1
 PROTOCOL = "synthorax-1"
@@ -155,8 +156,7 @@ def evaluate(
         "training": subject.facts.get("training"),
         "limits": [*_limits_of(subject), *LIMITS],
     }
-    rounded = _rounded(content)
-    return Report(rounded, measurements, subject)
+    return Report(rounded(content), measurements, subject)
 
 
 def _limits_of(subject: Subject) -> list[str]:
@@ -267,14 +267,3 @@ def _scatter(subject: Subject, features: FeatureSets) -> dict[str, Any]:
         "reference": points(features.reference, subject.reference),
         "generated": points(features.fakes, subject.fakes),
     }
-
-
-def _rounded(value: Any) -> Any:
-    """Six significant digits: what is left beyond is not meant."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _rounded(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(each) for each in value]
-    return value.item() if isinstance(value, np.generic) else value

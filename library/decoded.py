@@ -68,7 +68,7 @@ def decode(
             {
                 "do": "square",
                 "path": os.fspath(file.location),
-                "sha256": file.sha256 if dataset.root is not None else None,
+                "sha256": file.sha256 if dataset.may_change else None,
                 "resolution": resolution,
                 "fit": fit,
                 "window": window,

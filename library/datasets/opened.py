@@ -53,6 +53,7 @@ class Opened:
         self.content = folder_of(data_dir, self.identity) / record["content"]
         self.choices: Choices = resolve(record["choices"])
         self.root = None if record["path"] is None else Path(record["path"])
+        self._derived: dict[str, str] | None = record.get("derived")
         self.index = Index(self.content / NAME)
 
     def __enter__(self) -> Self:
@@ -72,7 +73,14 @@ class Opened:
     @property
     def window(self) -> str:
         """How a file's greys are read: what is stored of an upload went through its window."""
+        if self._derived is not None:
+            return self._derived["window"]
         return self.choices.window if self.root is not None else "file"
+
+    @property
+    def may_change(self) -> bool:
+        """Whether its pictures are the user's own files."""
+        return self.root is not None or self._derived is not None
 
     def files(self, split: str | None = "train") -> Iterator[File]:
         """Accepted images of a split (None: of all), in the dataset's order."""

@@ -35,6 +35,8 @@ NEEDED_ARMS = ("real", "duplicates", "real_synthetic")
 WITH_SYNTHETIC = frozenset(
     {"synthetic", "real_synthetic", "augmented_synthetic", "pretrained", "one_class"}
 )
+# Where some classes alone get synthetic images there is nothing to compare these with.
+EVERY_CLASS_ONLY = frozenset({"synthetic", "pretrained", "one_class"})
 # A linear probe sees features, which no augmentation reaches, and has one optimum, which no
 # pretraining and no way of drawing batches moves.
 NETWORK_ONLY = frozenset({"augmented", "augmented_synthetic", "pretrained", "oversampled"})
@@ -85,6 +87,9 @@ class StudyConfig:
     generators: int = _number(3, 1, 20, "trained anew with other seeds, a partition")
     classifiers: tuple[str, ...] = _names(CLASSIFIERS, CLASSIFIERS, "what is trained on the arms")
     seeds: int = _number(3, 1, 50, "classifiers of each kind, an arm and a generator")
+    synthetic_classes: tuple[str, ...] = _names(
+        (), None, "classes that get synthetic images; empty: all, so that none stands for a class"
+    )
     arms: tuple[str, ...] = _names(tuple(ARMS), tuple(ARMS), "empty: all")
     ratio: float = _number(1.0, 0.1, 10.0, "k of the primary contrast")
     other_ratios: tuple[float, ...] = _numbers(
@@ -99,6 +104,7 @@ class StudyConfig:
     smallest_useful_effect: float = _number(0.01, 0.0001, 0.5, "of the metric, fixed beforehand")
     specificity: float = _number(0.9, 0.5, 0.999, "at which sensitivity is told")
     epochs: float = _number(8, 0.1, 1000, "of the real images: the budget of every arm")
+    steps_min: int = _number(500, 1, 100_000, "of 64 images: the least budget, where they are few")
     test: str = _choice("held_out", ("held_out", "validation"), "split that is tested on")
     resolution: int = _number(64, 32, 512, "pixels at which all images are compared")
     fit: str = _choice("crop", ("crop", "pad", "stretch"), "how a picture becomes square")
@@ -238,6 +244,10 @@ def _together(config: StudyConfig) -> list[InvalidValue]:
         remedy = "Name it among the labels, or leave labels out."
         text = f"config.labels lacks the positive class {config.positive!r}."
         wrong.append(_wrong("labels", list(config.labels), text, remedy))
+    if config.labels and not set(config.synthetic_classes) <= set(config.labels):
+        text = f"config.synthetic_classes is {list(config.synthetic_classes)!r}."
+        remedy = f"Name some of the labels: {', '.join(config.labels)}."
+        wrong.append(_wrong("synthetic_classes", list(config.synthetic_classes), text, remedy))
     if len(config.labels) == 1:
         text = f"config.labels has one class ({config.labels[0]!r})."
         wrong.append(_wrong("labels", list(config.labels), text, "Name two or more."))

@@ -1,0 +1,1 @@
+"""Studies: does it help my classifier, answered by runs of one configuration."""

@@ -1,0 +1,134 @@
+"""A unit that trains a generator: `python -m training` on the images of one partition alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from library.atomic import read_json, write_json
+from library.config import resolve
+from library.datasets.derived import derive
+from library.digest import digest_json
+from library.errors import InvalidValue, SynthoraxError
+from library.runs import RunFolder
+from library.studies.folder import Study
+from library.studies.units import Unit
+from library.versions import Version
+from studies.preparing import Tell, open_parent, split_of
+from studies.stopping import Stopping
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = "study"  # what its version is named; it never comes to the library
+_RESUMABLE = 75
+_SHARED = ("decoded", "features", "models")  # with the service: caches, and what fine-tuning needs
+
+
+class TrainingFailed(SynthoraxError):
+    slug, title, status = "training-failed", "A generator of the study could not be trained", 500
+
+
+def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str, Any]:
+    """Train, or go on training; what the unit's record is to say.
+
+    Raises SynthoraxError with the trainer's own problem; Stopped once a checkpoint is written.
+    """
+    run = RunFolder(study.generator(unit.name))
+    request = _request(study, unit, run, tell)
+    command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
+    last: dict[str, Any] = {}
+    # Its stdin is its lifeline: it writes a checkpoint and ends when this process does.
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as trainer:
+        assert trainer.stdout is not None
+        stopping.also(trainer.terminate)
+        for line in trainer.stdout:
+            event = json.loads(line)
+            if event["type"] == "metric":
+                tell("Training", _fraction(event, run))
+            elif event["type"] == "status":
+                last = event
+    stopping.check()
+    if last.get("status") == "succeeded":
+        card = read_json(run.prepared / "model.json")
+        facts = {name: card["training"].get(name) for name in ("images", "steps", "chosen")}
+        return {"digest": card["digest"], **facts}
+    if last.get("status") == "failed":
+        raise _as_told(last["error"])
+    raise TrainingFailed(f"The trainer of {unit.name} ended with {trainer.returncode}.")
+
+
+def _request(study: Study, unit: Unit, run: RunFolder, tell: Tell) -> Path:
+    """CONFIG.json of the training, with a dataset of its own in the study's work folder."""
+    path = run.path.parent / f"{unit.name}.json"
+    if path.is_file():
+        return path
+    assert unit.partition is not None
+    work = study.work
+    work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in _SHARED:
+        (study.data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (work / name).is_symlink():
+            (work / name).symlink_to(study.data_dir / name)
+    with open_parent(study, tell) as dataset:
+        record = derive(work, unit.partition, dataset, split_of(study, unit.partition))
+    config = study.config
+    write_json(
+        path,
+        {
+            "dataset": {"id": record["id"]},
+            "data_dir": str(work),
+            "run": str(run.path),
+            "model": MODEL,
+            "preset": config.generator.preset,
+            "config": {
+                **config.generator.config,
+                "conditional": True,  # a study needs images of each class
+                "fit": config.fit,
+                "resolution": config.resolution,
+                "seed": seed_of(config.seed, unit),
+            },
+            "hand_over": True,
+        },
+    )
+    return path
+
+
+def seed_of(seed: int, unit: Unit) -> int:
+    """Of a unit's training: another one for each partition and generator."""
+    return int(digest_json([seed, unit.name])[:8], 16)
+
+
+def _fraction(event: dict[str, Any], run: RunFolder) -> float:
+    config = read_json(run.request)["config"]
+    return min(1.0, float(event["epoch"]) / float(config["epochs"]))
+
+
+def _as_told(problem: dict[str, Any]) -> SynthoraxError:
+    error = TrainingFailed(problem.get("detail") or problem["title"])
+    wrong = (problem.get("errors") or [{}])[0]
+    error.field, error.value = wrong.get("field"), wrong.get("given")
+    return error
+
+
+def check_preset(config: Any) -> None:
+    """Raises InvalidValue for a training that cannot draw classes, or another size."""
+    given = config.generator.config
+    for name, wanted in (("conditional", True), ("resolution", config.resolution)):
+        if given.get(name, wanted) != wanted:
+            raise InvalidValue(
+                f"config.generator.config.{name} is {given[name]!r}.",
+                field=f"config.generator.config.{name}",
+                value=given[name],
+                remedy=f"A study needs {str(wanted).lower()}: leave it out.",
+            )
+    resolve(config.generator.preset, {**given, "conditional": True, "seed": 0})
+
+
+def trained_version(study: Study, unit: str) -> Version:
+    """The version that a unit's training has made."""
+    path = RunFolder(study.generator(unit)).prepared
+    return Version(MODEL, 1, path, read_json(path / "model.json"))

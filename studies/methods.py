@@ -1,0 +1,271 @@
+"""The methods of a paper, from a study's content: what was done, by whose method, what was fixed
+beforehand, and where each part of it goes in two checklists."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from library.studies.config import ARMS, NETWORK, PROBE
+from studies.design import counted, generator, tested
+from studies.words import arm_name, classifier_name, metric_name, size_name
+
+Content = Mapping[str, Any]
+_WIDTH = 100
+_SOURCES = {
+    "Airola 2011": "Airola A, Pahikkala T, Waegeman W, De Baets B, Salakoski T. An experimental "
+    "comparison of cross-validation techniques for estimating the area under the ROC curve. "
+    "Computational Statistics & Data Analysis 2011;55:1828-1844.",
+    "Brier 1950": "Brier GW. Verification of forecasts expressed in terms of probability. Monthly "
+    "Weather Review 1950;78:1-3.",
+    "Collins 2024": "Collins GS, Moons KGM, Dhiman P, et al. TRIPOD+AI statement. BMJ "
+    "2024;385:e078378.",
+    "Cox 1958": "Cox DR. Two further applications of a model for binary regression. Biometrika "
+    "1958;45:562-565.",
+    "Geirhos 2020": "Geirhos R, Jacobsen JH, Michaelis C, et al. Shortcut learning in deep neural "
+    "networks. Nature Machine Intelligence 2020;2:665-673.",
+    "Hanley 1982": "Hanley JA, McNeil BJ. The meaning and use of the area under a receiver "
+    "operating characteristic (ROC) curve. Radiology 1982;143:29-36.",
+    "Hillis 2007": "Hillis SL. A comparison of denominator degrees of freedom methods for multiple "
+    "observer ROC analysis. Statistics in Medicine 2007;26:596-619.",
+    "Holm 1979": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian "
+    "Journal of Statistics 1979;6:65-70.",
+    "Nadeau 2003": "Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning "
+    "2003;52:239-281.",
+    "Obuchowski 1995": "Obuchowski NA, Rockette HE. Hypothesis testing of diagnostic accuracy for "
+    "multiple readers and multiple tests: an ANOVA approach with dependent observations. "
+    "Communications in Statistics - Simulation and Computation 1995;24:285-308.",
+    "Tejani 2024": "Tejani AS, Klontzas ME, Gatti AA, et al. Checklist for artificial intelligence "
+    "in medical imaging (CLAIM): 2024 update. Radiology: Artificial Intelligence 2024;6:e240300.",
+}
+# Part of this text -> items of CLAIM (2024) and of TRIPOD+AI that ask for it.
+_ITEMS = (
+    ("Data; which patients are in which partition", "7, 19, 20", "5, 16"),
+    ("Resolution and fit of the images", "9", "7"),
+    ("Numbers of images and patients", "21", "10"),
+    ("Classifiers, arms, budget", "22, 24, 25", "12"),
+    ("Arms that weigh or oversample classes", "25", "13"),
+    ("Metrics, intervals, corrections", "28, 29", "12"),
+    ("Smaller sizes, shortcut, told apart", "30", "12"),
+    ("Results with intervals", "32, 37, 38", "23"),
+    ("Limits", "40", "26"),
+    ("Configuration with its seeds, software", "23, 42, 43", "18"),
+)
+
+
+def methods(content: Content) -> str:
+    """methods.md.  A user's names are escaped: what they hold is no Markdown."""
+    parts = [
+        "# Methods",
+        _wrapped(_design(content)),
+        _wrapped(_data(content)),
+        _wrapped(_training(content)),
+        _list(_arms(content)),
+        _wrapped(_classifiers(content)),
+        _wrapped(_numbers(content)),
+        _wrapped(_intervals(content)),
+        _wrapped(_verdicts(content)),
+        _wrapped(_checks(content)),
+        "## Limits",
+        _list(list(map(_marked, content["limits"]))),
+        "## Software",
+        _wrapped(", ".join(f"{_marked(k)} {_marked(v)}" for k, v in content["software"].items())
+                 + f"; study {content['study']}, seed {content['config']['seed']}."),
+        "## Where this goes in a checklist",
+        _checklists(),
+    ]  # fmt: skip
+    text = "\n\n".join(part for part in parts if part)
+    return f"{text}\n\n## References\n\n{_list(_cited(text))}\n"
+
+
+def _marked(text: Any) -> str:
+    """A user's text, so that Markdown shows it as it is, wherever in a line it comes to stand."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", str(text))
+    # Of a list or a heading, where a line begins with it.
+    return re.sub(r"(?<!\S)(\d*)([-+=.)])", r"\1\\\2", escaped)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(
+        textwrap.fill(line, _WIDTH, initial_indent="- ", subsequent_indent="  ",
+                      break_on_hyphens=False, break_long_words=False)
+        for line in lines
+    )  # fmt: skip
+
+
+def _design(content: Content) -> str:
+    config = content["config"]
+    others = ", ".join(
+        _marked(label) for label in content["labels"] if label != content["positive"]
+    )
+    kind = (
+        "by repeated cross-validation of a small class"
+        if content["kind"] == "small_class" else "on one test set of other patients"
+    )  # fmt: skip
+    return (
+        f"It was studied whether synthetic images help a classifier to tell "
+        f"{_marked(content['positive'])} from {others}, {kind}. The configuration was resolved and "
+        "stored before the first training run and was not changed afterwards. It fixed one primary "
+        f"contrast: {metric_name(content)} of the {classifier_name(config['primary_classifier'])} "
+        f"trained on real and synthetic images ({config['ratio']:g} for each real one) less that "
+        "of the same classifier trained on real images and as many duplicates of them, on "
+        f"{size_name(content, config['sizes'][0])}; and a smallest useful effect of "
+        f"{config['smallest_useful_effect']:g}. All other contrasts are secondary."
+    )
+
+
+def _data(content: Content) -> str:
+    config, data = content["config"], content["data"]
+    dataset = data["dataset"] or {}
+    disjoint = (
+        "No patient is in both." if data["patients_known"]
+        else "Patients are not known: images, not patients, were kept apart and counted as "
+        "independent."
+    )  # fmt: skip
+    folds = (
+        f" The patients were dealt into {config['folds']} folds, stratified by class, "
+        f"{config['repeats']} times; in each, generator and classifiers were trained on the other "
+        "folds alone."
+        if content["kind"] == "small_class" else ""
+    )  # fmt: skip
+    few = (
+        f" {config['small_count']:,} images of {_marked(content['positive'])} took part."
+        if config["small_count"] else ""
+    )  # fmt: skip
+    smaller = [size for size in config["sizes"] if size != 1]
+    sizes = (
+        f" The study was repeated with {' and '.join(size_name(content, s) for s in smaller)}, "
+        "drawn anew for each generator, which was trained on the same share."
+        if smaller else ""
+    )  # fmt: skip
+    source = f" {_marked(dataset['attribution'])}." if dataset.get("attribution") else ""
+    return (
+        f"Data: {_marked(dataset.get('name') or dataset.get('id'))} (fingerprint "
+        f"{dataset.get('fingerprint')}).{source} Training: {counted(content, 'train')}; test: "
+        f"{counted(content, 'test')} ({tested(content)}). {disjoint}{folds}{few}{sizes} All "
+        f"images, real and synthetic, went through one pipeline to {config['resolution']} x "
+        f"{config['resolution']} pixels of 8 bits ({config['fit']})."
+    )
+
+
+def _training(content: Content) -> str:
+    config = content["config"]
+    ratios = dict.fromkeys((config["ratio"], *config["other_ratios"]))
+    return (
+        f"Synthetic images came from a generator ({_marked(generator(content))}). Every arm had "
+        f"the same budget, {config['epochs']:g} epochs of the real images, whatever it was trained "
+        "on. Where real and synthetic images are trained on together, synthetic ones are in every "
+        "class, so that “synthetic” cannot stand for one, but for the arm that says otherwise. The "
+        f"arms (k: images added for each real one, {', '.join(f'{k:g}' for k in ratios)}):"
+    )
+
+
+def _arms(content: Content) -> list[str]:
+    return [f"{arm_name(arm)}: {ARMS[arm]}" for arm in content["config"]["arms"]]
+
+
+def _classifiers(content: Content) -> str:
+    config = content["config"]
+    known = {
+        PROBE: "a linear probe (logistic regression on fixed features of the images)",
+        NETWORK: "a small convolutional network, trained from scratch",
+    }
+    own = dict.fromkeys(
+        row["classifier"] for row in content["arms"] if row["classifier"] not in known
+    )
+    added = (
+        f" Predictions of models of our own ({', '.join(map(_own, own))}), trained "
+        " on the same lists of images, were scored by the same code."
+        if own else ""
+    )  # fmt: skip
+    return (
+        f"Classifiers were {' and '.join(known[name] for name in config['classifiers'])}; "
+        f"{config['seeds']} of each, with other seeds, for every arm and generator.{added}"
+    )
+
+
+def _own(classifier: str) -> str:
+    """Of a model of the user's own, its name."""
+    return _marked(classifier.partition(":")[2] or classifier)
+
+
+def _numbers(content: Content) -> str:
+    return (
+        "Discrimination is given as the area under the ROC curve (AUROC; Hanley 1982), average "
+        f"precision (AUPRC) and {metric_name(content, 'sensitivity')}; the Brier score (Brier "
+        "1950) and slope and intercept of a logistic recalibration (Cox 1958) tell how far "
+        "probabilities may be believed."
+    )
+
+
+def _intervals(content: Content) -> str:
+    resampled = (
+        "All intervals are 95% intervals. Test patients were resampled with all their images, the "
+        "same resample for every run. "
+    )
+    if content["kind"] == "small_class":
+        return resampled + (
+            "Predictions were pooled over folds as places among the negative images of their fold, "
+            "since the scales of the folds’ classifiers differ (Airola 2011). The variance of an "
+            "arm’s value carries a correction for training sets that overlap "
+            "(Nadeau 2003); that of a difference between arms on the same folds is the patients’."
+        )
+    return resampled + (
+        "Generators (with their share of the patients, at smaller sizes) were a second sample: "
+        "their variance was added to what all of them have in common, as that of readers is "
+        "to that of cases in multi-reader studies (Obuchowski 1995), with degrees of freedom after "
+        "Satterthwaite (Hillis 2007), so that intervals speak of new patients and of new "
+        "generators. Intervals of shares are on the logit scale."
+    )
+
+
+def _verdicts(content: Content) -> str:
+    delta = content["config"]["smallest_useful_effect"]
+    secondary = sum(not each["primary"] for each in content["contrasts"])
+    return (
+        f"A contrast is called equivalent when its interval lies within ±{delta:g}, else benefit "
+        "when it lies above 0, harm when it lies below 0, and inconclusive otherwise. The primary "
+        f"contrast was tested alone; the p-values of the {secondary} secondary contrasts were "
+        "corrected together (Holm 1979), and these are called benefit or harm only with a "
+        "corrected p of at most 0.05. Intervals were not corrected."
+    )
+
+
+def _checks(content: Content) -> str:
+    shares = (
+        " The patients of the small class who were left out formed a large test set, on which "
+        "nothing was trained or chosen; it was compared with the cross-validated intervals."
+        if content["large_test"] else ""
+    )  # fmt: skip
+    return (
+        "For shortcuts (Geirhos 2020), classifiers were shown synthetic images of the other "
+        "classes that they were not trained on, and the share taken for "
+        f"{_marked(content['positive'])} was compared with that of real ones, also after synthetic "
+        "images had been trained on in one class alone. A linear probe, out of fold, was asked to "
+        f"tell synthetic from real images.{shares}"
+    )
+
+
+def _checklists() -> str:
+    lines = [
+        _wrapped(
+            "Item numbers of CLAIM (Tejani 2024) and TRIPOD+AI (Collins 2024) that these parts "
+            "answer. All others are for the authors."
+        ),
+        "",
+        "| part | CLAIM 2024 | TRIPOD+AI |",
+        "|---|---|---|",
+        *(f"| {part} | {claim} | {tripod} |" for part, claim, tripod in _ITEMS),
+    ]
+    return "\n".join(lines)
+
+
+def _cited(text: str) -> list[str]:
+    flat = " ".join(text.split())
+    return [source for name, source in _SOURCES.items() if name in flat]

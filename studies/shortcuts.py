@@ -1,0 +1,117 @@
+"""Whether "synthetic" can be told, and whether it was learned in place of the class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from library.studies.units import partitions
+from studies import intervals, metrics, verdicts
+from studies.intervals import Draw, Estimate
+from studies.predictions import Arm, Predictions, ToldApart
+
+
+def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdicts.Check]]:
+    size = {part.name: part.size for part in partitions(predictions.config)}
+    found: list[dict[str, Any]] = []
+    labels: set[int] = set()
+    for number, ((partition, generator), each) in enumerate(sorted(predictions.told_apart.items())):
+        labels |= set(each.label[each.synthetic].tolist())
+        estimate = _auroc(each, np.random.default_rng([predictions.config.seed, 2, number]))
+        low, high = estimate.share_interval
+        found.append(
+            {
+                "size": size[partition],
+                "generator": generator,
+                "auroc": estimate.value,
+                "interval": [low, high],
+                "n": len(each.score),
+            }
+        )
+        if predictions.config.kind == "small_class":
+            found[-1]["generator"] = number  # each fold has its own
+    names = [predictions.prepared["labels"][label] for label in sorted(labels)]
+    rows = [(f["size"], f["generator"], f["auroc"], *f["interval"]) for f in found]
+    return found, verdicts.told_apart_checks(rows, names)
+
+
+def _auroc(told: ToldApart, random: np.random.Generator) -> Estimate:
+    weights = intervals.resamples(told.group, random)
+    draw = Draw(
+        metrics.auroc(told.score, told.synthetic, metrics.once(len(told.score))),
+        metrics.auroc(told.score, told.synthetic, weights)[None],
+    )
+    return intervals.estimated([draw], intervals.patients_df(told.group, told.synthetic))
+
+
+def shortcut(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdicts.Check]]:
+    found: list[dict[str, Any]] = []
+    checks = []
+    for size in predictions.config.sizes:
+        for arm, given in predictions.shortcut.items():
+            places = [place for place in predictions.places(arm, size) if place in given]
+            if not places or not all(place in predictions.runs.get(arm, {}) for place in places):
+                continue
+            estimate, synthetic, real = _called(predictions, arm, places)
+            low, high = estimate.interval
+            found.append(
+                {
+                    **arm.at(size),
+                    "rate_synthetic": synthetic,
+                    "rate_real": real,
+                    "difference": estimate.value,
+                    "interval": [low, high],
+                }
+            )
+            name = f"{arm.key}, size {size:g}"
+            specificity = predictions.config.specificity
+            checks.append(
+                verdicts.shortcut_check(arm.name, name, estimate.value, low, high, specificity)
+            )
+    return found, checks
+
+
+def _called(
+    predictions: Predictions, arm: Arm, places: list[tuple[str, int]]
+) -> tuple[Estimate, float, float]:
+    """How much more often synthetic images of the other classes are called positive than real ones.
+
+    At the threshold of the fixed specificity on the real test images of the same run.
+    """
+    specificity, seed = predictions.config.specificity, predictions.config.seed
+    draws, synthetic, real, df = [], [], [], 1 << 30
+    drawn: dict[bytes, Any] = {}
+    for number, place in enumerate(places):
+        rows = predictions.tests[place[0]]
+        positive, groups = predictions.positive[rows], predictions.groups[rows]
+        if rows.tobytes() not in drawn:
+            random = np.random.default_rng([seed, 3, len(drawn)])
+            drawn[rows.tobytes()] = intervals.resamples(groups, random)
+        weights = drawn[rows.tobytes()]
+        made = predictions.shortcut[arm][place]
+        random = np.random.default_rng([seed, 4, number])
+        again = intervals.resamples(np.arange(made.shape[1]), random)
+        values, resampled = [], []
+        for own, others in zip(predictions.runs[arm][place], made, strict=True):
+            rates = _rates(own, others, positive, metrics.once(len(rows)), None, specificity)
+            values.append(rates[0][0] - rates[1][0])
+            synthetic.append(rates[0][0])
+            real.append(rates[1][0])
+            more = _rates(own, others, positive, weights, again, specificity)
+            resampled.append(more[0] - more[1])
+        draws.append(Draw(np.array(values), np.array(resampled)))
+        df = min(df, intervals.patients_df(groups, positive))
+    return intervals.estimated(draws, df), float(np.mean(synthetic)), float(np.mean(real))
+
+
+def _rates(
+    own: Any, others: Any, positive: Any, weights: Any, again: Any, specificity: float
+) -> tuple[Any, Any]:
+    """Shares above the threshold: of the synthetic images, and of the real negative ones, (B,)."""
+    bar = metrics.threshold(own, positive, weights, specificity)
+    above = others > bar[:, None]
+    made = above.mean(1) if again is None else (above * again).sum(1) / again.sum(1)
+    down = weights[:, ~positive]
+    real = ((own[~positive] > bar[:, None]) * down).sum(1) / np.maximum(down.sum(1), 1)
+    return made, real

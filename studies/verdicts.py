@@ -1,0 +1,148 @@
+"""What is said about the numbers: the verdict, corrected p values, and three lights.
+
+Fixed before there are numbers.  A contrast's 95% interval lies inside the smallest useful effect:
+equivalent; else above 0: benefit; below 0: harm; else inconclusive.  One contrast is the primary
+one and is taken at its word.  Of all others benefit and harm also need a p value of at most 0.05
+after Holm's correction (1979), so that 20 of them find something by chance no more often than one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+BENEFIT, EQUIVALENT, INCONCLUSIVE, HARM = "benefit", "equivalent", "inconclusive", "harm"
+GREEN, AMBER, RED, GREY = "green", "amber", "red", "grey"
+USEFULNESS, SHORTCUT, TOLD_APART = "usefulness", "shortcut", "told_apart"
+LEVEL = 0.05
+_ORDER = {GREEN: 0, GREY: 1, AMBER: 2, RED: 3}  # what was not looked at is not green
+_LIGHT = {BENEFIT: GREEN, EQUIVALENT: AMBER, INCONCLUSIVE: AMBER, HARM: RED}
+NAMES = {"auroc": "AUROC", "auprc": "AUPRC"}
+
+
+@dataclass(frozen=True)
+class Check:
+    light: str
+    name: str
+    verdict: str
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def verdict(low: float, high: float, smallest: float, p: float | None = None) -> str:
+    """Of an interval of a difference; p: corrected, where the contrast is one of several."""
+    if math.isnan(low) or math.isnan(high):
+        return INCONCLUSIVE
+    if -smallest < low and high < smallest:
+        return EQUIVALENT
+    if p is not None and not p <= LEVEL:
+        return INCONCLUSIVE
+    return BENEFIT if low > 0 else HARM if high < 0 else INCONCLUSIVE
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Corrected p values, in the order given; nan stays and does not count."""
+    order = sorted((i for i, each in enumerate(p) if not math.isnan(each)), key=p.__getitem__)
+    found, largest = [math.nan] * len(p), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p[i]))
+        found[i] = largest
+    return found
+
+
+def lights(checks: Sequence[Check]) -> dict[str, str]:
+    """Each is as bad as its worst check, and grey where there is none."""
+    return {
+        light: max(
+            (each.verdict for each in checks if each.light == light),
+            key=_ORDER.__getitem__,
+            default=GREY,
+        )
+        for light in (USEFULNESS, SHORTCUT, TOLD_APART)
+    }
+
+
+def said(
+    found: str, difference: float, low: float, high: float, smallest: float, metric: str,
+    classifier: str, ratio: float,
+) -> str:  # fmt: skip
+    """The verdict of the primary contrast in words."""
+    name = NAMES[metric]
+    if math.isnan(low):
+        return f"No verdict: the {name}'s difference has no interval."
+    shown = (
+        f"{name} {difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}) with {ratio:g} "
+        f"synthetic images for each real one, against as many duplicates ({classifier})"
+    )
+    return {
+        BENEFIT: f"The synthetic images help: {shown}.",
+        HARM: f"The synthetic images do harm: {shown}.",
+        EQUIVALENT: f"The synthetic images change nothing that matters: {shown}; less than "
+        f"±{smallest:g} was said beforehand not to be useful.",
+        INCONCLUSIVE: f"No benefit shown: {shown}. A gain or a loss of {smallest:g}, the smallest "
+        "useful effect, is not excluded.",
+    }[found]
+
+
+def usefulness_check(found: str, estimable: bool, text: str) -> Check:
+    light = _LIGHT[found] if estimable else GREY
+    return Check(USEFULNESS, "primary contrast", light, text)
+
+
+def told_apart_checks(
+    found: Iterable[tuple[float, int, float, float, float]], labels: Sequence[str]
+) -> list[Check]:
+    """found: size, generator, AUROC and its interval; labels: classes that have synthetic images.
+
+    Told apart where an interval lies above 0.5.  Then a classifier can learn "synthetic" as well,
+    which is harmless to the labels as long as every class has its share of synthetic images
+    (amber: they are not what real ones are), and a wrong label in disguise where one class alone
+    has them (red).
+    """
+    checks = []
+    for size, generator, value, low, high in found:
+        name = f"size {size:g}, generator {generator}"
+        shown = f"A linear probe tells real from synthetic images with AUROC {value:.3f}"
+        shown = f"{shown} ({low:.3f} to {high:.3f}; {name})"
+        if math.isnan(low):
+            text = f"Real and synthetic images of {name}: too few to tell."
+            checks.append(Check(TOLD_APART, name, GREY, text))
+        elif low <= 0.5:
+            checks.append(Check(TOLD_APART, name, GREEN, f"{shown}: no better than chance."))
+        elif len(labels) == 1:
+            text = f"{shown}, and only {labels[0]} has synthetic ones: they stand for the label."
+            checks.append(Check(TOLD_APART, name, RED, text))
+        else:
+            text = f"{shown}. Every class has synthetic ones, so that they stand for no label."
+            checks.append(Check(TOLD_APART, name, AMBER, text))
+    return checks
+
+
+def shortcut_check(
+    arm: str, name: str, difference: float, low: float, high: float, specificity: float
+) -> Check:
+    """Whether synthetic images of the other classes are called positive more often than real ones.
+
+    Red where even the interval's lower end is above 1 - specificity: among synthetic images there
+    are more than twice the false alarms there are among real ones (whose share is 1 - specificity
+    by the threshold), which is "synthetic" being taken for the class and no odd picture here and
+    there.  Amber where it is above 0.  Where every class was trained with synthetic images it is
+    amber at most: it cannot come from the label, but the classes of the generator then are not
+    those of the real images.
+    """
+    if math.isnan(low):
+        return Check(SHORTCUT, name, GREY, f"{name}: there are too few images to tell.")
+    shown = (
+        f"{name}: synthetic images of the other classes are called positive {difference:+.1%} "
+        f"({low:+.1%} to {high:+.1%}) more often than real ones"
+    )
+    margin = 1 - specificity
+    if low > margin and arm == "one_class":
+        text = f"{shown}: trained with synthetic images in one class, it takes them for the class."
+        return Check(SHORTCUT, name, RED, text)
+    if low > 0 and (low > margin or arm == "one_class"):
+        return Check(SHORTCUT, name, AMBER, f"{shown}.")
+    return Check(SHORTCUT, name, GREEN, f"{shown}: no shortcut was found.")
