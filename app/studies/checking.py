@@ -155,11 +155,12 @@ def _together(config: StudyConfig, record: Mapping[str, Any]) -> list[InvalidVal
         wrong.append(
             InvalidValue(text, field="config.positive", value=config.positive, remedy=remedy)
         )
-    if unknown := [name for name in config.labels if name not in labels]:
-        text = f"The dataset {record['id']!r} has no class {', '.join(map(repr, unknown))}."
-        wrong.append(
-            InvalidValue(text, field="config.labels", value=list(config.labels), remedy=remedy)
-        )
+    for name in ("labels", "synthetic_classes"):
+        given: tuple[str, ...] = getattr(config, name)
+        if unknown := [label for label in given if label not in labels]:
+            text = f"The dataset {record['id']!r} has no class {', '.join(map(repr, unknown))}."
+            field = f"config.{name}"
+            wrong.append(InvalidValue(text, field=field, value=list(given), remedy=remedy))
     tested = record["splits"].get(config.test, {}).get("images")
     if config.kind == "usefulness" and not tested:
         wrong.append(

@@ -67,7 +67,7 @@ def test_a_study_is_estimated_made_and_shown(service: Studying, finished: dict[s
     assert study["config"]["smallest_useful_effect"] == 0.01
     assert study["progress"]["kinds"]["generator"] == {"done": 1, "total": 1, "fraction": 1.0}
     assert study["verdict"]["verdict"] == "inconclusive"
-    assert study["lights"]["told_apart"] == "red"
+    assert study["lights"]["told_apart"] == "amber"
     assert study["progress"]["fraction"] == 1
     assert {unit["status"] for unit in study["units"]} == {"done"}
     assert study["waiting"] is None
@@ -85,7 +85,7 @@ def test_results_are_files(service: Studying, finished: dict[str, Any]) -> None:
     (policy,) = page.headers.get_list("content-security-policy")
     assert "default-src 'none'" in policy
     kinds = {"tables/contrasts.csv": "text/csv", "tables/contrasts.tex": "application/x-tex",
-             "figures/contrasts.svg": "image/svg+xml", "methods.md": "text/markdown"}  # fmt: skip
+             "figures/primary.svg": "image/svg+xml", "methods.md": "text/markdown"}  # fmt: skip
     for name, kind in kinds.items():
         answer = http.get(links[name])
         assert answer.headers["content-type"].startswith(kind), name
@@ -249,7 +249,7 @@ def test_the_command_line_asks_follows_and_fetches(
             study = json.loads(out[out.index('{"id"') :].splitlines()[0])
             assert study["status"] == "succeeded"
         elif words[2] == "show":
-            assert "Inconclusive. With synthetic images" in " ".join(out.split())
+            assert "Inconclusive. Of SHADOW" in " ".join(out.split())
         elif words[2] == "list":
             assert study["id"] in out
     assert (tmp_path / "study" / "tables" / "contrasts.csv").is_file()
@@ -290,14 +290,14 @@ def test_a_study_is_fixed_begun_and_read_on_the_page(service: Studying, page: Pa
     begin.click()
     expect(page.get_by_role("heading", name="from the page", level=1)).to_be_visible()
     verdict = page.get_by_role("region", name="Verdict")
-    expect(verdict.get_by_text("No benefit is shown", exact=True)).to_be_visible(timeout=WAIT_MS)
+    expect(verdict.get_by_text("Not shown", exact=True)).to_be_visible(timeout=WAIT_MS)
     (study,) = [s for s in service.http.get("/studies").json()["data"] if s["name"]
                 == "from the page"]  # fmt: skip
     assert (study["status"], study["config"]["generators"]) == ("succeeded", 2)
     row = page.get_by_role("region", name="Differences").get_by_role("row").nth(1)
-    expect(row).to_contain_text("real and synthetic × 1duplicates × 1network")
-    expect(row).to_contain_text("+0.021 (−0.009 to +0.051)")
-    figure = page.get_by_role("img", name="Contrasts; the tables hold its numbers")
+    expect(row).to_contain_text("real + 1 × syntheticreal + 1 × duplicatessmall network")
+    expect(row).to_contain_text("+0.008 (−0.013 to +0.029)")
+    figure = page.get_by_role("img", name="The difference that decides")
     expect(figure).to_have_js_property("naturalWidth", 720)
     with page.expect_download() as download:
         page.get_by_role("link", name="contrasts.csv").click()

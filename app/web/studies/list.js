@@ -3,7 +3,7 @@ import { studies } from "../api.js";
 import { ago, left } from "../format.js";
 import { Banner, Progress, useAsked } from "../parts.js";
 import { html, useEffect } from "../vendor/ui/ui.js";
-import { GOING, VERDICTS } from "./words.js";
+import { GOING, verdictOf } from "./words.js";
 
 const POLL_MS = 4000;
 
@@ -37,7 +37,7 @@ function Row({ study }) {
   const going = GOING.includes(study.status);
   const told = [
     `${study.config.positive} in ${study.dataset.name}`,
-    study.verdict && VERDICTS[study.verdict.verdict].short,
+    study.verdict && verdictOf(study).short,
     going && study.waiting,
     going && left(study.progress.eta_seconds),
     study.error?.detail,

@@ -2,11 +2,12 @@
 import { number } from "../format.js";
 import { html } from "../vendor/ui/ui.js";
 import { CopyButton } from "../parts.js";
-import { METRICS, armName, pValue, verdictOf, within } from "./words.js";
+import { METRICS, VERDICTS, armName, classifierName, pValue, within } from "./words.js";
 
 /** @param {{study: any, results: any}} props as GET /studies/{id} and its results.json */
 export function Results({ study, results }) {
   const figures = Object.keys(study.links).filter((name) => /^figures\/.*\.svg$/.test(name));
+  figures.sort((one, other) => place(one) - place(other));
   return html`<${Contrasts} results=${results} />
     ${
       figures.length > 0 &&
@@ -41,11 +42,11 @@ function Contrasts({ results }) {
       <tbody>${sorted.map(
         (c, i) => html`<tr key=${i} class=${c.primary ? "primary-row" : ""}>
         <th scope="row">${armName(c.arm, c.ratio)}</th>
-        <td class="words">${armName(c.control, c.control === "duplicates" ? c.ratio : null)}</td><td class="words">${c.classifier}</td>
+        <td class="words">${armName(c.control, c.control === "duplicates" ? c.ratio : null)}</td><td class="words">${classifierName(c.classifier)}</td>
         ${sized && html`<td>${c.size}</td>`}<td class="words">${METRICS[c.metric] ?? c.metric}</td>
         <td>${within(c.difference, c.interval)}</td>
         <td>${pValue(c.primary ? c.p : c.p_holm)}</td>
-        <td class="words">${verdictOf(c)}</td></tr>`,
+        <td class="words">${c.difference === null ? VERDICTS.none.short : VERDICTS[c.verdict].short}</td></tr>`,
       )}</tbody></table></div>
   </section>`;
 }
@@ -64,7 +65,7 @@ function Arms({ results }) {
         (
           arm,
           i,
-        ) => html`<tr key=${i}><th scope="row">${armName(arm.arm, arm.ratio)}</th><td class="words">${arm.classifier}</td>
+        ) => html`<tr key=${i}><th scope="row">${armName(arm.arm, arm.ratio)}</th><td class="words">${classifierName(arm.classifier)}</td>
         ${sized && html`<td>${arm.size}</td>`}
         ${columns.map((name) => html`<td key=${name}>${arm.metrics[name] ? within(arm.metrics[name].value, arm.metrics[name].interval, number) : "–"}</td>`)}
         <td>${arm.runs}</td></tr>`,
@@ -119,11 +120,23 @@ function Files({ study }) {
   </section>`;
 }
 
-/** "figures/contrasts.svg" → "Contrasts" */
+const FIGURES = {
+  primary: "The difference that decides, its 95 % interval, and what is too small to matter",
+  "low-data": "With less data",
+  contrasts: "All differences",
+  arms: "What each arm reaches",
+};
+
+/** "figures/low-data.svg" → "With less data" */
 function caption(name) {
-  const words = name
-    .replace(/^figures\//, "")
-    .replace(/\.svg$/, "")
-    .replaceAll(/[-_]/g, " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  const key = stem(name);
+  return FIGURES[key] ?? key.replaceAll(/[-_]/g, " ");
+}
+
+const stem = (name) => name.replace(/^figures\//, "").replace(/\.svg$/, "");
+
+/** The one that decides comes first. */
+function place(name) {
+  const at = Object.keys(FIGURES).indexOf(stem(name));
+  return at < 0 ? Infinity : at;
 }

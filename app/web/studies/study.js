@@ -5,7 +5,7 @@ import { navigate } from "../navigate.js";
 import { Banner, CopyButton, Dialog, Progress, announce, useAsked } from "../parts.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
 import { Results } from "./results.js";
-import { GOING, VERDICTS, kindWords } from "./words.js";
+import { GOING, kindWords, verdictOf } from "./words.js";
 
 const POLL_MS = 2000;
 
@@ -99,7 +99,7 @@ function Head({ study, changed }) {
 }
 
 function Verdict({ study }) {
-  const { title, mark } = VERDICTS[study.verdict.verdict];
+  const { title, mark } = verdictOf(study);
   return html`<section class=${`panel verdict ${mark}`} aria-label="Verdict">
     <p class="verdict-word">${title}</p>
     <p>${study.verdict.text}</p>

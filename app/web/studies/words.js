@@ -14,45 +14,55 @@ const KINDS = {
 export const kindWords = (kind, { done, total }) =>
   kind === "prepare" || kind === "results" ? KINDS[kind] : `${done} of ${total} ${KINDS[kind]}`;
 
-/** No verdict claims more than its interval. */
+/** As on the results' own page: no verdict claims more than its interval. */
 export const VERDICTS = {
-  benefit: { title: "A benefit is shown", short: "a benefit is shown", mark: "ok" },
-  equivalent: { title: "No useful difference", short: "no useful difference", mark: "even" },
-  inconclusive: { title: "No benefit is shown", short: "no benefit is shown", mark: "open" },
-  harm: { title: "It does harm", short: "it does harm", mark: "bad" },
+  benefit: { title: "Yes, they help", short: "benefit", mark: "ok" },
+  equivalent: { title: "No difference that matters", short: "equivalent", mark: "even" },
+  inconclusive: { title: "Not shown", short: "not shown", mark: "open" },
+  harm: { title: "No, they do harm", short: "harm", mark: "bad" },
+  none: { title: "No answer", short: "no answer", mark: "none" },
 };
+
+/** The verdict of a study, "none" where its difference could not be estimated. */
+export const verdictOf = ({ verdict, lights }) =>
+  VERDICTS[lights.usefulness === "grey" ? "none" : verdict.verdict];
 
 export const METRICS = { auroc: "AUROC", auprc: "AUPRC" };
 
 const ARMS = {
-  real: "real images",
-  duplicates: "duplicates",
-  synthetic: "synthetic alone",
-  real_synthetic: "real and synthetic",
-  augmented: "augmented",
-  weighted: "weighted classes",
-  oversampled: "oversampled classes",
-  augmented_synthetic: "augmented, with synthetic",
-  pretrained: "pretrained on synthetic",
-  one_class: "synthetic in one class",
+  real: "real",
+  duplicates: "real + {k} × duplicates",
+  synthetic: "synthetic only",
+  real_synthetic: "real + {k} × synthetic",
+  augmented: "real, augmented",
+  weighted: "real, classes weighted",
+  oversampled: "real, oversampled",
+  augmented_synthetic: "both augmented, {k} × synthetic",
+  pretrained: "{k} × synthetic first, then real",
+  one_class: "real + {k} × synthetic, one class",
 };
 
-/** "real and synthetic × 1" @param {string} arm @param {number | null} [ratio] */
-export const armName = (arm, ratio = null) =>
-  `${ARMS[arm] ?? arm.replaceAll("_", " ")}${ratio === null ? "" : ` × ${ratio}`}`;
+/** "real + 1 × synthetic" @param {string} arm @param {number | null} [ratio] */
+export function armName(arm, ratio = null) {
+  const name = ARMS[arm] ?? arm.replaceAll("_", " ");
+  return ratio === null ? name.replace("{k} × ", "") : name.replace("{k}", String(ratio));
+}
+
+/** "small network" @param {string} classifier */
+export const classifierName = (classifier) =>
+  ({ probe: "linear probe", network: "small network" })[classifier] ??
+  classifier.replace(/^yours:/, "your model ");
 
 /** A difference with its sign, in three digits. @param {number} v */
-export const signed = (v) => (v < 0 ? "−" : "+") + number(Math.abs(v));
+export const signed = (v) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
 
 /** "0.021 (−0.009 to 0.051)" @param {number} value @param {number[]} interval */
 export const within = (value, [low, high], write = signed) =>
-  `${write(value)} (${write(low)} to ${write(high)})`;
-
-/** What one difference says: one of many is shown only where it is after correction for them. */
-export const verdictOf = ({ verdict, primary, p_holm: p }) =>
-  primary || p === null || p < 0.05 || !["benefit", "harm"].includes(verdict)
-    ? VERDICTS[verdict].short
-    : "not shown after correction";
+  value === null
+    ? "–"
+    : low === null
+      ? write(value)
+      : `${write(value)} (${write(low)} to ${write(high)})`;
 
 /** A p-value, as papers write it. @param {number | null} p */
 export const pValue = (p) => (p === null ? "–" : p < 0.001 ? "< 0.001" : p.toFixed(3));
