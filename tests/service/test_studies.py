@@ -149,6 +149,12 @@ def test_a_request_sent_twice_makes_one_study(service: Studying) -> None:
         ({"positive": ""}, "config.positive", "Name the class"),
         ({"ratio": 100}, "config.ratio", "from 0.1 to 10"),
         ({"generator": {"preset": "nobody"}}, "config.generator.preset", "nobody"),
+        ({"resolution": 32}, "config.resolution", "64, 128"),
+        (
+            {"generator": {"config": {"conditional": False}}},
+            "config.generator.config.conditional",
+            "leave it out",
+        ),
         ({"generator": {"model": "nobody@1"}}, "config.generator.model", "GET /models"),
         ({"generator": {"images": "/etc"}}, "config.generator.images", "dataset root"),
         ({"test": "validation"}, "config.test", "small_class"),
@@ -317,7 +323,7 @@ def test_a_small_study_is_done_by_the_whole_service(own_service: Service) -> Non
     """`synthorax serve` and the real program, from the question to the verdict."""
     images = split_folders(own_service.data_dir / "images" / "chests")
     config = {
-        "positive": "SHADOW", "generators": 1, "seeds": 1, "epochs": 1, "resolution": 32,
+        "positive": "SHADOW", "generators": 1, "seeds": 1, "epochs": 1, "steps_min": 10,
         "arms": ["real", "duplicates", "real_synthetic"], "seed": 1,
         "generator": {"preset": "quick", "config": {"epochs": 1, "batch_size": 8}},
     }  # fmt: skip
