@@ -252,10 +252,8 @@ def _trained(config: StudyConfig) -> list[InvalidValue]:
     try:
         resolve_run(preset, {**given, **wanted, "seed": 0})
     except InvalidValue as error:
-        of_study = {f"config.{name}" for name in wanted}
-        return [
-            part if part.field in of_study else _below(part) for part in error.parts or (error,)
-        ]
+        ours = {f"config.{name}" for name in wanted}
+        return [each if each.field in ours else _below(each) for each in error.parts or (error,)]
     return []
 
 
