@@ -34,6 +34,7 @@ COPY library library
 COPY training training
 COPY features features
 COPY evaluation evaluation
+COPY studies studies
 COPY worker worker
 COPY app app
 COPY synthorax synthorax

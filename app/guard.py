@@ -34,6 +34,9 @@ MEDIA_TYPES_OF = {
     "/models": ("application/zip",),
     "/session": ("application/x-www-form-urlencoded",),
 }
+# The same of addresses with an id in them.
+SCORES = re.compile(r"/studies/[^/]+/scores")
+SCORES_MAX, SCORES_TYPES = 32 * 1024 * 1024, ("text/csv",)
 _MULTIPART = 1024 * 1024  # bytes that the other parts and their heads may add to an archive
 _LOOKED_AT = frozenset(
     b"host origin content-length transfer-encoding content-type authorization cookie accept "
@@ -112,7 +115,7 @@ class Guard:
         caller.set(None)  # not that of the request before on this connection
         own: Headers = [(b"x-request-id", identity.encode())]
         answer = _Answer(send, own)
-        limit = self.limits.get(scope["path"], BODY_MAX)
+        limit = self._limit(scope["path"])
         try:
             error = self.refusal(scope, given, limit)
             if error is not None:
@@ -135,6 +138,9 @@ class Guard:
             if changes:
                 await run_in_threadpool(self._audit.answered, caller.get(), answer.status)
             self._telling.end(scope, answer.status, began, span)
+
+    def _limit(self, path: str) -> int:
+        return SCORES_MAX if SCORES.fullmatch(path) else self.limits.get(path, BODY_MAX)
 
     def refusal(self, scope: Scope, given: dict[bytes, bytes], limit: int) -> SynthoraxError | None:
         """Why a request is not let in, whoever sends it; None where it is."""
@@ -167,7 +173,7 @@ class Guard:
         has_body = b"transfer-encoding" in given or length != "0"
         media_type = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if has_body and media_type != b"application/json":
-            allowed = MEDIA_TYPES_OF.get(scope["path"], ())
+            allowed = _media_types(scope["path"])
             shown = media_type.decode("latin-1")
             if shown not in allowed:
                 kinds = " or ".join(("application/json", *allowed))
@@ -180,6 +186,11 @@ class Guard:
         if length.isdecimal() and int(length) > limit:
             return too_large(f"The body has {length} bytes.", limit)
         return None
+
+
+def _media_types(path: str) -> tuple[str, ...]:
+    """Of bodies, beside JSON."""
+    return SCORES_TYPES if SCORES.fullmatch(path) else MEDIA_TYPES_OF.get(path, ())
 
 
 def _netloc(origin: bytes) -> bytes:

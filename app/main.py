@@ -44,6 +44,7 @@ from app.reader_studies.reading import page as reading_page
 from app.reader_studies.reading import router as reading
 from app.reader_studies.routes import router as reader_studies
 from app.reports.routes import router as reports
+from app.studies.routes import router as studies
 from app.train_jobs.events import Readers
 from app.train_jobs.figures import router as figures
 from app.train_jobs.numbers import router as numbers
@@ -75,6 +76,7 @@ ROUTERS = (
     datasets,
     pictures,
     withdrawals,
+    studies,
     checked_train_jobs,
     train_jobs,
     numbers,

@@ -13,6 +13,8 @@ from importlib.metadata import version as installed
 from typing import Any
 
 from library import __version__
+from library.atomic import write_json
+from library.errors import InvalidValue
 from library.rounding import rounded
 from library.studies.folder import Study
 from studies import contrasts, metrics, scoring, verdicts
@@ -26,10 +28,19 @@ Tell = Callable[[str, float], None]
 
 
 def answers(study: Study, tell: Tell = lambda _phase, _fraction: None) -> dict[str, Any]:
-    """results.json's content.  Raises InvalidValue for scores of the user's that do not fit."""
+    """results.json's content.
+
+    Scores of the user's that do not fit are left out, and what is wrong with them is written beside
+    them: scores/{name}.error.json.
+    """
     predictions = read(study)
     for path in study.scores:
-        scoring.add(predictions, path)
+        wrong = path.with_suffix(".error.json")
+        try:
+            scoring.add(predictions, path)
+            wrong.unlink(missing_ok=True)
+        except InvalidValue as error:
+            write_json(wrong, error.as_problem())
     return answered(predictions, study.id, tell)
 
 

@@ -11,7 +11,7 @@ from studies.writing import write_results
 
 
 def conclude(study: Study, tell: Tell, stopping: Stopping) -> None:
-    """Write the results with all scores that there are now.  Raises InvalidValue for a score."""
+    """Write the results with all scores that there are now and that fit."""
     final = study.results_path
     if (final / "results.json").is_file():
         return

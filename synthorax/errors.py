@@ -35,9 +35,9 @@ class EngineChanged(SynthoraxError):
 
 
 class JobFailed(SynthoraxError):
-    """A train job or a generate job ended as failed or cancelled.
+    """A train job, a generate job or a study ended as failed or cancelled.
 
-    `record` is the job as the service shows it.
+    `record` is it as the service shows it.
     """
 
     def __init__(self, record: dict[str, Any]) -> None:

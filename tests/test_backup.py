@@ -55,6 +55,11 @@ def fill(data_dir: Path) -> None:
         "reader-studies/rs-1/key.json": b"{}",
         "reader-studies/rs-1/items.bin": b"items",
         "reader-studies/rs-1/readers/rd-1.jsonl": b'{"event": "consent"}\n',
+        "studies/st-1/study.json": b"{}",
+        "studies/st-1/units/prepare.json": b"{}",
+        "studies/st-1/generators/g/metrics.jsonl": b'{"images": 1}\n',
+        "studies/st-1/generators/g/checkpoints/0000000010.safetensors": b"ten",
+        "studies/st-1/work/images.npy": b"pixels",
         "images/\udcff\udcfe.png": b"a name that is no UTF-8",
         "images/empty": b"",
         "keys.json": b"{}",
@@ -216,6 +221,27 @@ def test_a_checkpoint_is_there_however_fast_they_come(tmp_path: Path) -> None:
 
     back = meddled(tmp_path, "runs/job-1/checkpoints/0000000020.safetensors", trained_on)
     assert back["runs/job-1/checkpoints/0000000030.safetensors"] == b"thirty"
+
+
+@pytest.mark.parametrize(
+    "at", ["study.json", "units/prepare.json", "generators/g/metrics.jsonl", "work/images.npy"]
+)
+def test_what_a_unit_of_a_study_names_is_there(tmp_path: Path, at: str) -> None:
+    """A unit that is done meanwhile is in the backup with all that it made, or not at all."""
+    fill(tmp_path / "data")
+    folder = tmp_path / "data" / "studies" / "st-1"
+
+    def done() -> None:
+        for name in ("partitions.npz", "generators/g/prepared/model.json", "work/more.npy"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"made")
+        (folder / "units" / "generator-s1d0-g0.json").write_bytes(b"{}")
+
+    back = meddled(tmp_path, f"studies/st-1/{at}", done)
+    named = ("partitions.npz", "generators/g/prepared/model.json", "work/more.npy")
+    is_done = "studies/st-1/units/generator-s1d0-g0.json" in back
+    assert not is_done or all(f"studies/st-1/{name}" in back for name in named)
+    assert is_done == (at in ("study.json", "units/prepare.json"))
 
 
 def test_a_flipped_byte_is_refused_by_name(tmp_path: Path) -> None:

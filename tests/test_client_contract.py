@@ -24,18 +24,21 @@ import synthorax._async.generate_jobs
 import synthorax._async.jobs
 import synthorax._async.models
 import synthorax._async.reader_studies
+import synthorax._async.studies
 import synthorax._sync.client
 import synthorax._sync.datasets
 import synthorax._sync.generate_jobs
 import synthorax._sync.jobs
 import synthorax._sync.models
 import synthorax._sync.reader_studies
+import synthorax._sync.studies
 from app.main import create_app
 from library.settings import Settings
 from synthorax._sync.client import Client
 from synthorax._sync.generate_jobs import GenerateJob
 from synthorax._sync.jobs import Job
 from synthorax._sync.reader_studies import ReaderStudy
+from synthorax._sync.studies import Study
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = [
@@ -58,6 +61,8 @@ PAIRS = [
         synthorax._async.reader_studies.AsyncReaderStudies,
         synthorax._sync.reader_studies.ReaderStudies,
     ),
+    (synthorax._async.studies.AsyncStudy, synthorax._sync.studies.Study),
+    (synthorax._async.studies.AsyncStudies, synthorax._sync.studies.Studies),
     (synthorax._async.models.AsyncModels, synthorax._sync.models.Models),
     (synthorax._async.datasets.AsyncDatasets, synthorax._sync.datasets.Datasets),
 ]
@@ -126,6 +131,10 @@ def reader_study(client: Client) -> ReaderStudy:
     return ReaderStudy(client._transport, {"id": "rs-1", "closed_at": None, "readers": []})
 
 
+def study(client: Client) -> Study:
+    return Study(client._transport, {"id": "st-1", "finished_at": None})
+
+
 CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /generate", lambda c: c.generate("A", 3, truncation=0.5, reject_near_copies=True)),
     ("POST /generate", lambda c: c.generate(items=[("A", 1), (None, 2)])),
@@ -192,6 +201,18 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("POST /generate-jobs/{job}/cancel", lambda c: generate_job(c).cancel()),
     ("POST /generate-jobs/{job}/resume", lambda c: generate_job(c).resume()),
     ("DELETE /generate-jobs/{job}", lambda c: generate_job(c).delete()),
+    ("POST /studies", lambda c: c.studies.create("ds-0123456789ab", {"positive": "A"})),
+    ("POST /studies/estimates", lambda c: c.studies.estimate({"path": "x"}, {"positive": "A"})),
+    ("GET /studies", lambda c: c.studies.list("failed")),
+    ("GET /studies/{study}", lambda c: c.studies.get("st-1")),
+    ("GET /studies/{study}", lambda c: study(c).reload()),
+    ("GET /studies/{study}/results.json", lambda c: study(c).results()),
+    ("GET /studies/{study}/results.zip", lambda c: study(c).download("x")),
+    ("GET /studies/{study}/arms.zip", lambda c: study(c).arms("x")),
+    ("POST /studies/{study}/scores", lambda c: study(c).score(b"image,p", "mine")),
+    ("POST /studies/{study}/cancel", lambda c: study(c).cancel()),
+    ("POST /studies/{study}/resume", lambda c: study(c).resume()),
+    ("DELETE /studies/{study}", lambda c: study(c).delete()),
 ]
 
 

@@ -35,6 +35,7 @@ from worker.leases import Lease
 from worker.queue import LIGHT, TRAINING, celery_app, enqueue, enqueue_validation, messages
 from worker.records import TERMINAL, event, keep_copy
 from worker.repair import lost, repair
+from worker.study_unit import Attempts
 from worker.sweeper import Sweeper, end_attempt
 
 CONFIG = {
@@ -373,6 +374,10 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     store.redis.set(keys.shard_attempts("gj-1", 3), 1, ex=keys.SHARD_ATTEMPTS_SECONDS)
     store.redis.hset(keys.shard_progress("gj-1"), "3", 256)
     store.redis.expire(keys.shard_progress("gj-1"), keys.SHARD_PROGRESS_SECONDS)
+    Lease(store.redis, keys.unit_lease("st-1", "runs-r0f0-g0"), "w@here", 60).take()
+    Attempts(store.redis, "st-1", "runs-r0f0-g0").begin()
+    store.redis.hset(keys.study_progress("st-1"), "prepare", "{}")
+    store.redis.expire(keys.study_progress("st-1"), keys.STUDY_PROGRESS_SECONDS)
     store.redis.set(keys.SWEEP, "now", px=1000)
     store.redis.set(keys.RESTORED, "identity")  # as worker/dump.py
     store.redis.sadd(keys.RESTORING + "jobs:running", "job-1")

@@ -1,7 +1,9 @@
 """python -m worker [training | light | generation | check]
 
-training    run train jobs, one at a time: one such worker a GPU (CUDA_VISIBLE_DEVICES chooses it)
-light       validate datasets, make reports, deliver webhooks; never waits for a training job
+training    run train jobs and train generators of studies, one at a time: one such worker a GPU
+            (CUDA_VISIBLE_DEVICES chooses it)
+light       validate datasets, make reports, do studies, deliver webhooks; never waits for a
+            training job
 generation  make shards of generate jobs: one such worker a GPU (SYNTHORAX_DEVICE)
 check       exit status 0 when a worker of this machine has given a sign of life just now
 """

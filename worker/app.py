@@ -41,14 +41,20 @@ from worker.queue import (
     GENERATION,
     LIGHT,
     RUN,
+    STUDY_GENERATOR,
+    TRAINING,
     celery_app,
     enqueue,
     enqueue_generation,
     enqueue_report,
+    enqueue_study,
     enqueue_validation,
 )
 from worker.reports import ReportSweeper
 from worker.reports import register as register_reports
+from worker.studies import StudySweeper
+from worker.studies import register as register_studies
+from worker.study_arms import register as register_arms
 from worker.supervisor import Requeue, supervise
 from worker.sweeper import Sweeper
 from worker.webhooks import deliver_forever
@@ -83,7 +89,9 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
     parent, queue = task.request.get("traceparent"), task.name.partition(".")[0]
     traceparent.set(parent)
     _spans.clear()
-    if queue in (LIGHT, GENERATION):  # an attempt at a train job is traced by its supervisor
+    if (
+        queue in (LIGHT, GENERATION) or task.name == STUDY_GENERATOR
+    ):  # an attempt at a train job is traced by its supervisor
         about = {"synthorax.task": task.request.id, "synthorax.request_id": request_id.get()}
         _spans.append(tracing.span(task.name, parent, about, "consumer"))
         traceparent.set(_spans[0].traceparent)
@@ -91,11 +99,11 @@ def _tell_ids(task: Task[Any, Any], args: list[Any], **_: Any) -> None:
 
 @task_postrun.connect
 def _count_time(task: Task[Any, Any], **_more: Any) -> None:
-    """Of light and generation workers: a train job may have several tasks, and counts itself."""
+    """Of all but train jobs: one may have several tasks, and counts itself."""
     for span in _spans:
         span.end()
     kind, _, name = task.name.partition(".")
-    if kind in (LIGHT, GENERATION) and _began:
+    if (kind in (LIGHT, GENERATION) or task.name == STUDY_GENERATOR) and _began:
         counts.took("synthorax_task_seconds", time.monotonic() - _began[0], task=name)
 
 
@@ -103,6 +111,8 @@ register(app, settings)
 register_costs(app, settings)
 register_reports(app, settings, _drained)
 register_generation(app, settings, _drained)
+register_studies(app, settings, _drained)
+register_arms(app, settings, _drained)
 
 
 def send(record: Mapping[str, Any]) -> None:
@@ -177,6 +187,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     datasets = DatasetSweeper(beat.connection, settings, lambda d: enqueue_validation(app, d))
     reports = ReportSweeper(beat.connection, settings, send_report)
     shards = GenerationSweeper(beat.connection, settings, partial(enqueue_generation, app))
+    studies = StudySweeper(beat.connection, settings, partial(enqueue_study, app))
     pause = beat_seconds(settings)
     while True:
         try:
@@ -189,6 +200,8 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
                     reports.sweep()
                 if beat.queue == GENERATION:
                     shards.sweep()
+                if beat.queue in (LIGHT, TRAINING):
+                    studies.sweep()
         except RedisError as error:
             counts.add("synthorax_worker_redis_errors_total")
             logger.warning("Redis is away (%s)", error)

@@ -22,6 +22,9 @@ report:{id}:attempts    string  evaluations begun and not ended                 
 shard:{id}:{n}:lease    string  token of the worker that makes shard n of a job  the lease, renewed
 shard:{id}:{n}:attempts string  attempts at it begun and not ended               a day
 shard:{id}:progress     hash    shard: images of it that are written             a minute
+study:{id}:{unit}:lease  string  token of the worker that does that unit         the lease, renewed
+study:{id}:{unit}:attempts hash  attempts at it begun, how far on the last began  a week
+study:{id}:progress     hash    unit: JSON, its phase and how far it is          a minute
 cost:{digest}           string  JSON: what a run would take, or that it is measured  a day
 limit:{name}:{who}      string  requests or images of a key (or address) so far  the limit's window
 restored                string  identity of the backup that was restored last    for good
@@ -51,6 +54,8 @@ REPORT_ATTEMPTS_SECONDS = 86_400
 COST_SECONDS = 86_400
 SHARD_ATTEMPTS_SECONDS = 86_400
 SHARD_PROGRESS_SECONDS = 60
+STUDY_ATTEMPTS_SECONDS = 7 * 86_400  # a generator may take days
+STUDY_PROGRESS_SECONDS = 60
 
 
 def limit(name: str, who: str) -> str:
@@ -95,6 +100,18 @@ def shard_attempts(job: str, number: int) -> str:
 
 def shard_progress(job: str) -> str:
     return f"{PREFIX}shard:{job}:progress"
+
+
+def unit_lease(study: str, unit: str) -> str:
+    return f"{PREFIX}study:{study}:{unit}:lease"
+
+
+def unit_attempts(study: str, unit: str) -> str:
+    return f"{PREFIX}study:{study}:{unit}:attempts"
+
+
+def study_progress(study: str) -> str:
+    return f"{PREFIX}study:{study}:progress"
 
 
 def idempotency(digest: str) -> str:

@@ -26,8 +26,10 @@ VALIDATE = "light.validate"
 REPORT = "light.report"
 COST = "light.cost"
 GENERATE = "generation.shard"
+STUDY, STUDY_GENERATOR, STUDY_ARMS = "light.study", "training.study", "light.study_arms"
 TRAINING, LIGHT, GENERATION = "training", "light", "generation"
 QUEUES = (TRAINING, LIGHT, GENERATION)
+ARMS_OF = "arms:"  # before a study's id, where a message names it for its arms
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 
 
@@ -110,6 +112,18 @@ def enqueue_generation(app: Celery, record: Mapping[str, Any]) -> None:
     _send(app, GENERATE, record["id"], GENERATION, 0, *origin)
 
 
+def enqueue_study(app: Celery, record: Mapping[str, Any], queue: str) -> None:
+    """Send a study to the light or the training queue, behind all else: a message does one unit."""
+    task = STUDY_GENERATOR if queue == TRAINING else STUDY
+    origin = record.get("request"), record.get("traceparent")
+    _send(app, task, record["id"], queue, PRIORITY_STEPS[-1], *origin)
+
+
+def enqueue_arms(app: Celery, record: Mapping[str, Any]) -> None:
+    """Send a study to the light queue for the archive of its arms: somebody waits for it."""
+    _send(app, STUDY_ARMS, record["id"], LIGHT, PRIORITY_STEPS[-1], about=ARMS_OF)
+
+
 def _send(
     app: Celery,
     task: str,
@@ -118,8 +132,9 @@ def _send(
     priority: int,
     request: str | None = None,
     parent: str | None = None,
+    about: str = "",
 ) -> None:
-    message = f"{identity}.{secrets.token_hex(4)}"
+    message = f"{about}{identity}.{secrets.token_hex(4)}"
     try:
         app.send_task(
             task,
@@ -147,7 +162,7 @@ def waiting_messages(connection: redis.Redis, queue: str) -> int:
 
 
 def messages(connection: redis.Redis, queue: str) -> Counter[str]:
-    """Jobs (or datasets, reports) that have a message in a queue, and how many each.
+    """Jobs (or datasets, reports, studies) that have a message in a queue, and how many each.
 
     What a worker has taken and not acknowledged is not there.
     """

@@ -29,6 +29,7 @@ RULES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (_READ, rf"{_VERSION}/samples/[^/]+/[^/]+/nearest(\.png)?", "train"),
     (_READ, rf"{_VERSION}/reports/[^/]+/operator/.*", "admin"),
     (_READ, rf"{_VERSION}/export", "admin"),
+    (_READ, r"/studies/[^/]+/arms\.zip", "train"),
     (("POST",), r"/models", "admin"),
     (("POST",), rf"{_VERSION}/activate", "admin"),
     (("GET", "HEAD", "POST"), r"/withdrawals(/.*)?", "admin"),
@@ -36,12 +37,14 @@ RULES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("POST",), r"/generate|/verify", "generate"),
     (("GET", "HEAD", "POST", "DELETE"), r"/generate-jobs(/.*)?", "generate"),
     (_READ, r"/models(/.*)?", "generate"),
+    (_READ, r"/studies(/.*)?", "generate"),
     (_READ, r"/metrics|/openapi\.json|/docs|/presets", "generate"),
     (_READ, r"/|/ui/.*|/static/.*", "generate"),
-    # Training: jobs, datasets, reports.
+    # Training: jobs, datasets, reports, studies.
     (("POST", "DELETE"), rf"{_VERSION}/reports(/[^/]+)?", "train"),
     (("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), r"/datasets(/.*)?", "train"),
     (("GET", "HEAD", "POST", "DELETE"), r"/train-jobs(/.*)?", "train"),
+    (("POST", "DELETE"), r"/studies(/.*)?", "train"),
     (_READ, r"/workers", "train"),
 )
 _COMPILED = [(methods, re.compile(path), scope) for methods, path, scope in RULES]

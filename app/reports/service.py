@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
+from app.formats.folder_zip import zipped
 from app.reports.schemas import ReportRequest
 from library.atomic import read_json
 from library.datasets.records import read_record
@@ -27,8 +26,6 @@ from library.store.shared import open_store
 from library.versions import ModelLibrary, Version, is_held
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_report
-
-_MOMENT = (1980, 1, 1, 0, 0, 0)  # the same bytes each time
 
 
 class ReportService:
@@ -139,17 +136,7 @@ class ReportService:
 
     def export(self, reference: str, identity: str) -> Iterator[bytes]:
         """A ZIP of all but what shows patients, streamed file by file, the same bytes each time."""
-        folder = self.folder(reference, identity)
-        buffer = _Pipe()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(folder.rglob("*")):
-                inside = path.relative_to(folder)
-                if path.is_file() and inside.parts[0] != OPERATOR:
-                    entry = zipfile.ZipInfo(inside.as_posix(), _MOMENT)
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(entry, path.read_bytes())
-                    yield buffer.taken()
-        yield buffer.taken()
+        return zipped(self.folder(reference, identity), leave_out=OPERATOR)
 
     def compare(self, one: str, other: str) -> dict[str, Any]:
         first, second = self.content(one, "latest"), self.content(other, "latest")
@@ -165,29 +152,6 @@ class ReportService:
             self._store.reports.remove(f"{digest}/{identity}")
         if not remove_report(self._data_dir, digest, identity):
             raise NotFound(f"There is no report {identity!r} of {reference} in the data folder.")
-
-
-class _Pipe(io.RawIOBase):
-    """What a ZipFile has written since it was last asked."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, part: Any) -> int:
-        self._parts.append(bytes(part))
-        self._at += len(part)
-        return len(part)
-
-    def tell(self) -> int:
-        return self._at
-
-    def taken(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
 
 
 def _named(reference: str, content: dict[str, Any]) -> dict[str, Any]:

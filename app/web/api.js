@@ -170,6 +170,19 @@ export const changeSet = (id, what) =>
 export const deleteSet = (id) => request(`/generate-jobs/${part(id)}`, { method: "DELETE" });
 export const shards = (id, signal) => request(`/generate-jobs/${part(id)}/shards`, { signal });
 export const setUrl = (id, end) => `/generate-jobs/${part(id)}/${end}`;
+/** Studies, newest first. */
+export const studies = (signal) => request("/studies?limit=50", { signal });
+export const study = (id, signal) => request(`/studies/${part(id)}`, { signal });
+/** What a study would take, measured where it would run: asked again until it is known. */
+export const estimateStudy = (body, signal) =>
+  request("/studies/estimates", { method: "POST", body, signal });
+export const startStudy = (body, signal) => request("/studies", { method: "POST", body, signal });
+/** @param {"cancel" | "resume"} what */
+export const changeStudy = (id, what) =>
+  request(`/studies/${part(id)}/${what}`, { method: "POST" });
+export const deleteStudy = (id) => request(`/studies/${part(id)}`, { method: "DELETE" });
+export const studyResults = (id, signal) =>
+  request(`/studies/${part(id)}/results.json`, { signal });
 export const dataset = (id, signal) => request(`/datasets/${part(id)}`, { signal });
 export const startRun = (body, signal) => request("/train-jobs", { method: "POST", body, signal });
 /** What a run would take, measured on the worker's machine: asked again until it is known. */

@@ -27,6 +27,9 @@ const ROUTES = [
   [/^\/ui\/runs\/?$/, "runs", "Runs", () => import("./runs/list.js")],
   [/^\/ui\/runs\/compare\/?$/, "runs", "Compare runs", () => import("./runs/compare.js")],
   [/^\/ui\/runs\/([^/]+)\/?$/, "runs", "Run", () => import("./runs/run.js")],
+  [/^\/ui\/studies\/?$/, "studies", "Studies", () => import("./studies/list.js")],
+  [/^\/ui\/studies\/new\/?$/, "studies", "New study", () => import("./studies/new.js")],
+  [/^\/ui\/studies\/([^/]+)\/?$/, "studies", "Study", () => import("./studies/study.js")],
 ];
 
 const address = signal(location.pathname + location.search);

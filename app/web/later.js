@@ -5,7 +5,7 @@ import { html, useEffect, useState } from "./vendor/ui/ui.js";
 export const whenIdle = globalThis.requestIdleCallback ?? ((deed) => setTimeout(deed, 500));
 
 /** Styles of every page but Generate, whose own are in the document. */
-const STYLES = ["runs", "run", "chart", "vendor/uplot/uplot", "library"];
+const STYLES = ["runs", "run", "chart", "vendor/uplot/uplot", "library", "study"];
 let styled = null;
 
 export function styles() {

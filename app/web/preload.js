@@ -9,7 +9,7 @@
     for (const name of "request page form grid history recall window".split(" "))
       add("link", { rel: "modulepreload", href: `/static/generate/${name}.js` });
   } else {
-    for (const name of "runs run chart vendor/uplot/uplot library".split(" "))
+    for (const name of "runs run chart vendor/uplot/uplot library study".split(" "))
       add("link", { rel: "preload", as: "style", href: `/static/${name}.css` });
   }
 })();

@@ -15,6 +15,7 @@ from library.datasets.withdrawal import receipts, withdraw
 from library.errors import Conflict, InvalidValue, NotFound
 from library.store.objects import StoreAway
 from library.store.shared import open_store
+from library.studies.folder import unfinished
 from worker.jobs import JobStore, reaching_redis
 
 logger = logging.getLogger("synthorax.app")
@@ -26,8 +27,8 @@ router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
 def create(request: WithdrawalRequest, state: AppState, library: Library) -> dict[str, Any]:
     """Withdraw a patient, by their id in the source or by one of their files.
 
-    Lists every dataset, run, checkpoint, version, report and cache; deletes them, retires (or
-    deletes) versions, and keeps a receipt.  With `dry_run` it lists alone.
+    Lists every dataset, run, checkpoint, version, report, study and cache; deletes them, retires
+    (or deletes) versions, and keeps a receipt.  With `dry_run` it lists alone.
     """
     data_dir = state.settings.data_dir
     by_name = request.dataset is not None and request.file is not None
@@ -60,6 +61,9 @@ def create(request: WithdrawalRequest, state: AppState, library: Library) -> dic
         return {"dry_run": True, **listed.as_dict()}
     if state.jobs is not None:
         _no_job_is_at_it(state.jobs, set(listed.datasets))
+    for study in unfinished(data_dir):
+        if study.id in listed.studies:
+            raise _busy(f"The study {study.id} uses these images.")
     receipt = withdraw(data_dir, found, request.versions)
     if store is not None:
         try:
@@ -74,11 +78,12 @@ def _no_job_is_at_it(jobs: JobStore, datasets: set[str]) -> None:
     with reaching_redis():
         for job in jobs.unfinished():
             if job["request"]["dataset"]["id"] in datasets:
-                raise Conflict(
-                    f"The job {job['id']} trains on these images.",
-                    field="patient",
-                    remedy="Cancel it, wait for its end, then withdraw.",
-                )
+                raise _busy(f"The job {job['id']} trains on these images.")
+
+
+def _busy(detail: str) -> Conflict:
+    remedy = "Cancel it, wait for its end, then withdraw."
+    return Conflict(detail, field="patient", remedy=remedy)
 
 
 @router.get("")

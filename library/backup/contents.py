@@ -2,8 +2,9 @@
 
 Nothing is stopped or locked.  Files that never change or are replaced by a rename are whole
 whenever they are read, so order is all that matters: what names a thing (a run its version, a
-record its report) is read before the thing, which was there by then.  Within a run it is the other
-way round: a checkpoint, then the numbers that were written up to it and beyond.
+record its report, a study's unit what it made) is read before the thing, which was there by then.
+Within a run it is the other way round: a checkpoint, then the numbers that were written up to it
+and beyond.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ CACHES = frozenset({"decoded", "features"})  # made again from what is there
 # Redis is copied by its keys; `exports` are on their way to somebody; sessions end at a restore.
 LEFT_OUT = frozenset({"redis", "exports", "serve.lock", "signing.key", ".restore"})
 _FIRST, _LAST = ("runs", "reports", "models", "datasets"), ("keys.json",)
+_RUNS = frozenset({"runs", "generators"})  # folders of runs; a study's are in its `generators`
+_UNITS = "units"  # of a study: before all that they name
 _LOCKS = frozenset({"lock", ".lock", "job.lock"})
 _TRIES = 5
 
@@ -50,7 +53,7 @@ class Contents:
             elif top == "datasets":
                 self._datasets(path, name, archive)
             else:
-                self._folder(path, name, archive, children_first=top == "runs")
+                self._folder(path, name, archive, children_first=top in _RUNS)
 
     def _tops(self) -> Iterator[tuple[str, Path]]:
         """Names and paths, in order.  A link here leads to another disk, and is followed."""
@@ -96,7 +99,8 @@ class Contents:
                 copied += _add(new, name, archive)
             for path in inner:
                 below = f"{name}/{path.name}"
-                copied += self._folder(path, below, archive, children_first=children_first)
+                is_runs = children_first or path.name in _RUNS
+                copied += self._folder(path, below, archive, children_first=is_runs)
             if children_first:
                 copied += _add(new, name, archive)
         if not folder.is_dir():
@@ -120,7 +124,8 @@ class Contents:
                         files.append(folder / entry.name)
         except FileNotFoundError:
             return [], []
-        return sorted(files, reverse=folder.name == "checkpoints"), sorted(folders)
+        files.sort(reverse=folder.name == "checkpoints")
+        return files, sorted(folders, key=lambda path: (path.name != _UNITS, path))
 
     def _datasets(self, folder: Path, name: str, archive: Writer) -> None:
         """Each record with the content that it names, which a validation may replace meanwhile."""

@@ -1,4 +1,4 @@
-"""What holds a patient's images, or was made from them: datasets, runs, versions, reports, …"""
+"""What holds a patient's images, or was made from them: datasets, runs, versions, studies, …"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from library.decoding.identifiers import hashed
 from library.errors import Conflict, InvalidValue
 from library.reader_studies.forgetting import holding
 from library.runs import RunFolder
+from library.studies.folder import studies
 from library.versions import ModelLibrary, Version
 
 FEATURES = "features"  # of all images, by a digest of many: it goes whole
@@ -37,6 +38,7 @@ class Affected:
     checkpoints: int
     versions: tuple[str, ...]
     reports: tuple[str, ...]
+    studies: tuple[str, ...]
     caches: tuple[str, ...]
     reader_studies: tuple[str, ...]  # that show one of these images
 
@@ -131,6 +133,7 @@ def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
         sum(len(list(run.checkpoints.glob("*.safetensors"))) for run in runs),
         tuple(version.reference for version in versions),
         _reports(data_dir, versions, ids),
+        tuple(sorted(s.id for s in studies(data_dir) if s.record["dataset"] in ids)),
         (
             *(path.stem for path in caches(data_dir, digests)),
             *([FEATURES] if found and (data_dir / FEATURES).is_dir() else []),

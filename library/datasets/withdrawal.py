@@ -28,6 +28,7 @@ from library.digest import digest_json
 from library.locks import waiting
 from library.reader_studies.forgetting import forget
 from library.runs import RunFolder
+from library.studies import folder as studies
 from library.versions import ModelLibrary, retire
 
 FILES = "files.json"
@@ -43,9 +44,9 @@ def withdraw(
     """Let everything go that `affected` lists, and write the receipt; returns it.
 
     Runs lose their checkpoints and sample grids, versions are retired (never served again) or
-    deleted, their reports and decoded arrays are deleted, images in reader studies made black; each
-    dataset forgets the images, and leaves them out when it is validated again.  Source files of a
-    folder in place are the operator's to delete.
+    deleted, their reports, studies and decoded arrays are deleted, images in reader studies made
+    black; each dataset forgets the images, and leaves them out when it is validated again.  Source
+    files of a folder in place are the operator's to delete.
     """
     listed = affected(data_dir, found)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -65,6 +66,12 @@ def withdraw(
         else:
             path.unlink(missing_ok=True)
     progress("reports")
+    for identity in listed.studies:  # their pixels, generators and predictions
+        study = studies.find(data_dir, identity)
+        if study.status not in studies.ENDED:
+            study.finish("cancelled")  # its worker ends, and takes with it what it makes since
+        studies.remove(data_dir, identity)
+    progress("studies")
     for name in listed.runs:
         run = RunFolder(data_dir / "runs" / name)
         for folder in (run.checkpoints, run.path / "samples", run.figures):

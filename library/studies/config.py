@@ -235,8 +235,30 @@ def _below(error: InvalidValue) -> InvalidValue:
     return InvalidValue(error.detail, field=field, value=error.value, remedy=error.remedy)
 
 
-def _together(config: StudyConfig) -> list[InvalidValue]:
+def _trained(config: StudyConfig) -> list[InvalidValue]:
+    """What keeps a generator from being trained: it draws classes, at the study's resolution."""
+    given, preset = config.generator.config, config.generator.preset
+    wanted = {"conditional": True, "resolution": config.resolution, "fit": config.fit}
     wrong = []
+    for name, value in wanted.items():
+        if given.get(name, value) != value:
+            text = (
+                f"config.generator.config.{name} is {given[name]!r}, and the study needs {value!r}."
+            )
+            remedy = "A study gives it to its trainings: leave it out."
+            wrong.append(_wrong(f"generator.config.{name}", given[name], text, remedy))
+    if wrong or preset is None:
+        return wrong
+    try:
+        resolve_run(preset, {**given, **wanted, "seed": 0})
+    except InvalidValue as error:
+        ours = {f"config.{name}" for name in wanted}
+        return [each if each.field in ours else _below(each) for each in error.parts or (error,)]
+    return []
+
+
+def _together(config: StudyConfig) -> list[InvalidValue]:
+    wrong = _trained(config) if config.generator.trained else []
     if not config.positive:
         remedy = "Name the class that is to be told from the rest."
         wrong.append(_wrong("positive", config.positive, "config.positive is missing.", remedy))

@@ -112,7 +112,7 @@ class Study:
         except FileNotFoundError:
             names = []
         found = {name[:-5] for name in names if name.endswith(".json") and name[0] != "."}
-        return found | ({RESULTS} if self.results is not None else set())
+        return (found - {RESULTS}) | ({RESULTS} if self.results is not None else set())
 
     def ready(self) -> list[Unit]:
         """Units that can be done now: not done, and all before them are."""

@@ -15,6 +15,7 @@ from synthorax._async.models import AsyncModels
 from synthorax._async.reader_studies import AsyncReaderStudies
 from synthorax._async.running import blocking
 from synthorax._async.saving import save_stream
+from synthorax._async.studies import AsyncStudies
 from synthorax._async.transport import AsyncTransport
 from synthorax.batch import Batch, joined, read_npz
 from synthorax.dicoms import read_dicoms
@@ -63,6 +64,7 @@ class AsyncClient:
         self.jobs = AsyncJobs(self._transport)
         self.generate_jobs = AsyncGenerateJobs(self._transport)
         self.reader_studies = AsyncReaderStudies(self._transport)
+        self.studies = AsyncStudies(self._transport, self.datasets)
 
     async def aclose(self) -> None:
         """Close the connections; `async with` does it at the end of the block."""

@@ -16,6 +16,7 @@ from synthorax._sync.models import Models
 from synthorax._sync.reader_studies import ReaderStudies
 from synthorax._sync.running import blocking
 from synthorax._sync.saving import save_stream
+from synthorax._sync.studies import Studies
 from synthorax._sync.transport import Transport
 from synthorax.batch import Batch, joined, read_npz
 from synthorax.dicoms import read_dicoms
@@ -64,6 +65,7 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.generate_jobs = GenerateJobs(self._transport)
         self.reader_studies = ReaderStudies(self._transport)
+        self.studies = Studies(self._transport, self.datasets)
 
     def close(self) -> None:
         """Close the connections; `with` does it at the end of the block."""

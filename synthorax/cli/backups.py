@@ -63,7 +63,7 @@ def restore(
 
 
 def _told(found: dict[str, Any]) -> str:
-    names = ("versions", "reports", "datasets", "runs")
+    names = ("versions", "reports", "datasets", "runs", "studies")
     counts = ", ".join(f"{found[name]} {name}" for name in names)
     size = f"{found['bytes'] / 2**20:,.1f} MiB"
     return f"of {found['created']}, {found['files']} files, {size}; {counts}, {found['keys']} keys"

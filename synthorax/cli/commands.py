@@ -18,6 +18,7 @@ from synthorax.cli import (
     reader_studies,
     reports,
     runs,
+    studies,
 )
 from synthorax.cli.output import Json, console, emit, out
 from synthorax.cli.training import train
@@ -37,6 +38,7 @@ app.add_typer(models.commands, name="models")
 app.add_typer(datasets.commands, name="datasets")
 app.add_typer(reports.commands, name="reports")
 app.add_typer(reader_studies.commands, name="reader-study")
+app.add_typer(studies.commands, name="study")
 app.add_typer(keys.commands, name="keys")
 app.command()(backups.backup)
 app.command()(backups.restore)
@@ -53,7 +55,10 @@ def serve() -> None:
 @app.command()
 def worker(
     queue: Annotated[
-        str, typer.Argument(help="training (one process a card), or light (data sets, reports)")
+        str,
+        typer.Argument(
+            help="training (one process a card), or light (data sets, reports, studies)"
+        ),
     ] = "training",
 ) -> None:
     """Run one more worker here, on the Redis that SYNTHORAX_REDIS_URL names."""

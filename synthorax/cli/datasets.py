@@ -175,10 +175,10 @@ def withdraw(
         return
     table = Table("what", "which", box=None)
     for name in (
-        "datasets", "in_place", "runs", "checkpoints", "versions", "reports", "caches",
+        "datasets", "in_place", "runs", "checkpoints", "versions", "reports", "studies", "caches",
         "reader_studies",
     ):  # fmt: skip
-        value: Any = answer[name]
+        value: Any = answer.get(name)
         if isinstance(value, dict):
             value = ", ".join(f"{key} ({n} images)" for key, n in value.items())
         elif isinstance(value, list):

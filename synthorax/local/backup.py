@@ -91,13 +91,14 @@ def summary(
     identity: str, head: dict[str, Any], files: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """What an archive holds, for people."""
-    counts = {"versions": 0, "reports": 0, "datasets": 0, "runs": 0}
+    counts = {"versions": 0, "reports": 0, "datasets": 0, "runs": 0, "studies": 0}
     for name in files:
         parts = name.split("/")[1:]
         counts["versions"] += parts[:1] == ["models"] and parts[-1] == "model.json"
         counts["reports"] += parts[:1] == ["reports"] and parts[-1] == "report.json"
         counts["datasets"] += parts[:1] == ["datasets"] and len(parts) == 2
         counts["runs"] += parts[:1] == ["runs"] and parts[-1] == "job.json"
+        counts["studies"] += parts[:1] == ["studies"] and parts[-1] == "study.json"
     return {
         "identity": identity,
         "created": head["created"],

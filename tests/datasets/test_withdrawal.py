@@ -19,6 +19,7 @@ from library.datasets.withdrawal import receipts, withdraw, withdrawn_files
 from library.errors import InvalidValue
 from library.runs import RunFolder
 from library.versions import Broken, ModelLibrary
+from tests.fake_study import finished
 from tests.sets import REAL, decoded, packed, picture
 from tests.trainer import Trainer, write_request
 
@@ -99,6 +100,7 @@ def test_runs_and_versions_made_of_them_go_too(tmp_path: Path) -> None:
     (other / "rp-1.json").write_text(json.dumps({"request": {"dataset": dataset}}))
     (other / "rp-2.json").write_text(json.dumps({"request": {"dataset": "ds-else"}}))
     (tmp_path / "features").mkdir()
+    study, kept = (finished(tmp_path, each) for each in (dataset, "ds-else"))
     path = next(REAL.rglob("*.jpeg")).relative_to(REAL).as_posix()
     found = by_file(tmp_path, dataset, path)
     listed = affected(tmp_path, found)
@@ -106,8 +108,10 @@ def test_runs_and_versions_made_of_them_go_too(tmp_path: Path) -> None:
     assert listed.checkpoints >= 1
     assert listed.versions == ("mine@1",)
     assert set(listed.reports) == {f"{version.digest}/r-1", "other/rp-1", "other/rp-1.json"}
+    assert listed.studies == (study.id,)
     assert "features" in listed.caches
     withdraw(tmp_path, found)
+    assert (study.path.exists(), kept.path.exists()) == (False, True)
     assert not run.checkpoints.exists()
     assert not report.exists()
     assert [path.name for path in other.iterdir()] == ["rp-2.json"]

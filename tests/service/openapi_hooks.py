@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from schemathesis import Case, HookContext
 
 FILES = Path(os.environ["SYNTHORAX_TEST_FILES"])  # good files, by their media types
-_BINARY = ("application/zip", "image/png", "image/jpeg", "image/webp", "application/dicom")
+_BINARY = ("application/zip", "image/png", "image/jpeg", "image/webp", "application/dicom",
+           "text/csv")  # fmt: skip
 
 
 def _drawn(case: Case[Any], what: str, of: int) -> int:

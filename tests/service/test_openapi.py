@@ -26,6 +26,7 @@ import pytest
 from app.formats.encoding import FILE_FORMATS
 from library.keys import KeyFile, new_key
 from tests.evaluation.pictures import LABELS, split_folders
+from tests.fake_study import finished
 from tests.fuzzing.targets import own_files
 from tests.service.alone import CLASSES, PLAIN, Api
 from tests.service.conftest import ROOT, Service, train_request, wait_until
@@ -55,12 +56,14 @@ class Known:
     dataset: str
     path: str
     model: str
+    study: str
 
     def values(self) -> dict[str, list[Any]]:
         """By parameter, as schemathesis names them."""
         references = [self.model, PLAIN, CLASSES]
         return {
             "path.job": [self.job],
+            "path.study": [self.study],
             "path.dataset": [self.dataset],
             "path.name": ["tiny", self.model.partition("@")[0]],
             "path.report": ["latest"],
@@ -74,6 +77,7 @@ class Known:
             "body.dataset": [self.dataset],
             "body.dataset.path": [self.path],
             "body.label": ["NORMAL", *LABELS],
+            "body.config.positive": ["NORMAL", *LABELS],
             "body.preset": ["quick"],
         }
 
@@ -99,7 +103,8 @@ def left_behind(base: Path, models: Path, images: Path, **asked: Any) -> Known:
                     [r["status"] for r in whole.http.get(reports).json()["data"]] == ["complete"]
                 )
             )
-        return Known(folder, images.parent, job["id"], made, str(images), job["model"])
+        study = finished(folder, made).id
+        return Known(folder, images.parent, job["id"], made, str(images), job["model"], study)
     finally:
         whole.close()
 
@@ -136,6 +141,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
     """Good files to send, by their media types."""
     folder = tmp_path_factory.mktemp("files")
     packed(dataset, folder / "application-zip")
+    (folder / "text-csv").write_text("partition,generator,arm,ratio,seed,image,score\n")
     for form, content in zip(FILE_FORMATS.values(), own_files(), strict=True):
         (folder / form.media_type.replace("/", "-")).write_bytes(content)
     return folder

@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from library.reader_studies.folder import find
+from tests.fake_study import finished
 from tests.service.browser import visiting
 from tests.service.conftest import ROOT, Service
 from tests.sets import held_out
@@ -43,6 +44,7 @@ def routes(service: Service, dataset: Path) -> list[str]:
     signed, token = {"accepted": True, "signed": "x"}, {"Reader-Token": links[1]["token"]}
     new = service.http.post(f"{study}/readers", json={"name": "three"}).json()
     assert service.http.post("/read/consent", json=signed, headers=token).status_code == 200
+    done = finished(service.data_dir, data)
     return [
         "/?model=tiny%402&count=4&seed=7",
         "/ui/runs",
@@ -59,6 +61,9 @@ def routes(service: Service, dataset: Path) -> list[str]:
         links[0]["link"],
         links[1]["link"],
         new["link"],
+        "/ui/studies",
+        "/ui/studies/new",
+        f"/ui/studies/{done.id}",
         "/ui/nothing-here",
     ]
 

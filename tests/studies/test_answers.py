@@ -224,6 +224,24 @@ def test_scores_that_do_not_fit_say_where_and_what_to_do(
     assert remedy in str(error.value.remedy)
 
 
+def test_scores_that_do_not_fit_are_left_out_and_told(study: Study) -> None:
+    good, bad = (study.path / "scores" / name for name in ("good.csv", "bad.csv"))
+    good.write_bytes(as_csv(lines(read(study))))
+    bad.write_text("image,score\n1,2\n")
+    try:
+        found = answers(study)
+        told = json.loads(bad.with_suffix(".error.json").read_text())
+        assert "columns image, score" in told["detail"]
+        assert {arm["classifier"] for arm in found["arms"]} == {"yours:good", "probe"}
+        assert "yours:bad" not in {arm["classifier"] for arm in found["arms"]}
+        bad.write_bytes(good.read_bytes())  # mended
+        assert "yours:bad" in {arm["classifier"] for arm in answers(study)["arms"]}
+        assert not bad.with_suffix(".error.json").exists()
+    finally:
+        good.unlink()
+        bad.unlink()
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

@@ -1,0 +1,137 @@
+// One study: how far it is, and what came of it.
+import { Problem, changeStudy, deleteStudy, study as load, studyResults } from "../api.js";
+import { ago, duration, left } from "../format.js";
+import { navigate } from "../navigate.js";
+import { Banner, CopyButton, Dialog, Progress, announce, useAsked } from "../parts.js";
+import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
+import { Results } from "./results.js";
+import { GOING, kindWords, verdictOf } from "./words.js";
+
+const POLL_MS = 2000;
+
+export default function StudyPage({ id }) {
+  const { content: study, problem, again } = useAsked((signal) => load(id, signal), [id]);
+  const made = study?.links["results.json"] !== undefined;
+  const scored = study?.scores.map(({ name, error }) => `${name}${error !== null}`).join();
+  const results = useAsked(
+    (signal) => (made ? studyResults(id, signal) : Promise.resolve(null)),
+    [id, made, scored, study?.finished_at],
+  );
+  const going = study && GOING.includes(study.status);
+  const before = useRef(null);
+  useEffect(() => {
+    if (!study) return;
+    if (before.current && before.current !== study.status) announce(`The study is ${study.status}`);
+    before.current = study.status;
+    document.title = `${study.name || study.id} · Synthorax`;
+  }, [study?.status]);
+  useEffect(() => {
+    if (!going) return;
+    const timer = setInterval(() => document.hidden || again(), POLL_MS);
+    return () => clearInterval(timer);
+  }, [going]);
+  if (!study)
+    return html`<div class="run-page"><p><a href="/ui/studies" class="back">Studies</a></p>
+      <h1 tabindex="-1">${problem ? "Study" : "…"}</h1>${problem && html`<${Banner} problem=${problem} />`}</div>`;
+  return html`<div class="run-page">
+    <p><a href="/ui/studies" class="back">Studies</a></p>
+    <${Head} study=${study} changed=${again} />
+    ${problem && html`<${Banner} problem=${problem} />`}
+    ${study.waiting && html`<p class="notice" role="status">${sentence(study.waiting)}</p>`}
+    ${
+      study.error &&
+      html`<${Banner} problem=${{ message: study.error.detail, details: () => JSON.stringify(study.error, null, 2) }} />`
+    }
+    ${study.verdict && html`<${Verdict} study=${study} />`}
+    ${!(made && study.status === "succeeded") && html`<${Units} study=${study} />`}
+    ${results.problem && html`<${Banner} problem=${results.problem} />`}
+    ${made && results.content && html`<${Results} study=${study} results=${results.content} />`}
+    ${made && study.status === "succeeded" && html`<${Units} study=${study} />`}
+  </div>`;
+}
+
+function Head({ study, changed }) {
+  const [failed, setFailed] = useState(null);
+  const [sure, setSure] = useState(false);
+  const going = GOING.includes(study.status);
+  async function act(action) {
+    setFailed(null);
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setFailed(error);
+      return;
+    }
+    changed();
+  }
+  const remove = () =>
+    act(async () => {
+      await deleteStudy(study.id);
+      navigate("/ui/studies");
+    });
+  const told = [
+    `${study.config.positive} from the rest`,
+    study.config.kind === "small_class" ? "all patients, folded" : "on held-out images",
+    `smallest useful effect ${study.config.smallest_useful_effect}`,
+    `begun ${ago(study.created_at)}`,
+  ];
+  return html`<header class="run-head">
+    <div class="run-title"><h1 tabindex="-1">${study.name || study.id}</h1>
+      <span class=${`status ${study.status}`}>${study.status}</span></div>
+    <div class="bar">
+      ${going && html`<button type="button" class="small" onClick=${() => act(() => changeStudy(study.id, "cancel"))}>Cancel</button>`}
+      ${["failed", "cancelled"].includes(study.status) && html`<button type="button" class="small" onClick=${() => act(() => changeStudy(study.id, "resume"))}>Go on</button>`}
+      ${!going && html`<button type="button" class="small" onClick=${() => setSure(true)}>Delete</button>`}
+    </div>
+    <p class="hint"><a href=${`/ui/datasets/${study.dataset.id}`}>${study.dataset.name}</a> · ${told.join(" · ")}</p>
+    ${!study.patients_known && html`<p class="notice run-wide">The dataset does not tell patients: each image counted as a patient of its own, and images of one patient may be on both sides. What this study finds may be too good.</p>`}
+    ${failed && html`<${Banner} problem=${failed} />`}
+    ${
+      sure &&
+      html`<${Dialog} title="Delete this study?" onClose=${() => setSure(false)}>
+      <p>Its generators, its predictions and its results go.</p>
+      <div class="bar"><button type="button" class="danger" onClick=${remove}>Delete</button>
+        <button type="button" onClick=${() => setSure(false)}>Keep it</button></div>
+    <//>`
+    }
+  </header>`;
+}
+
+function Verdict({ study }) {
+  const { title, mark } = verdictOf(study);
+  return html`<section class=${`panel verdict ${mark}`} aria-label="Verdict">
+    <p class="verdict-word">${title}</p>
+    <p>${study.verdict.text}</p>
+    <ul class="lights">${Object.entries(study.lights).map(
+      ([name, light]) => html`<li key=${name} class=${`light ${light === "grey" ? "none" : light}`}>
+      <span class="light-name">${sentence(name.replaceAll("_", " "))}</span> ${light === "grey" ? "not estimable" : light}</li>`,
+    )}</ul>
+  </section>`;
+}
+
+function Units({ study }) {
+  const { progress } = study;
+  const kinds = Object.entries(progress.kinds);
+  return html`<section class="panel stack" aria-labelledby="units">
+    <div class="bar"><h2 id="units">Work</h2>
+      <span class="bar-end hint">${Math.floor(100 * progress.fraction)} %${progress.eta_seconds === null ? "" : `, ${left(progress.eta_seconds)}`}</span></div>
+    <ul class="study-kinds">${kinds.map(
+      ([kind, of]) => html`<li key=${kind}>
+      <span>${kindWords(kind, of)}</span>
+      <${Progress} fraction=${of.fraction} label=${kindWords(kind, of)} /></li>`,
+    )}</ul>
+    <details><summary>Each unit</summary>
+      <div class="table-box" role="region" aria-label="Units" tabindex="0"><table>
+        <thead><tr><th scope="col">Unit</th><th scope="col">State</th><th scope="col">Time</th></tr></thead>
+        <tbody>${study.units.map(
+          (unit) => html`<tr key=${unit.name}><th scope="row" class="mono">${unit.name}</th>
+          <td>${unit.status === "running" && unit.phase ? `${unit.phase}, ${Math.floor(100 * unit.fraction)} %` : unit.status}</td>
+          <td>${unit.seconds === null ? "–" : duration(unit.seconds)}</td></tr>`,
+        )}</tbody></table></div>
+    </details>
+    ${GOING.includes(study.status) && html`<div class="bar"><${CopyButton} text=${() => `synthorax study watch ${study.id}`} label="Copy the command that follows it" /></div>`}
+  </section>`;
+}
+
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);

@@ -1,0 +1,189 @@
+# Made of _async/studies.py by tools/twins.py; change that one.
+"""Studies: does it help to train with synthetic images, answered by many runs on the service."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthorax._sync.datasets import Datasets, Named
+from synthorax._sync.jobs import idempotent
+from synthorax._sync.running import blocking, sleep
+from synthorax._sync.saving import save_stream
+from synthorax._sync.transport import Transport
+from synthorax.errors import JobFailed
+
+_POLL_SECONDS = 1.0
+
+Told = Callable[[dict[str, Any]], None]  # the study's record
+
+
+class Study:
+    """One study, as it was at the last answer; `reload` asks anew."""
+
+    def __init__(self, transport: Transport, record: dict[str, Any]) -> None:
+        self._transport = transport
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        return str(self.record["id"])
+
+    @property
+    def status(self) -> str:
+        """queued, running, succeeded, failed or cancelled."""
+        return str(self.record["status"])
+
+    @property
+    def ended(self) -> bool:
+        return self.record["finished_at"] is not None
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """fraction (0 to 1), eta_seconds, and kinds: of each done, total and fraction."""
+        found: dict[str, Any] = self.record["progress"]
+        return found
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """verdict (benefit, equivalent, inconclusive or harm) and text; None before the results."""
+        found: dict[str, Any] | None = self.record["verdict"]
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}: {self.status}, {self.progress['fraction']:.0%}>"
+
+    def reload(self) -> Study:
+        """Ask the service how the study is now."""
+        self.record = self._transport.json("GET", self._path)
+        return self
+
+    def wait(self, progress: Told | None = None, timeout: float | None = None) -> Study:
+        """Wait until the study has ended; raises JobFailed where that is without results.
+
+        progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
+        the study goes on.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self.ended:
+            if until is not None and time.monotonic() > until:
+                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
+            if progress:
+                progress(self.record)
+            sleep(_POLL_SECONDS)
+            self.reload()
+        if progress:
+            progress(self.record)
+        if self.status != "succeeded":
+            raise JobFailed(self.record)
+        return self
+
+    def results(self) -> dict[str, Any]:
+        """results.json: verdict, contrasts, arms.  Raises Conflict before there are any."""
+        return self._transport.json("GET", f"{self._path}/results.json")
+
+    def download(self, folder: str | os.PathLike[str]) -> Path:
+        """All files of the results in a folder: the page, tables, figures, methods."""
+        target = Path(folder)
+        with tempfile.TemporaryDirectory(prefix="synthorax-") as temporary:
+            archive = Path(temporary) / "results.zip"
+            save_stream(self._transport, "GET", f"{self._path}/results.zip", archive)
+            blocking(_unpack, archive, target)
+        return target
+
+    def score(self, predictions: str | os.PathLike[str] | bytes, name: str) -> Study:
+        """Score a model of your own: a CSV of its predictions for the study's test images.
+
+        The results are made again with it; `wait` waits for that.  What is wrong with the
+        predictions is told in the record's `scores`.
+        """
+        content = predictions if isinstance(predictions, bytes) else Path(predictions).read_bytes()
+        self.record = self._transport.json(
+            "POST",
+            f"{self._path}/scores",
+            params={"name": name},
+            content=content,
+            headers={"Content-Type": "text/csv"},
+        )
+        return self
+
+    def arms(self, path: str | os.PathLike[str]) -> Path:
+        """What each arm is trained on, as a ZIP, for a model of your own.
+
+        It holds images of patients.  Raises Conflict until all runs are done.
+        """
+        while self._arms_are_being_made():
+            sleep(_POLL_SECONDS)
+        return save_stream(self._transport, "GET", f"{self._path}/arms.zip", Path(path))
+
+    def _arms_are_being_made(self) -> bool:
+        with self._transport.stream("GET", f"{self._path}/arms.zip") as response:
+            return response.status_code == 202
+
+    def cancel(self) -> Study:
+        """End the study; what is done stays."""
+        self.record = self._transport.json("POST", f"{self._path}/cancel")
+        return self
+
+    def resume(self) -> Study:
+        """Do what is missing of a cancelled or failed study."""
+        self.record = self._transport.json("POST", f"{self._path}/resume")
+        return self
+
+    def delete(self) -> None:
+        """Really delete an ended study and all that it made."""
+        self._transport.json("DELETE", self._path)
+
+    @property
+    def _path(self) -> str:
+        return f"/studies/{self.id}"
+
+
+class Studies:
+    """The studies of a service."""
+
+    def __init__(self, transport: Transport, datasets: Datasets) -> None:
+        self._transport, self._datasets = transport, datasets
+
+    def estimate(self, dataset: Named, config: Mapping[str, Any]) -> dict[str, Any]:
+        """How much a study is, and how long it would take on the workers' machine.
+
+        `status` is measuring at first: ask again.  Nothing is queued.
+        """
+        body = self._body(dataset, config)
+        return self._transport.json("POST", "/studies/estimates", json=body, repeatable=True)
+
+    def create(self, dataset: Named, config: Mapping[str, Any], *, key: str | None = None) -> Study:
+        """Queue a study.
+
+        dataset: an id, or a folder that the service may read in place.  config: at least
+        {"positive": a class}; what is left out has its default.  key: an idempotency key; the same
+        one makes no second study.
+        """
+        body = self._body(dataset, config)
+        made = self._transport.json("POST", "/studies", json=body, **idempotent(key))
+        return Study(self._transport, made)
+
+    def _body(self, dataset: Named, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {"dataset": self._datasets.named(dataset), "config": dict(config)}
+
+    def get(self, study: str) -> Study:
+        """A study by its id.  Raises NotFound."""
+        return Study(self._transport, self._transport.json("GET", f"/studies/{study}"))
+
+    def list(self, status: str | None = None, limit: int = 50) -> list[Study]:
+        """Studies, newest first; `limit` at most 200."""
+        params: dict[str, Any] = {"limit": limit} | ({"status": status} if status else {})
+        answer = self._transport.json("GET", "/studies", params=params)
+        return [Study(self._transport, record) for record in answer["data"]]
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
