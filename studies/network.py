@@ -85,7 +85,7 @@ def fitted(pictures: Pictures, shown: Shown, classes: int, steps: int, seed: int
         chosen = (early if 2 * step < steps else order).next(BATCH)
         batch = pictures.tensor(chosen)
         if shown.augmentation is not None:
-            moves = maps(shown.augmentation, random.random((BATCH, DRAWS)))
+            moves = maps(shown.augmentation, random.random((BATCH, DRAWS)))  # nosec B311 # NumPy
             batch = augment(batch, torch.from_numpy(moves))
         labels = torch.from_numpy(pictures.classes[chosen])
         loss = nn.functional.cross_entropy(network(batch), labels, weight=weights)

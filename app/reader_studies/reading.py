@@ -47,7 +47,7 @@ def _link(
     state: AppState,
     token: Annotated[
         str, Header(alias="Reader-Token", description="of the reader's link, behind its #")
-    ] = "",
+    ] = "",  # nosec B107
 ) -> _Link:
     found = by_token(state.settings.data_dir, token)
     if found is None:

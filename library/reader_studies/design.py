@@ -156,7 +156,7 @@ def order_for(
         late = [item for item in order[half:] if kinds[item] == kind]
         # By chance the first half may hold too few of a kind: the next ones follow it.
         pool = early if len(early) >= repeats // 2 else early + late[: repeats // 2 - len(early)]
-        again += [int(item) for item in random.choice(pool, repeats // 2, replace=False)]
+        again += [int(item) for item in random.choice(pool, repeats // 2, replace=False)]  # nosec B311 # NumPy
     rest: list[tuple[int, bool]] = [(item, False) for item in order]
     for item in random.permutation(again).tolist():
         first = next(i for i, (each, _) in enumerate(rest) if each == item)

@@ -137,7 +137,7 @@ def resampled(strata: NDArray[np.int64], random: np.random.Generator) -> NDArray
     drawn = np.arange(len(strata))
     for k in np.unique(strata):
         rows = np.flatnonzero(strata == k)
-        drawn[rows] = random.choice(rows, len(rows))
+        drawn[rows] = random.choice(rows, len(rows))  # nosec B311 # NumPy
     return drawn
 
 
