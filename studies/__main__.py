@@ -26,7 +26,7 @@ def main() -> int:
     run = commands.add_parser("run", help="a whole study, here")
     run.add_argument("config", type=Path, metavar="CONFIG.json")
     run.add_argument("--data-dir", type=Path, default=Path("data"))
-    run.add_argument("--study", help="its id, to go on with it (of the configuration, if left out)")
+    run.add_argument("--dataset", help="id or folder, in place of the one that the file names")
     work = commands.add_parser("work", help="one unit")
     work.add_argument("study", type=Path, metavar="STUDY", help="its folder")
     work.add_argument("unit", help="its name")
@@ -34,6 +34,7 @@ def main() -> int:
     cost = commands.add_parser("cost", help="what a study will take")
     cost.add_argument("config", type=Path, metavar="CONFIG.json")
     cost.add_argument("--data-dir", type=Path, default=Path("data"))
+    cost.add_argument("--dataset", help="id or folder, in place of the one that the file names")
     arms = commands.add_parser("arms", help="arm manifests and images, as arms.zip in its folder")
     arms.add_argument("study", type=Path, metavar="STUDY", help="its folder")
     arguments = parser.parse_args()
@@ -84,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from studies.working import Progress, do_unit
 
     stopping = Stopping()
-    study = begin(arguments.config, arguments.data_dir.absolute(), arguments.study)
+    study = begin(arguments.config, arguments.data_dir.absolute(), arguments.dataset)
     _tell({"type": "study", "id": study.id, "path": str(study.path)})
     try:
         while ready := study.ready():

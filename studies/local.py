@@ -13,6 +13,7 @@ from library.datasets.records import begin as begin_dataset
 from library.datasets.records import dataset_id, read_record
 from library.digest import digest_json
 from library.errors import InvalidValue, NotFound
+from library.requests import DATASET_ID
 from library.studies import folder
 from library.studies.config import StudyConfig, resolve
 from library.studies.folder import Study
@@ -20,15 +21,13 @@ from studies.generators import check_preset
 from studies.images import chosen_labels
 
 
-def begin(path: Path, data_dir: Path, identity: str | None = None) -> Study:
+def begin(path: Path, data_dir: Path, dataset: str | None = None) -> Study:
     """The study of CONFIG.json: {"dataset": id or {"path"}, "config": {…}}, new or begun before.
 
-    The same content has the same id, so that a study that was broken off goes on.  Raises
-    InvalidValue.
+    dataset: another one than the file says, an id or a folder.  The same content has the same id,
+    so that a study that was broken off goes on.  Raises InvalidValue.
     """
-    if identity is not None:
-        return folder.find(data_dir, identity)
-    content, config, record = _read(path, data_dir)
+    content, config, record = _read(path, data_dir, dataset)
     if "seed" not in content["config"]:
         raise InvalidValue(
             "config.seed is missing.",
@@ -47,13 +46,17 @@ def begin(path: Path, data_dir: Path, identity: str | None = None) -> Study:
     )
 
 
-def read_config(path: Path, data_dir: Path) -> tuple[StudyConfig, dict[str, Any], Path]:
+def read_config(
+    path: Path, data_dir: Path, dataset: str | None = None
+) -> tuple[StudyConfig, dict[str, Any], Path]:
     """A study's configuration and its dataset's record, for what only asks."""
-    _, config, record = _read(path, data_dir)
+    _, config, record = _read(path, data_dir, dataset)
     return config, record, data_dir
 
 
-def _read(path: Path, data_dir: Path) -> tuple[dict[str, Any], StudyConfig, dict[str, Any]]:
+def _read(
+    path: Path, data_dir: Path, dataset: str | None
+) -> tuple[dict[str, Any], StudyConfig, dict[str, Any]]:
     try:
         content = read_json(path)
     except OSError as error:
@@ -68,6 +71,9 @@ def _read(path: Path, data_dir: Path) -> tuple[dict[str, Any], StudyConfig, dict
             remedy='Give {"dataset": "ds-…" or {"path": "FOLDER"}, "config": {…}}.',
         )
     content.setdefault("config", {})
+    if dataset is not None:
+        given = DATASET_ID.fullmatch(dataset)
+        content["dataset"] = dataset if given else {"path": str(Path(dataset).absolute())}
     config = resolve(content["config"])
     if config.generator.trained:
         check_preset(config)
