@@ -32,9 +32,9 @@ _LITE: dict[str, Any] = {
 }
 
 # What differential privacy leaves: no penalty, no augmentation, no choice by real images.  Noise is
-# as large as the square root of the number of the discriminator's weights, so these are few; four of
-# its steps to one of the generator, whose samples are all alike otherwise (docs/training.md; Bie,
-# Kamath and Zhang 2023).
+# as long as the root of the number of the discriminator's weights, so these are few; four of its
+# steps to one of the generator (Bie, Kamath and Zhang 2023), whose samples are all alike otherwise
+# (docs/training.md).
 _DP: dict[str, Any] = {
     "family": "dpgan",
     "conditional": True,
