@@ -117,7 +117,7 @@ def test_reports_and_the_list_of_models_say_it(
 ) -> None:
     found = published(undisturbed[0].path.parent.parent).card["privacy"]
     said = guarantee({"model": {"privacy": found}})
-    assert said.startswith("epsilon 7.99")
+    assert said.startswith("epsilon 8, ")
     assert "delta 0.0042 per patient (opacus.accountants.RDPAccountant of opacus 1.6.0)" in said
     assert "patients are not known" in guarantee({"model": {"privacy": {**found, "patient": None}}})
     assert guarantee({"model": None}) == guarantee({"model": {"privacy": None}}) == "none"
