@@ -256,7 +256,7 @@ def _one(given: tuple[int, int]) -> dict[tuple[str, str], tuple[Interval, float]
 
 
 def main() -> None:
-    global _deal
+    global _deal, FOLDS, REPEATS
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--planted", action="store_true")
@@ -265,7 +265,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=FOLDS)
+    parser.add_argument("--repeats", type=int, default=REPEATS)
     given = parser.parse_args()
+    FOLDS, REPEATS = given.folds, given.repeats
     if given.planted == (given.folder is not None):
         parser.error("give either a folder or --planted")
     _deal = planted(given.components, given.apart) if given.planted else radiographs(given.folder)

@@ -11,10 +11,10 @@ Intervals, chosen by simulation (benchmarks.study_coverage, docs/studies.md):
 An arm's value: every image is tested once a repeat, but the folds' classifiers learn from one
 another's test patients, so that their errors go together, and an interval from resampling patients
 alone is too narrow (it holds the large test's value in 85 to 95%).  Nadeau and Bengio's corrected
-resampled t (2003), variance x (1/J + n_test/n_train) of the J folds' values, has 9 degrees of
-freedom and depends on folds of 20 positives; it is wider than it has to be, and it says nothing of
-sensitivity or calibration.  What is taken is the bootstrap's variance of the repeats' mean times
-1.7, for every metric; of shares on the logit's scale.
+resampled t (2003), variance x (1/J + n_test/n_train) of the J folds' values, depends on 10 folds of
+20 positives, holds less often at the same mean length, and says nothing of sensitivity or
+calibration.  What is taken is the bootstrap's variance of the repeats' mean times 1.7, chosen on
+real radiographs, for every metric; of shares on the logit's scale.
 
 A difference of two arms on the same folds: what the folds have in common cancels.  Patients are
 resampled, all repeats' mean at a time, and nothing is added (the corrected t is twice as wide and
