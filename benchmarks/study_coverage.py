@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from features.extractors import FeatureCache, efficientnet_lite0
 from library.images import load_grey
-from library.studies.config import resolve
+from library.studies.resolving import resolve
 from studies import contrasts, metrics
 from studies.intervals import Estimate
 from studies.predictions import Arm, Predictions

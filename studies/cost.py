@@ -17,9 +17,10 @@ from features.extractors import efficientnet_lite0
 from library import cpus
 from library.config import resolve
 from library.studies.config import NETWORK, PROBE, StudyConfig
+from library.studies.runs import Run, runs
 from library.studies.units import GENERATOR, PREPARE, RESULTS, RUNS, partitions, units
 from library.studies.units import generators_of as generators
-from studies.arms import BATCH, Run, Shown, runs, steps, wanted_of_each
+from studies.arms import BATCH, Shown, steps, wanted_of_each
 from studies.images import chosen_labels
 from studies.network import Pictures, fitted
 from training.cost import cost as training_cost

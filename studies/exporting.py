@@ -29,8 +29,9 @@ from library.atomic import new_folder, read_json, sync_folder
 from library.errors import Conflict
 from library.studies.config import ARMS
 from library.studies.folder import Study
+from library.studies.runs import Run, runs
 from library.studies.units import PREPARE, RUNS, Unit, runs_without_synthetic
-from studies.arms import Run, runs, shown, wanted_of_each
+from studies.arms import shown, wanted_of_each
 from studies.preparing import levels_path, read_parts
 from studies.synthetic import synthetic_images
 

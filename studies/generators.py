@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from library.atomic import read_json, write_json
-from library.config import resolve
 from library.datasets.derived import derive
 from library.digest import digest_json
-from library.errors import InvalidValue, SynthoraxError
+from library.errors import SynthoraxError
 from library.runs import RunFolder
 from library.studies.folder import Study
 from library.studies.units import Unit
@@ -112,20 +111,6 @@ def _as_told(problem: dict[str, Any]) -> SynthoraxError:
     wrong = (problem.get("errors") or [{}])[0]
     error.field, error.value = wrong.get("field"), wrong.get("given")
     return error
-
-
-def check_preset(config: Any) -> None:
-    """Raises InvalidValue for a training that cannot draw classes, or another size."""
-    given = config.generator.config
-    for name, wanted in (("conditional", True), ("resolution", config.resolution)):
-        if given.get(name, wanted) != wanted:
-            raise InvalidValue(
-                f"config.generator.config.{name} is {given[name]!r}.",
-                field=f"config.generator.config.{name}",
-                value=given[name],
-                remedy=f"A study needs {str(wanted).lower()}: leave it out.",
-            )
-    resolve(config.generator.preset, {**given, "conditional": True, "seed": 0})
 
 
 def trained_version(study: Study, unit: str) -> Version:

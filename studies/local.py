@@ -15,9 +15,9 @@ from library.digest import digest_json
 from library.errors import InvalidValue, NotFound
 from library.requests import DATASET_ID
 from library.studies import folder
-from library.studies.config import StudyConfig, resolve
+from library.studies.config import StudyConfig
 from library.studies.folder import Study
-from studies.generators import check_preset
+from library.studies.resolving import resolve
 from studies.images import chosen_labels
 
 
@@ -75,8 +75,6 @@ def _read(
         given = DATASET_ID.fullmatch(dataset)
         content["dataset"] = dataset if given else {"path": str(Path(dataset).absolute())}
     config = resolve(content["config"])
-    if config.generator.trained:
-        check_preset(config)
     named = content.get("dataset")
     if isinstance(named, dict) and isinstance(named.get("path"), str):
         named = Path(named["path"]).absolute()

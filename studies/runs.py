@@ -27,9 +27,10 @@ from library import cpus
 from library.atomic import read_json
 from library.studies.config import PROBE
 from library.studies.folder import Study
+from library.studies.runs import Run, runs
 from library.studies.units import PREPARE, Unit, runs_without_synthetic
 from studies import network
-from studies.arms import Run, runs, shown, steps, wanted_of_each
+from studies.arms import shown, steps, wanted_of_each
 from studies.arrays import write_array, write_arrays
 from studies.preparing import Tell, levels_path, read_parts
 from studies.stopping import Stopping

@@ -23,9 +23,9 @@ from typing import Any
 
 from library.atomic import claim, new_folder, read_json, write_bytes, write_json
 from library.datasets.records import read_record
-from library.studies.config import resolve
 from library.studies.counts import units_by_kind
 from library.studies.folder import Study, create, new_identity, root
+from library.studies.resolving import resolve
 from library.studies.units import Unit
 from tests.studies.contents import content
 

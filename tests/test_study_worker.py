@@ -21,8 +21,8 @@ import pytest
 from library.errors import Conflict, NotFound
 from library.settings import Settings
 from library.studies import folder as studies
-from library.studies.config import resolve
 from library.studies.folder import Study
+from library.studies.resolving import resolve
 from tests import fake_study
 from tests.valkey import Server
 from worker import keys

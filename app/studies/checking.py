@@ -16,7 +16,8 @@ from library.datasets.records import begin, dataset_id, read_record
 from library.datasets.roots import within_roots
 from library.errors import Conflict, InvalidValue, NotFound
 from library.settings import Settings
-from library.studies.config import StudyConfig, resolve
+from library.studies.config import StudyConfig
+from library.studies.resolving import resolve
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_validation
 

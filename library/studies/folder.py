@@ -30,7 +30,8 @@ from typing import Any
 
 from library.atomic import claim, new_folder, read_json, write_json
 from library.errors import Conflict, NotFound, Unusable
-from library.studies.config import StudyConfig, resolve
+from library.studies.config import StudyConfig
+from library.studies.resolving import resolve
 from library.studies.units import RESULTS, Unit, units
 
 SCHEMA = 1

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from library.studies.config import NETWORK_ONLY, PROBE, StudyConfig, resolve
+from library.studies.config import NETWORK_ONLY, PROBE, StudyConfig
+from library.studies.resolving import resolve
 from library.studies.units import generators_of, partitions
 
 DELTA = 0.01

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from library.atomic import write_json
-from library.studies.config import WITH_SYNTHETIC, resolve
+from library.studies.config import WITH_SYNTHETIC
 from library.studies.folder import Study, create
+from library.studies.resolving import resolve
 from library.studies.units import PREPARE, RUNS, partitions, runs_without_synthetic
 from studies.predictions import WITH_RATIO, Arm
 

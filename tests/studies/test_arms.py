@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from library.studies.config import ARMS, NETWORK_ONLY, WITH_SYNTHETIC, resolve
-from studies.arms import Run, runs, shown, steps, wanted_of_each
+from library.studies.config import ARMS, NETWORK_ONLY, WITH_SYNTHETIC
+from library.studies.resolving import resolve
+from library.studies.runs import Run, runs
+from studies.arms import shown, steps, wanted_of_each
 from studies.partitions import Parts
 
 CLASSES = np.repeat([0, 1, 2], [300, 200, 60])

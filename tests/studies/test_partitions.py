@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from evaluation.images import Images
 from library.errors import InvalidValue
-from library.studies.config import StudyConfig, resolve
+from library.studies.config import StudyConfig
+from library.studies.resolving import resolve
 from library.studies.units import partitions
 from studies.images import SPLITS, Table
 from studies.partitions import SMALLEST, draw
