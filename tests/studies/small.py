@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
 PREPARED, RAN = "prepare", "runs-s1d0-g0"
 
 
-def synthetic_folder(folder: Path, patients: int = 70, labels: tuple[str, ...] = LABELS) -> Path:
+def synthetic_folder(folder: Path, patients: int = 45, labels: tuple[str, ...] = LABELS) -> Path:
     images = real(7, patients, first=90_000, side=64)
     for i, (levels, label) in enumerate(zip(images.levels, images.classes, strict=True)):
         if LABELS[label] in labels:
@@ -44,7 +44,7 @@ def synthetic_folder(folder: Path, patients: int = 70, labels: tuple[str, ...] =
 def request(folder: Path, **changes: Any) -> Path:
     """CONFIG.json of a study of drawn chests below `folder`, whose pictures are made once."""
     if not (folder / "real").is_dir():
-        split_folders(folder / "real")
+        split_folders(folder / "real", 28, 14)
         synthetic_folder(folder / "synthetic")
     generator = {"generator": {"images": str(folder / "synthetic")}}
     config = {**CONFIG, **generator, **changes}

@@ -54,8 +54,8 @@ def test_what_was_prepared_is_what_is_read(study: Study) -> None:
             counts = np.bincount(kept["classes"][rows]).tolist()
             assert list(part[name]["labels"].values()) == counts
             assert part[name]["patients"] == len(np.unique(kept["groups"][rows]))
-    assert part["train"]["patients"] == 90
-    assert part["test"]["patients"] == 50
+    assert part["train"]["patients"] == 56
+    assert part["test"]["patients"] == 28
 
 
 def test_a_unit_of_runs_has_every_arm_and_seed(study: Study) -> None:
