@@ -222,6 +222,11 @@ def _limits(predictions: Predictions) -> list[str]:
             limits.append(
                 "The test images are the validation images, which chose the generator's weights."
             )
+    if config.seeds == 1:
+        limits.append(
+            "One classifier was trained of each kind, an arm and a generator: what another seed "
+            "would have changed is in no interval of a single generator."
+        )
     if not predictions.patients_known:
         limits.append(
             "Patients are not known: every image counts as one of its own, and the intervals are "

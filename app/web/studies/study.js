@@ -72,7 +72,9 @@ function Head({ study, changed }) {
     });
   const told = [
     `${study.config.positive} from the rest`,
-    study.config.kind === "small_class" ? "all patients, folded" : "on held-out images",
+    study.config.kind === "small_class"
+      ? "all patients, folded"
+      : `on ${study.config.test === "validation" ? "validation" : "held-out"} images`,
     `smallest useful effect ${study.config.smallest_useful_effect}`,
     `begun ${ago(study.created_at)}`,
   ];
