@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
+from app.access.gate import Unauthorized
 from library.errors import Conflict, InvalidValue, SynthoraxError
 from library.logs import request_id
 
@@ -49,7 +50,10 @@ def install(app: FastAPI) -> None:
 def response_to(error: Exception) -> JSONResponse:
     """The problem that tells of an error."""
     if isinstance(error, SynthoraxError):
-        return problem_response(error.as_problem(), error.retry_after)
+        answer = problem_response(error.as_problem(), error.retry_after)
+        if isinstance(error, Unauthorized):
+            answer.headers["WWW-Authenticate"] = error.challenge
+        return answer
     if isinstance(error, RequestValidationError):
         return problem_response(InvalidValue.of(invalid_fields(error)).as_problem())
     logger.error("unexpected error", exc_info=error)

@@ -262,9 +262,7 @@ def refused(error: SynthoraxError, scope: Scope, given: dict[bytes, bytes]) -> R
     form = login_instead(scope["path"], query.decode("latin-1"), accept.decode("latin-1"))
     if form is not None:
         return form
-    answer = response_to(error)
-    answer.headers["WWW-Authenticate"] = 'Bearer realm="synthorax"'
-    return answer
+    return response_to(error)
 
 
 def _identity(given: bytes) -> str:

@@ -31,6 +31,7 @@ _WAYS = "Authorization: Bearer synthorax_…, or log in on the page"
 
 class Unauthorized(SynthoraxError):
     slug, title, status = "unauthorized", "A key is needed", 401
+    challenge = 'Bearer realm="synthorax"'  # what would let in
 
 
 class Forbidden(SynthoraxError):

@@ -35,6 +35,11 @@ Place = Annotated[int, Path(ge=0, lt=2 * ITEMS_MAX, description="of the image, f
 _HEADERS = {"Cache-Control": "no-store, no-transform"}
 
 
+class NoLink(Unauthorized):
+    title = "A reader's link is needed"
+    challenge = 'Reader-Token realm="reader study"'
+
+
 class _Link(NamedTuple):
     study: ReaderStudy
     reader: Reader
@@ -51,7 +56,7 @@ def _link(
 ) -> _Link:
     found = by_token(state.settings.data_dir, token)
     if found is None:
-        raise Unauthorized(
+        raise NoLink(
             "The link is not, or no longer, one of a reader study here.",
             field="Reader-Token",
             remedy="Open the whole link that you were given, or ask for a new one.",
