@@ -352,6 +352,7 @@ def test_the_page_asks_for_a_key_and_lets_go_of_it(
         page.get_by_label("API key").fill(key)
         page.get_by_role("button", name="Log in").click()
         expect(page.locator("[data-index='15']")).to_be_visible()
+        page.wait_for_load_state("networkidle")  # styles of other pages come last
         # A key that ends ends the page's session.
         KeyFile(own_service.data_dir).revoke(key[10:18])
         wait_until(lambda: own_service.http.get("/models", headers=bearer(key)).status_code == 401)
