@@ -17,8 +17,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from library.atomic import claim, new_folder, read_json, write_json
-from library.errors import Conflict, NotFound, Unusable
+from library.work_folders import ENDED as ENDED
+from library.work_folders import WorkFolders, read_if_there
+from library.work_folders import now as now
 
 SCHEMA = 1
 IDENTITY = re.compile(r"gj-[0-9a-f]{16}")
@@ -34,7 +35,6 @@ CONTAINERS = {"webdataset": "tar", "zip": "zip"}
 COUNT_MAX = 10_000_000
 SHARD_IMAGES = 10_000  # of 64 x 64 pixels: about 60 MB
 SHARD_IMAGES_MIN, SHARD_IMAGES_MAX = 100, 100_000
-ENDED = frozenset({"succeeded", "failed", "cancelled"})
 _RECORD = re.compile(r"shard-(\d{6})\.json")
 
 
@@ -54,7 +54,7 @@ class GenerateJob:
         try:
             found: dict[str, Any] = read_json(self.path / "job.json")
         except FileNotFoundError:
-            raise _missing(self.id) from None
+            raise _FOLDERS.missing(self.id) from None
         return found
 
     @property
@@ -95,7 +95,7 @@ class GenerateJob:
     @property
     def engine(self) -> dict[str, Any] | None:
         """digest, backend and precision of the engine that makes all shards."""
-        return _read(self.path / "engine.json")
+        return read_if_there(self.path / "engine.json")
 
     def claim_engine(self, engine: Mapping[str, Any]) -> dict[str, Any]:
         """The engine of this job: the one given, unless another came first."""
@@ -112,7 +112,7 @@ class GenerateJob:
     @property
     def end(self) -> dict[str, Any] | None:
         """Why it ended before its last shard: status, error, finished_at."""
-        return _read(self.path / "end.json")
+        return read_if_there(self.path / "end.json")
 
     def finish(self, status: str, error: Mapping[str, Any] | None = None) -> None:
         """End it before its last shard."""
@@ -181,17 +181,16 @@ class GenerateJob:
         return True
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
 def moment(seconds: float) -> str:
     """Seconds since 1970, as records write it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def root(data_dir: Path) -> Path:
-    return data_dir / "generated"
+_FOLDERS = WorkFolders(
+    "generate job", "generated", "gj", IDENTITY, "job.json", SCHEMA, "/generate-jobs", GenerateJob
+)
+root, find, jobs = _FOLDERS.root, _FOLDERS.find, _FOLDERS.all
+unfinished, remove, remove_deleted = _FOLDERS.unfinished, _FOLDERS.remove, _FOLDERS.remove_deleted
 
 
 def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> GenerateJob:
@@ -203,75 +202,3 @@ def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> Generate
             write_json(temporary / "job.json", {"schema": SCHEMA, "id": identity, **record})
             claim(temporary, final)
     return GenerateJob(final)
-
-
-def find(data_dir: Path, identity: str) -> GenerateJob:
-    """Raises NotFound; Unusable for a job of another version of the program."""
-    path = root(data_dir) / identity
-    if not IDENTITY.fullmatch(identity) or not (path / "job.json").is_file():
-        raise _missing(identity)
-    job = GenerateJob(path)
-    if job.record.get("schema") != SCHEMA:
-        raise Unusable(f"The generate job {identity!r} was made by another version of Synthorax.")
-    return job
-
-
-def jobs(data_dir: Path) -> list[GenerateJob]:
-    """All that can be read, newest first."""
-    return _read_all(data_dir, (path.name for path in root(data_dir).glob("gj-*")))
-
-
-def unfinished(data_dir: Path) -> list[GenerateJob]:
-    """Jobs that workers should be at.  Asked for often: what has ended is not read."""
-    left = [
-        path.name for path in root(data_dir).glob("gj-*") if GenerateJob(path).status not in ENDED
-    ]
-    return _read_all(data_dir, left)
-
-
-def _read_all(data_dir: Path, names: Iterable[str]) -> list[GenerateJob]:
-    found = []
-    for name in names:
-        try:
-            found.append(find(data_dir, name))
-        except (NotFound, Unusable, OSError, ValueError):
-            continue
-    return sorted(found, key=lambda job: (job.record["created_at"], job.id), reverse=True)
-
-
-def remove(data_dir: Path, identity: str) -> None:
-    """Really delete an ended job and its shards.  Raises NotFound; Conflict before its end."""
-    job = find(data_dir, identity)
-    if job.status not in ENDED:
-        raise Conflict(
-            f"The generate job {identity!r} is {job.status}.",
-            field="id",
-            value=identity,
-            remedy="Cancel it first: only ended jobs can be deleted.",
-        )
-    gone = job.path.with_name(f".deleted-{identity}")
-    os.rename(job.path, gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def remove_deleted(data_dir: Path) -> None:
-    """Remove what is left of jobs whose deletion was interrupted."""
-    for folder in root(data_dir).glob(".deleted-*"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _missing(identity: str) -> NotFound:
-    return NotFound(
-        f"There is no generate job {identity!r}.",
-        field="id",
-        value=identity,
-        remedy="GET /generate-jobs lists them.",
-    )
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = read_json(path)
-    except FileNotFoundError:
-        return None
-    return found

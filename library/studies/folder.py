@@ -20,23 +20,23 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from library.atomic import claim, new_folder, read_json, write_json
-from library.errors import Conflict, NotFound, Unusable
+from library.errors import NotFound
 from library.studies.config import StudyConfig
 from library.studies.resolving import resolve
 from library.studies.units import RESULTS, Unit, units
+from library.work_folders import ENDED as ENDED
+from library.work_folders import WorkFolders, read_if_there
+from library.work_folders import now as now
 
 SCHEMA = 1
 IDENTITY = re.compile(r"st-[0-9a-f]{16}")
-ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def new_identity() -> str:
@@ -58,7 +58,7 @@ class Study:
         try:
             found: dict[str, Any] = read_json(self.path / "study.json")
         except FileNotFoundError:
-            raise _missing(self.id) from None
+            raise _FOLDERS.missing(self.id) from None
         return found
 
     @property
@@ -139,7 +139,7 @@ class Study:
     @property
     def end(self) -> dict[str, Any] | None:
         """Why it ended before its results: status, error, finished_at."""
-        return _read(self.path / "end.json")
+        return read_if_there(self.path / "end.json")
 
     def begin(self) -> None:
         """Say that a worker has taken it up."""
@@ -148,7 +148,7 @@ class Study:
 
     @property
     def started_at(self) -> str | None:
-        begun = _read(self.path / "begun.json")
+        begun = read_if_there(self.path / "begun.json")
         return None if begun is None else str(begun["started_at"])
 
     def finish(self, status: str, error: Mapping[str, Any] | None = None) -> None:
@@ -169,12 +169,9 @@ class Study:
         return "running" if (self.path / "begun.json").is_file() else "queued"
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def root(data_dir: Path) -> Path:
-    return data_dir / "studies"
+_FOLDERS = WorkFolders("study", "studies", "st", IDENTITY, "study.json", SCHEMA, "/studies", Study)
+root, find, studies = _FOLDERS.root, _FOLDERS.find, _FOLDERS.all
+unfinished, remove, remove_deleted = _FOLDERS.unfinished, _FOLDERS.remove, _FOLDERS.remove_deleted
 
 
 def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> Study:
@@ -191,73 +188,3 @@ def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> Study:
             write_json(temporary / "study.json", content)
             claim(temporary, final)
     return Study(final)
-
-
-def find(data_dir: Path, identity: str) -> Study:
-    """Raises NotFound; Unusable for a study of another version of the program."""
-    path = root(data_dir) / identity
-    if not IDENTITY.fullmatch(identity) or not (path / "study.json").is_file():
-        raise _missing(identity)
-    study = Study(path)
-    if study.record.get("schema") != SCHEMA:
-        raise Unusable(f"The study {identity!r} was made by another version of Synthorax.")
-    return study
-
-
-def studies(data_dir: Path) -> list[Study]:
-    """All that can be read, newest first."""
-    return _read_all(data_dir, (path.name for path in root(data_dir).glob("st-*")))
-
-
-def unfinished(data_dir: Path) -> list[Study]:
-    """Studies that workers should be at.  Asked for often: what has ended is not read."""
-    left = [path.name for path in root(data_dir).glob("st-*") if Study(path).status not in ENDED]
-    return _read_all(data_dir, left)
-
-
-def _read_all(data_dir: Path, names: Iterable[str]) -> list[Study]:
-    found = []
-    for name in names:
-        try:
-            found.append(find(data_dir, name))
-        except (NotFound, Unusable, OSError, ValueError):
-            continue
-    return sorted(found, key=lambda study: (study.record["created_at"], study.id), reverse=True)
-
-
-def remove(data_dir: Path, identity: str) -> None:
-    """Really delete an ended study.  Raises NotFound; Conflict before its end."""
-    study = find(data_dir, identity)
-    if study.status not in ENDED:
-        raise Conflict(
-            f"The study {identity!r} is {study.status}.",
-            field="id",
-            value=identity,
-            remedy="Cancel it first: only ended studies can be deleted.",
-        )
-    gone = study.path.with_name(f".deleted-{identity}")
-    os.rename(study.path, gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def remove_deleted(data_dir: Path) -> None:
-    """Remove what is left of studies whose deletion was interrupted."""
-    for folder in root(data_dir).glob(".deleted-*"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _missing(identity: str) -> NotFound:
-    return NotFound(
-        f"There is no study {identity!r}.",
-        field="id",
-        value=identity,
-        remedy="GET /studies lists them.",
-    )
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = read_json(path)
-    except FileNotFoundError:
-        return None
-    return found

@@ -315,9 +315,6 @@ def test_a_study_is_fixed_begun_and_read_on_the_page(service: Studying, page: Pa
     assert service.http.get(f"/studies/{study['id']}").status_code == 404
 
 
-@pytest.mark.skipif(
-    not (ROOT / "studies" / "__main__.py").exists(), reason="the program that does units"
-)
 @pytest.mark.long
 def test_a_small_study_is_done_by_the_whole_service(own_service: Service) -> None:
     """`synthorax serve` and the real program, from the question to the verdict."""
