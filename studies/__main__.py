@@ -102,9 +102,8 @@ def _cost(arguments: argparse.Namespace) -> int:
     from studies.cost import cost_of
     from studies.local import read_config
 
-    _tell(
-        {"type": "cost", **cost_of(*read_config(arguments.config, arguments.data_dir.absolute()))}
-    )
+    asked = read_config(arguments.config, arguments.data_dir.absolute(), arguments.dataset)
+    _tell({"type": "cost", **cost_of(*asked)})
     return 0
 
 

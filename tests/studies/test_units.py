@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -26,6 +27,8 @@ from studies.local import begin
 from studies.stopping import Stopping
 from studies.working import do_unit
 from tests.studies.small import PREPARED, RAN, begun, request, work
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def done(study: Study, *units: str) -> Study:
@@ -206,3 +209,18 @@ def test_the_same_request_is_the_same_study(folder: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(InvalidValue, match="seed is missing"):
         begin(path, folder / "again")
+
+
+def test_the_cost_is_of_the_dataset_that_the_command_names(folder: Path) -> None:
+    path = request(folder)
+    asked = json.loads(path.read_text())
+    path.write_text(json.dumps({"config": asked["config"]}))
+    command = [sys.executable, "-m", "studies", "cost", str(path)]
+    command += ["--data-dir", str(folder / "data")]
+    nameless = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert nameless.returncode == 1
+    assert "dataset is None" in nameless.stderr
+    named = [*command, "--dataset", asked["dataset"]["path"]]
+    cost = json.loads(subprocess.check_output(named, cwd=ROOT))
+    assert cost["classifier_runs"] == 6 * 2 + 6  # a probe has one seed but for duplicates
+    assert cost["total_seconds"] > 0

@@ -23,20 +23,35 @@ async function everything(signal) {
   };
 }
 
+/** What a preset says of the fields that it fills. */
+function filled(presets, name) {
+  const config = presets.find((each) => each.name === name)?.config;
+  return {
+    preset: name,
+    epochs: String(config?.epochs ?? ""),
+    conditional: config?.conditional ?? false,
+    batch_size: String(config?.batch_size ?? ""),
+    resolution: String(config?.resolution ?? ""),
+  };
+}
+
+/** The form comes with what it can choose from: an answer that came later would write over it. */
 export function NewRun() {
   const { content, problem } = useAsked(everything, []);
-  const [form, setForm] = useState({
-    dataset: new URLSearchParams(location.search).get("dataset") ?? "",
+  if (content) return html`<${Form} ...${content} />`;
+  return html`<div class="panel"><h2>New run</h2>
+    ${problem ? html`<${Banner} problem=${problem} />` : html`<p class="hint">Loading …</p>`}</div>`;
+}
+
+function Form({ ready, usable, presets, best }) {
+  const [form, setForm] = useState(() => ({
+    dataset: new URLSearchParams(location.search).get("dataset") || ready[0]?.id || FOLDER,
     path: "",
     model: "",
-    preset: "",
-    epochs: "",
-    conditional: true,
     ancestor: "",
-    batch_size: "",
-    resolution: "",
     seed: "",
-  });
+    ...filled(presets, best),
+  }));
   const [errors, setErrors] = useState({});
   const [failed, setFailed] = useState(null);
   const [cost, setCost] = useState("");
@@ -51,25 +66,10 @@ export function NewRun() {
     // The fold opens first.
     requestAnimationFrame(() => element.current?.querySelector("[aria-invalid=true]")?.focus());
   }, [errors]);
-  useEffect(() => {
-    if (!content) return;
-    choose(content.best);
-    setForm((before) => ({ ...before, dataset: before.dataset || content.ready[0]?.id || FOLDER }));
-  }, [content]);
 
   const edit = (change) => setForm((before) => ({ ...before, ...change }));
   const on = (name) => (event) => edit({ [name]: event.currentTarget.value });
-  const preset = content?.presets.find((each) => each.name === form.preset);
-  function choose(name) {
-    const config = content.presets.find((each) => each.name === name)?.config;
-    edit({
-      preset: name,
-      epochs: String(config?.epochs ?? ""),
-      conditional: config?.conditional ?? false,
-      batch_size: String(config?.batch_size ?? ""),
-      resolution: String(config?.resolution ?? ""),
-    });
-  }
+  const preset = presets.find((each) => each.name === form.preset);
 
   /** The body of POST /train-jobs, or null after saying beside each field what is wrong with it. */
   function read() {
@@ -166,13 +166,11 @@ export function NewRun() {
     setStarting(false);
   }
 
-  if (problem) return html`<div class="panel"><${Banner} problem=${problem} /></div>`;
-  const data = content ?? { ready: [], usable: [], presets: [] };
   return html`<form class="panel form" ref=${element} novalidate aria-labelledby="new-run" onSubmit=${start}>
     <h2 id="new-run">New run</h2>
     <${Field} label="Dataset" error=${errors.dataset} hint=${html`<a href="/ui/datasets">Upload a ZIP or register a folder</a>`}>
       ${(tied) => html`<select ...${tied} value=${form.dataset} onChange=${on("dataset")}>
-        ${data.ready.map((each) => html`<option key=${each.id} value=${each.id}>${each.name} (${whole(each.images)} images)</option>`)}
+        ${ready.map((each) => html`<option key=${each.id} value=${each.id}>${each.name} (${whole(each.images)} images)</option>`)}
         <option value=${FOLDER}>A folder on the server …</option></select>`}
     <//>
     ${
@@ -188,8 +186,8 @@ export function NewRun() {
     <${Field} label="Preset" error=${errors.preset} hint=${preset?.description}>
       ${(
         tied,
-      ) => html`<select ...${tied} value=${form.preset} onChange=${(e) => choose(e.currentTarget.value)}>
-        ${data.presets.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select>`}
+      ) => html`<select ...${tied} value=${form.preset} onChange=${(e) => edit(filled(presets, e.currentTarget.value))}>
+        ${presets.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select>`}
     <//>
     <${Field} label="Epochs" error=${errors.epochs}>
       ${(tied) => html`<input ...${tied} type="number" min="1" max="100000" step="1" inputmode="numeric" value=${form.epochs} onInput=${on("epochs")} />`}
@@ -200,7 +198,7 @@ export function NewRun() {
     <${Field} label="Begin with" error=${errors.ancestor} hint="A version to fine-tune, in its own shape.">
       ${(tied) => html`<select ...${tied} value=${form.ancestor} onChange=${on("ancestor")}>
         <option value="">Nothing: from the beginning</option>
-        ${data.usable.map(({ reference }) => html`<option key=${reference} value=${reference}>${reference}</option>`)}</select>`}
+        ${usable.map(({ reference }) => html`<option key=${reference} value=${reference}>${reference}</option>`)}</select>`}
     <//>
     <details open=${more} onToggle=${(e) => setMore(e.currentTarget.open)}>
       <summary>More settings</summary>

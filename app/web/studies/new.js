@@ -41,15 +41,26 @@ const FIELDS = {
   "config.seed": "seed",
 };
 
+/** The form comes with what it can choose from: an answer that came later would write over it. */
 export default function NewStudyPage() {
   const { content, problem } = useAsked(everything, []);
+  return html`<div class="run-page">
+    <p><a href="/ui/studies" class="back">Studies</a></p>
+    <h1 tabindex="-1">New study</h1>
+    ${problem && html`<div class="panel"><${Banner} problem=${problem} /></div>`}
+    ${content ? html`<${Form} ...${content} />` : !problem && html`<p class="hint">Loading …</p>`}
+  </div>`;
+}
+
+function Form({ ready, usable, presets, best }) {
   const query = new URLSearchParams(location.search);
+  const first = ready.find((each) => each.id === query.get("dataset")) ?? ready[0];
   const [form, setForm] = useState({
     name: "",
-    dataset: query.get("dataset") ?? "",
+    dataset: first?.id ?? "",
     kind: "usefulness",
-    positive: "",
-    generator: "",
+    positive: rarest(first),
+    generator: query.get("model") ? VERSION + query.get("model") : best,
     generators: "3",
     sizes: "1",
     ratio: "1",
@@ -68,15 +79,6 @@ export default function NewStudyPage() {
   useEffect(() => {
     element.current?.querySelector("[aria-invalid=true]")?.focus();
   }, [errors]);
-  useEffect(() => {
-    if (!content) return;
-    const first = content.ready.find((each) => each.id === form.dataset) ?? content.ready[0];
-    edit({
-      dataset: first?.id ?? "",
-      positive: rarest(first),
-      generator: query.get("model") ? VERSION + query.get("model") : content.best,
-    });
-  }, [content]);
 
   /** What it costs is of what is asked: a change wants it to be told anew. */
   function edit(change) {
@@ -86,7 +88,7 @@ export default function NewStudyPage() {
     setForm((before) => ({ ...before, ...change }));
   }
   const on = (name) => (event) => edit({ [name]: event.currentTarget.value });
-  const chosen = content?.ready.find((each) => each.id === form.dataset);
+  const chosen = ready.find((each) => each.id === form.dataset);
 
   /** The body of POST /studies, or null after saying beside each field what is wrong with it. */
   function read() {
@@ -177,17 +179,12 @@ export default function NewStudyPage() {
     }
   }
 
-  if (problem) return html`<div class="panel"><${Banner} problem=${problem} /></div>`;
-  const data = content ?? { ready: [], usable: [], presets: [] };
   const version = form.generator.startsWith(VERSION);
   const input =
     (name, mode = "decimal") =>
     (tied) => html`<input ...${tied} type="text"
     inputmode=${mode} autocomplete="off" value=${form[name]} onInput=${on(name)} />`;
-  return html`<div class="run-page">
-    <p><a href="/ui/studies" class="back">Studies</a></p>
-    <h1 tabindex="-1">New study</h1>
-    <form class="study-form" ref=${element} novalidate aria-label="New study" onSubmit=${start}>
+  return html`<form class="study-form" ref=${element} novalidate aria-label="New study" onSubmit=${start}>
       <section class="panel stack" aria-labelledby="question">
         <h2 id="question">Question</h2>
         <${Field} label="Dataset" error=${errors.dataset}
@@ -197,11 +194,11 @@ export default function NewStudyPage() {
               : html`<a href="/ui/datasets">Upload a ZIP or register a folder</a>`
           }>
           ${(tied) => html`<select ...${tied} value=${form.dataset} onChange=${(event) => {
-            const next = data.ready.find((each) => each.id === event.currentTarget.value);
+            const next = ready.find((each) => each.id === event.currentTarget.value);
             edit({ dataset: event.currentTarget.value, positive: rarest(next) });
           }}>
-            ${data.ready.length === 0 && html`<option value="">None of two or more classes is ready</option>`}
-            ${data.ready.map((each) => html`<option key=${each.id} value=${each.id}>${each.name} (${whole(each.images)} images)</option>`)}</select>`}
+            ${ready.length === 0 && html`<option value="">None of two or more classes is ready</option>`}
+            ${ready.map((each) => html`<option key=${each.id} value=${each.id}>${each.name} (${whole(each.images)} images)</option>`)}</select>`}
         <//>
         <${Field} label="Class to tell from the rest" error=${errors.positive}>
           ${(tied) => html`<select ...${tied} value=${form.positive} onChange=${on("positive")}>
@@ -225,11 +222,11 @@ export default function NewStudyPage() {
           hint=${
             version
               ? "A published version may have seen the patients that are tested on. A generator trained by the study has not."
-              : data.presets.find((each) => each.name === form.generator)?.description
+              : presets.find((each) => each.name === form.generator)?.description
           }>
           ${(tied) => html`<select ...${tied} value=${form.generator} onChange=${on("generator")}>
-            <optgroup label="Trained by the study">${data.presets.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</optgroup>
-            ${form.kind === "usefulness" && html`<optgroup label="A published version">${data.usable.map(({ reference }) => html`<option key=${reference} value=${VERSION + reference}>${reference}</option>`)}</optgroup>`}
+            <optgroup label="Trained by the study">${presets.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</optgroup>
+            ${form.kind === "usefulness" && html`<optgroup label="A published version">${usable.map(({ reference }) => html`<option key=${reference} value=${VERSION + reference}>${reference}</option>`)}</optgroup>`}
           </select>`}
         <//>
         <div class="study-pair">
@@ -260,8 +257,7 @@ export default function NewStudyPage() {
         </div>
         ${failed && html`<${Banner} problem=${failed} />`}
       </section>
-    </form>
-  </div>`;
+    </form>`;
 }
 
 function Cost({ cost, measuring }) {
