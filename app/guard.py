@@ -122,7 +122,8 @@ class Guard:
                 raise error
             found = await self._gate.admit(scope, given)
             caller.set(found)
-            own += await self._limits.request(found)
+            if not _is_probe(scope):  # who asks too often must not make the service look ill
+                own += await self._limits.request(found)
         except SynthoraxError as error:
             self._telling.refused(error)
             await refused(error, scope, given)(scope, receive, answer.send)
@@ -147,7 +148,7 @@ class Guard:
         host_header = given.get(b"host", b"")
         host = _hostname(host_header)
         # A page that was rebound to this address has no key; probes and scrapers come by number.
-        by_number = scope["path"].startswith("/health/") or (
+        by_number = _is_probe(scope) or (
             b"authorization" in given and self._gate.keys.are_asked_for()
         )
         if host not in self.hosts and not by_number:
@@ -186,6 +187,11 @@ class Guard:
         if length.isdecimal() and int(length) > limit:
             return too_large(f"The body has {length} bytes.", limit)
         return None
+
+
+def _is_probe(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.startswith("/health/")
 
 
 def _media_types(path: str) -> tuple[str, ...]:

@@ -201,6 +201,9 @@ def test_limits_are_shared_by_replicas(
     ):
         statuses = [each.http.get("/models", headers=key).status_code for each in (one, two) * 4]
         assert statuses == [200] * 5 + [429] * 3
+        probes = [one.http.get("/health/live") for _ in range(8)]  # a limit is no illness
+        assert [each.status_code for each in probes] == [200] * 8
+        assert "RateLimit" not in probes[0].headers
         # Without Redis each replica counts for itself.
         own_service.stop()
         assert one.http.get("/models", headers=key).status_code == 200
