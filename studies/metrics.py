@@ -17,7 +17,8 @@ Rows = NDArray[np.int64]
 NAMES = ("auroc", "auprc", "sensitivity", "brier", "calibration_slope", "calibration_intercept")
 PROBABILITY_METRICS = ("brier", "calibration_slope", "calibration_intercept")
 _CERTAIN = 1e-6  # probabilities are held this far from 0 and 1: float32 knows some that are not
-_STEPS, _STEEPEST = 30, 1e3  # of Newton's method; a steeper slope is a separation of the classes
+_STEPS, _HALVES = 30, 20  # of Newton's method
+_STEEPEST = 1e3  # a steeper slope is a separation of the classes
 
 
 def once(count: int) -> Array:
@@ -140,18 +141,30 @@ def _at_threshold(
 
 
 def _regressed(x: Array, y: Array, weights: Array, start: Array) -> Array:
-    """Intercepts and slopes, (B, 2), by Newton's method; nan where the classes are separate."""
+    """Intercepts and slopes, (B, 2), by Newton's method; nan where the classes are separate.
+
+    A step that leaves the images less likely is halved: whole ones overshoot without end where
+    most probabilities are near 0 or 1.
+    """
     at = np.broadcast_to(start, (len(weights), 2)).copy()
     going = np.ones(len(weights), bool)
     for _ in range(_STEPS):
-        w = weights[going]
-        p = 1 / (1 + np.exp(-np.clip(at[going, :1] + at[going, 1:] * x, -500, 500)))
+        w, here = weights[going], at[going]
+        line = here[:, :1] + here[:, 1:] * x
+        p = 1 / (1 + np.exp(-np.clip(line, -500, 500)))
         left, bent = w * (y - p), w * p * (1 - p)
         g0, g1 = left.sum(1), left @ x
         h0, h1, h2 = bent.sum(1), bent @ x, bent @ (x * x)
         whole = np.maximum(h0 * h2 - h1 * h1, 1e-12)
         step = np.stack([h2 * g0 - h1 * g1, h0 * g1 - h1 * g0], 1) / whole[:, None]
         step *= np.minimum(1, 4 / np.maximum(np.abs(step).max(1, keepdims=True), 1e-12))
+        before = _likely(line, y, w)
+        for _ in range(_HALVES):
+            tried = here + step
+            less = _likely(tried[:, :1] + tried[:, 1:] * x, y, w) < before - 1e-9 * np.abs(before)
+            if not less.any():
+                break
+            step[less] /= 2
         at[going] += step
         moving = (np.abs(step).max(1) > 1e-7) & (np.abs(at[going]).max(1) < _STEEPEST)
         going[going] = moving
@@ -159,6 +172,12 @@ def _regressed(x: Array, y: Array, weights: Array, start: Array) -> Array:
             break
     lost = going | (np.abs(at).max(1) >= _STEEPEST)
     return np.where(lost[:, None], np.nan, at)
+
+
+def _likely(line: Array, y: Array, weights: Array) -> Array:
+    """Logarithm of the likelihood, (B,), of classes y where a logit is `line`, (B, n)."""
+    found: Array = (weights * (y * line - np.logaddexp(0, line))).sum(1)
+    return found
 
 
 def _shifted(x: Array, y: Array, weights: Array) -> Array:

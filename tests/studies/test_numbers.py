@@ -108,6 +108,25 @@ def test_recalibration_finds_what_was_planted() -> None:
     assert p.mean() == pytest.approx(positive.mean(), abs=1e-9)  # the likelihood's own equation
 
 
+@pytest.mark.parametrize("sureness", [2.0, 6.0, 10.0, 20.0])
+def test_recalibration_of_a_classifier_that_is_much_too_sure(sureness: float) -> None:
+    """Where Newton's whole steps run away."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        truth = random.normal(1.0, 2.5, 700)
+        positive = random.random(700) < 1 / (1 + np.exp(-truth))
+        scores = 1 / (1 + np.exp(-sureness * truth - random.normal(0, 3, 700)))
+        slope, _ = metrics.calibration(scores, positive, metrics.once(700))
+        x = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1 - 1e-6))
+        # At the maximum of the likelihood, with an intercept found by bisection.
+        low, high = -50.0, 50.0
+        for _ in range(80):
+            middle = (low + high) / 2
+            p = 1 / (1 + np.exp(-(middle + slope[0] * x)))
+            low, high = (middle, high) if p.sum() < positive.sum() else (low, middle)
+        assert ((positive - p) * x).mean() == pytest.approx(0, abs=1e-5), seed
+
+
 def test_recalibration_of_resamples_is_of_images_written_out() -> None:
     random = np.random.default_rng(1)
     scores, positive = random.random(60), random.random(60) < 0.5
