@@ -73,9 +73,10 @@ def said(
     name = NAMES[metric]
     if math.isnan(low):
         return f"No verdict: the {name}'s difference has no interval."
+    many = "one synthetic image" if ratio == 1 else f"{ratio:g} synthetic images"
     shown = (
-        f"{name} {difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}) with {ratio:g} "
-        f"synthetic images for each real one, against as many duplicates ({classifier})"
+        f"{name} {difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}) with {many} for each "
+        f"real one, against as many duplicates ({classifier})"
     )
     return {
         BENEFIT: f"The synthetic images help: {shown}.",
@@ -142,8 +143,9 @@ def shortcut_check(
     if math.isnan(low):
         return Check(SHORTCUT, name, GREY, f"{name}: there are too few images to tell.")
     shown = (
-        f"{name}: synthetic images of the other classes are called positive {difference:+.1%} "
-        f"({low:+.1%} to {high:+.1%}) more often than real ones"
+        f"{name}: synthetic images of the other classes are called positive "
+        f"{abs(difference):.1%} {'more' if difference >= 0 else 'less'} often than real ones "
+        f"(difference {low:+.1%} to {high:+.1%})"
     )
     margin = 1 - specificity
     if low <= (0 if only else margin):

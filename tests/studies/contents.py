@@ -132,7 +132,7 @@ def _said(verdict: str, positive: str) -> str:
     middle, half = effect
     return (
         f"Of {positive}, {verdict}: AUROC {middle:+.4f} (95% interval {middle - half:+.4f} to "
-        f"{middle + half:+.4f}) with 1 synthetic images for each real one, against as many "
+        f"{middle + half:+.4f}) with one synthetic image for each real one, against as many "
         "duplicates (network)."
     )
 
