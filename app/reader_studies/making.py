@@ -39,6 +39,14 @@ _one = asyncio.Lock()  # study at a time: each decodes and samples
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What was asked for, told from another request, and the id that it is to have."""
+
+    digest: str
+    identity: str | None = None
+
+
+@dataclass(frozen=True)
 class _Real:
     """Real images, class by class in the design's order."""
 
@@ -47,7 +55,9 @@ class _Real:
     patients: int | None  # None: the dataset names none
 
 
-async def make(state: State, design: Design, version: Version, dataset: str | None) -> ReaderStudy:
+async def make(
+    state: State, design: Design, version: Version, dataset: str | None, asked: Asked
+) -> ReaderStudy:
     """Draw, decode, sample and write a study.
 
     Raises InvalidValue for a dataset without enough held-out images, Conflict for one that is not
@@ -68,8 +78,9 @@ async def make(state: State, design: Design, version: Version, dataset: str | No
         samples = Listed(seeds, classes)
         made = await levels_of(state.pool, loaded, samples, design.truncation)
         return await asyncio.to_thread(
-            _written, state, design, loaded, record, real, seeds, _masked(state, record, made)
-        )
+            _written, state, design, loaded, record, real, seeds, _masked(state, record, made),
+            asked,
+        )  # fmt: skip
 
 
 def _dataset(state: State, version: Version, named: str | None) -> dict[str, Any]:
@@ -171,7 +182,7 @@ def _masked(state: State, record: dict[str, Any], levels: NDArray[np.uint8]) -> 
 
 def _written(
     state: State, design: Design, loaded: Loaded, record: dict[str, Any], real: _Real,
-    seeds: list[int], made: NDArray[np.uint8],
+    seeds: list[int], made: NDArray[np.uint8], asked: Asked,
 ) -> ReaderStudy:  # fmt: skip
     version, origin = loaded.version, loaded.origin(design.truncation)
     labels = [label for label in design.groups for _ in range(design.per_label)]
@@ -196,6 +207,7 @@ def _written(
         "dataset": {name: record[name] for name in ("id", "name", "fingerprint")},
         "patients": real.patients,
         "unseen": _unseen(state, version, record),
+        "asked": asked.digest,
     }
     engine = {
         "digest": origin.engine_digest,
@@ -203,7 +215,8 @@ def _written(
         "precision": origin.precision,
     }
     items = [{"id": name, **key[i]} for name, i in zip(names, order, strict=True)]
-    study = create(state.settings.data_dir, content, {"engine": engine, "items": items}, images)
+    secret = {"engine": engine, "items": items}
+    study = create(state.settings.data_dir, content, secret, images, asked.identity)
     # A patient may have withdrawn while it was made.
     if gone := withdrawn_files(state.settings.data_dir) & set(real.digests):
         forget(state.settings.data_dir, frozenset(gone))

@@ -10,7 +10,8 @@ from fastapi.concurrency import run_in_threadpool
 from app.access.callers import caller
 from app.dependencies import AppState
 from app.openapi import file_of, problems
-from app.reader_studies.making import make
+from app.reader_studies.making import Asked, make
+from app.reader_studies.repeating import asked_by, made_before
 from app.reader_studies.schemas import (
     Invited,
     InviteRequest,
@@ -20,6 +21,7 @@ from app.reader_studies.schemas import (
     Results,
 )
 from app.reader_studies.service import marked_images, operator, progress_of, shown
+from app.train_jobs.routes import IdempotencyKey
 from library.errors import Conflict
 from library.reader_studies import folder
 from library.reader_studies.design import resolve
@@ -37,7 +39,12 @@ _PRIVATE = {"Cache-Control": "no-store"}
     response_model=ReaderStudy,
     responses=problems(409, 504),
 )
-async def create(request: ReaderStudyRequest, state: AppState, response: Response) -> Any:
+async def create(
+    request: ReaderStudyRequest,
+    state: AppState,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
     """Draw as many held-out real as synthetic images of each class, and make a study of them.
 
     Takes seconds, and answers when it is whole.  Not on machines that share a store.
@@ -49,15 +56,26 @@ async def create(request: ReaderStudyRequest, state: AppState, response: Respons
             field="SYNTHORAX_STORE",
             remedy="Run the study on a service of its own, with a copy of the version.",
         )
+    found = caller.get()
+    asked = asked_by(request, idempotency_key, found.key if found else "")
+    study = await run_in_threadpool(made_before, state, asked, idempotency_key)
+    if study is None:
+        study = await _made(request, state, response, asked)
+    response.headers["Location"] = f"/reader-studies/{study.id}"
+    return await run_in_threadpool(shown, study)
+
+
+async def _made(
+    request: ReaderStudyRequest, state: AppState, response: Response, asked: Asked
+) -> folder.ReaderStudy:
     version = await state.pool.found(request.model)
     given = request.model_dump(exclude={"model", "dataset", "real_images_may_be_shown"})
     design = resolve(given, version.labels)
     for name, value in await state.limits.images(caller.get(), design.items // 2):
         response.headers[name.decode()] = value.decode()
-    study = await make(state, design, version, request.dataset)
+    study = await make(state, design, version, request.dataset, asked)
     await run_in_threadpool(study.opened, operator(), "made")
-    response.headers["Location"] = f"/reader-studies/{study.id}"
-    return await run_in_threadpool(shown, study)
+    return study
 
 
 @router.get("", response_model=ReaderStudies)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from synthorax._async.jobs import idempotent
 from synthorax._async.saving import save_stream
 from synthorax._async.transport import AsyncTransport
 
@@ -101,6 +102,7 @@ class AsyncReaderStudies:
         labels: Sequence[str] | None = None,
         repeats: int = 0,
         margin: float = 0.1,
+        key: str | None = None,
         **more: Any,
     ) -> AsyncReaderStudy:
         """A study of `per_label` real and as many synthetic images of each class.
@@ -108,7 +110,8 @@ class AsyncReaderStudies:
         dataset: an id, whose held-out images are shown; None: the model's own.
         real_images_may_be_shown: readers see images of patients; True says that this is allowed.
         repeats: images that each reader sees twice.  margin: around an accuracy of 0.5, within
-        which readers count as guessing.  more: truncation, seed, name, consent.
+        which readers count as guessing.  key: an idempotency key; the same one makes no second
+        study.  more: truncation, seed, name, consent.
         """
         body = {
             "model": model,
@@ -120,7 +123,9 @@ class AsyncReaderStudies:
             "real_images_may_be_shown": real_images_may_be_shown,
             **more,
         }
-        made = await self._transport.json("POST", "/reader-studies", json=body, timeout=_MAKING)
+        made = await self._transport.json(
+            "POST", "/reader-studies", json=body, timeout=_MAKING, **idempotent(key)
+        )
         return AsyncReaderStudy(self._transport, made)
 
     async def get(self, study: str) -> AsyncReaderStudy:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from synthorax._sync.jobs import idempotent
 from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
 
@@ -102,6 +103,7 @@ class ReaderStudies:
         labels: Sequence[str] | None = None,
         repeats: int = 0,
         margin: float = 0.1,
+        key: str | None = None,
         **more: Any,
     ) -> ReaderStudy:
         """A study of `per_label` real and as many synthetic images of each class.
@@ -109,7 +111,8 @@ class ReaderStudies:
         dataset: an id, whose held-out images are shown; None: the model's own.
         real_images_may_be_shown: readers see images of patients; True says that this is allowed.
         repeats: images that each reader sees twice.  margin: around an accuracy of 0.5, within
-        which readers count as guessing.  more: truncation, seed, name, consent.
+        which readers count as guessing.  key: an idempotency key; the same one makes no second
+        study.  more: truncation, seed, name, consent.
         """
         body = {
             "model": model,
@@ -121,7 +124,9 @@ class ReaderStudies:
             "real_images_may_be_shown": real_images_may_be_shown,
             **more,
         }
-        made = self._transport.json("POST", "/reader-studies", json=body, timeout=_MAKING)
+        made = self._transport.json(
+            "POST", "/reader-studies", json=body, timeout=_MAKING, **idempotent(key)
+        )
         return ReaderStudy(self._transport, made)
 
     def get(self, study: str) -> ReaderStudy:

@@ -248,6 +248,23 @@ def test_what_is_refused(
     assert answer.json()["errors"][0]["field"] == field
 
 
+def test_a_request_that_is_sent_again_makes_one_study(api: Api, data: tuple[Path, str]) -> None:
+    body = {"model": CLASSES, "dataset": data[1], "per_label": 3, **SHOWN}
+
+    def sent(key: str, **given: Any) -> httpx.Response:
+        headers = {"Idempotency-Key": key}
+        return api.http.post("/reader-studies", json={**body, **given}, headers=headers)
+
+    first, again, third = sent("one"), sent("one"), sent("two")
+    assert [answer.status_code for answer in (first, again, third)] == [201] * 3
+    assert again.json() == first.json()
+    assert again.headers["Location"] == first.headers["Location"]
+    assert third.json()["id"] != first.json()["id"]
+    other = sent("one", per_label=4)
+    assert other.status_code == 422
+    assert other.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
 def test_its_dataset_is_not_deleted_under_it(api: Api, data: tuple[Path, str]) -> None:
     study = made(api, data[1])
     refused = api.http.delete(f"/datasets/{data[1]}")
