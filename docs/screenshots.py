@@ -1,8 +1,8 @@
 """The README's pictures of the page, in both themes, from a running service.
 
-python docs/screenshots.py http://127.0.0.1:8000
+python docs/screenshots.py http://127.0.0.1:8000 [NAME …]
 
-Shows what is there: the newest run, the served version, the first dataset.
+Shows what is there: the newest run, the served version, the first dataset, the newest study.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def routes(url: str) -> dict[str, str]:
         found["model"] = f"/ui/models/{model['reference']}"
     if dataset := first("/datasets"):
         found["dataset"] = f"/ui/datasets/{dataset['id']}"
+    if study := first("/studies"):
+        found["study"] = f"/ui/studies/{study['id']}"
     return found
 
 
@@ -50,7 +52,7 @@ def inspect(page: Page) -> None:
 
 
 def main() -> None:
-    url = sys.argv[1]
+    url, *only = sys.argv[1:]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -61,14 +63,17 @@ def main() -> None:
                 color_scheme=theme,  # type: ignore[arg-type]
             )
             for name, path in routes(url).items():
+                if only and name not in only:
+                    continue
                 page.goto(url + path)
                 page.locator("main h1").first.wait_for(state="attached")
                 page.wait_for_timeout(WAIT_MS)
                 page.screenshot(path=IMAGES / f"page-{name}-{theme}.png")
-            page.goto(f"{url}/?count=16&seed=42")
-            page.locator("[data-index='15']").wait_for()
-            inspect(page)
-            page.screenshot(path=IMAGES / f"page-inspector-{theme}.png")
+            if not only or "inspector" in only:
+                page.goto(f"{url}/?count=16&seed=42")
+                page.locator("[data-index='15']").wait_for()
+                inspect(page)
+                page.screenshot(path=IMAGES / f"page-inspector-{theme}.png")
             page.close()
         browser.close()
 
