@@ -60,7 +60,7 @@ def main() -> None:
         for theme in ("dark", "light"):
             page = browser.new_page(
                 viewport={"width": 1440, "height": 900},
-                color_scheme=theme,  # type: ignore[arg-type]
+                color_scheme=theme,
             )
             for name, path in routes(url).items():
                 if only and name not in only:
