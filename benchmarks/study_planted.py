@@ -6,8 +6,11 @@ FOLDER is the public chest X-ray set with train, val and test, its findings in t
 images of BACTERIA and VIRUS are trained on, the patients of test are tested on.  Cases:
 
 held_back    the "synthetic" images are real ones of other patients: the best generator there can be
-more_real    the same with four times as many: a gain that more real data gives
-duplicates   … are the training images themselves, under other names
+more_real    the same of NORMAL and PNEUMONIA, with 60 images to train on and ten times as many held
+             back: there more real data is known to help (BACTERIA and VIRUS are told no better by
+             ten times the images)
+duplicates   … are the training images themselves, under other names and in other bytes, without
+             which a study refuses them
 no_signal    labels are drawn by lot, for patients as a whole; --repeats studies of a linear probe
 one_class    samples of a generator in the positive class alone
 """
@@ -38,34 +41,36 @@ from studies.working import do_unit
 
 CASES = ("held_back", "more_real", "duplicates", "no_signal", "one_class")
 LABELS, POSITIVE = ("BACTERIA", "VIRUS"), "VIRUS"
-TRAINED = 300
+TRAINED, FEW, MANY = 300, 60, 10.0  # images; of more_real, and its ratio
 SAMPLED = "chest-xray-findings@1"
 Labelled = Mapping[str, list[Path]]  # patient -> pictures
 
 
-def patients(source: Path, split: str) -> dict[str, list[Path]]:
+def patients(source: Path, split: str, case: str) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted((source / split).rglob("*.jp*g")):
-        if label_in("kermany", path.as_posix()) in LABELS:
+        if case == "more_real" or label_in("kermany", path.as_posix()) in LABELS:
             patient = PATTERNS["kermany"].patient(path.name) or path.name
             found.setdefault(patient, []).append(path)
     return found
 
 
-def label_of(path: Path, lots: np.random.Generator | None, known: dict[str, str]) -> str:
-    """Of a picture; by lot, once a patient, where there are lots."""
-    if lots is None:
+def label_of(path: Path, case: str, lots: np.random.Generator, known: dict[str, str]) -> str:
+    """Of a picture; without a signal by lot, once a patient."""
+    if case == "more_real":
+        return path.parent.name
+    if case != "no_signal":
         return str(label_in("kermany", path.as_posix()))
     patient = PATTERNS["kermany"].patient(path.name) or path.name
     return known.setdefault(patient, LABELS[int(lots.integers(2))])
 
 
 def write(paths: Iterable[tuple[Path, str]], folder: Path, prefix: str = "") -> None:
-    """As PNG, so that no file is another one's bytes."""
+    """As PNG; those with a prefix in other bytes than the same picture without."""
     for path, label in paths:
         target = folder / label / f"{prefix}{path.stem}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.open(path).convert("L").save(target)
+        Image.open(path).convert("L").save(target, compress_level=1 if prefix else 6)
 
 
 def planted(
@@ -73,33 +78,35 @@ def planted(
 ) -> Study:
     """A dataset and its "synthetic" images in `folder`, and the study that is begun with them."""
     random = np.random.default_rng(seed)
-    lots = np.random.default_rng([seed, 1]) if case == "no_signal" else None
-    known: dict[str, str] = {}
-    trained, held_back = divided(patients(source, "train"), random)
-    tested = [path for paths in patients(source, "test").values() for path in paths]
+    lots, known = np.random.default_rng([seed, 1]), dict[str, str]()
+    few = FEW if case == "more_real" else TRAINED
+    trained, held_back = divided(patients(source, "train", case), few, random)
+    tested = [path for paths in patients(source, "test", case).values() for path in paths]
     if not (folder / "real").is_dir():
         for split, paths in (("train", trained), ("test", tested)):
-            write(((p, label_of(p, lots, known)) for p in paths), folder / "real" / split)
-        made = {"duplicates": trained, "more_real": held_back[: 4 * TRAINED + 400]}
+            write(((p, label_of(p, case, lots, known)) for p in paths), folder / "real" / split)
+        made = {"duplicates": trained, "more_real": held_back}
         others = made.get(case, held_back[: 2 * TRAINED])
         if case == "one_class":
             sampled(folder / "synthetic", 2 * TRAINED)
         else:
-            pairs = ((p, label_of(p, lots, known)) for p in others)
+            pairs = ((p, label_of(p, case, lots, known)) for p in others)
             write(pairs, folder / "synthetic", "synthetic-")
-    register(data, folder / "real", resolve_choices({"patient": r"(person\d+)_"}))
+    register(data, folder / "real", resolve_choices({}))
     path = folder / "study.json"
     whole = {**config, "generator": {"images": str(folder / "synthetic")}, "seed": seed}
     path.write_text(json.dumps({"dataset": {"path": str(folder / "real")}, "config": whole}))
     return begin(path, data)
 
 
-def divided(by_patient: Labelled, random: np.random.Generator) -> tuple[list[Path], list[Path]]:
-    """Pictures of whole patients, about TRAINED of them, and those of all others."""
+def divided(
+    by_patient: Labelled, count: int, random: np.random.Generator
+) -> tuple[list[Path], list[Path]]:
+    """Pictures of whole patients, about `count` of them, and those of all others."""
     trained: list[Path] = []
     rest: list[Path] = []
     for patient in random.permutation(sorted(by_patient)):
-        chosen = trained if len(trained) < TRAINED else rest
+        chosen = trained if len(trained) < count else rest
         chosen += by_patient[patient]
     return trained, rest
 
@@ -143,7 +150,7 @@ def config_of(case: str) -> dict[str, Any]:
         "fit": "pad",
     }
     if case == "more_real":
-        config["ratio"] = 4.0
+        config |= {"ratio": MANY, "positive": "PNEUMONIA"}
     if case == "one_class":
         config |= {"synthetic_classes": [POSITIVE], "classifiers": ["probe", "network"]}
         config |= {"primary_classifier": "network", "generators": 1}
