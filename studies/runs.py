@@ -33,7 +33,7 @@ from studies import network
 from studies.arms import shown, steps, wanted_of_each
 from studies.arrays import write_array, write_arrays
 from studies.preparing import Tell, levels_path, read_parts
-from studies.stopping import Stopping
+from studies.stopping import Stopped, Stopping
 from studies.synthetic import synthetic_images
 from studies.told_apart import told_apart
 
@@ -147,12 +147,16 @@ def _do_all(
                 for future in ended:
                     future.result()
                 stopping.check()
+                if stopping.turn_over:  # what is under way is finished
+                    waiting -= {future for future in waiting if future.cancel()}
                 share = (started + len(missing) - len(waiting)) / len(done)
                 tell("Classifiers", _FEATURES + (1 - _FEATURES) * share)
         except BaseException:
             for process in active_children():  # what they were at is done again
                 process.kill()
             raise
+    if not all(done[run].is_file() for run in missing):
+        raise Stopped
 
 
 def _do_here(
@@ -167,6 +171,8 @@ def _do_here(
             stopping.check()
             tell("Classifiers", _FEATURES + (1 - _FEATURES) * number / len(done))
             write_arrays(done[run], material.predictions(run))
+            if stopping.turn_over and run != missing[-1]:
+                raise Stopped
     finally:
         torch.set_num_threads(threads)
 

@@ -1,4 +1,4 @@
-"""When a unit is to end early: SIGTERM, or the end of stdin under a lifeline."""
+"""When a unit is to end early: SIGTERM, or under a lifeline the end of stdin or a line on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+
+from library.studies.units import TURN
 
 RESUMABLE = 75  # exit status: what is done is kept, do the unit again to go on
 ALONE_SECONDS = 90.0  # without a supervisor, after which whatever hangs is ended
@@ -17,14 +19,17 @@ class Stopped(Exception):
 
 
 class Stopping:
-    """Becomes set once; `check` raises it.  `also`: what else is to be told then."""
+    """Becomes set once; `check` raises it.  `also`: what else is to be told then.
+
+    turn_over: others wait; end at the next moment at which nothing is lost.
+    """
 
     def __init__(self, lifeline: bool = False) -> None:
-        self._set = threading.Event()
+        self._set, self._turn = threading.Event(), threading.Event()
         self._told: list[Callable[[], object]] = []
         if lifeline:
             signal.signal(signal.SIGTERM, lambda *_: self.stop())
-            threading.Thread(target=self._watch_stdin, daemon=True).start()
+            threading.Thread(target=self._live_by, args=(0,), daemon=True).start()
 
     def also(self, action: Callable[[], object]) -> None:
         self._told.append(action)
@@ -41,9 +46,20 @@ class Stopping:
         if self._set.is_set():
             raise Stopped
 
-    def _watch_stdin(self) -> None:
-        while os.read(0, 4096):
-            pass
+    def listen(self, stdin: int) -> None:
+        """Take lines until there are no more."""
+        said = b""
+        while more := os.read(stdin, 4096):
+            *lines, said = (said + more).split(b"\n")
+            if TURN.encode() in lines:
+                self._turn.set()
+
+    @property
+    def turn_over(self) -> bool:
+        return self._turn.is_set()
+
+    def _live_by(self, stdin: int) -> None:
+        self.listen(stdin)
         guard = threading.Timer(ALONE_SECONDS, _end_group)
         guard.daemon = True
         guard.start()

@@ -26,7 +26,7 @@ from library.datasets.records import read_record
 from library.studies.counts import units_by_kind
 from library.studies.folder import Study, create, new_identity, root
 from library.studies.resolving import resolve
-from library.studies.units import Unit
+from library.studies.units import TURN, Unit
 from tests.studies.contents import content
 
 RESUMABLE = 75
@@ -114,8 +114,9 @@ def end(*_: object) -> None:
 
 
 def lifeline() -> None:
-    while sys.stdin.read(1):
-        pass
+    for line in sys.stdin:
+        if line == f"{TURN}\n":
+            break
     end()
 
 

@@ -27,7 +27,14 @@ from tests import fake_study
 from tests.valkey import Server
 from worker import keys
 from worker.leases import Lease
-from worker.queue import LIGHT, TRAINING, celery_app, enqueue_study, messages
+from worker.queue import (
+    LIGHT,
+    TRAINING,
+    celery_app,
+    enqueue_study,
+    enqueue_validation,
+    messages,
+)
 from worker.studies import StudySweeper, work_next
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -229,6 +236,31 @@ def test_a_child_ends_when_nobody_wants_its_unit_any_longer(
         assert not redis.exists(name)
     if how == "drain":
         assert worker.sweep() == [LIGHT]
+
+
+def test_a_long_unit_gives_way_to_what_waits_behind_it(
+    server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.study_unit.TURN_SECONDS", 0.5)
+    monkeypatch.setattr("worker.study_unit.LOOK_SECONDS", 0.1)
+    study = new(settings, generator={"images": "/synthetic"})
+    Worker(server, settings).take(study)
+    assert study.done() == {"prepare"}
+    worker, app = Worker(server, settings, runs="hang"), celery_app(settings)
+    enqueue_study(app, study.record, LIGHT)
+    thread = threading.Thread(target=worker.take, args=(study,))
+    thread.start()
+    until(lambda: worker.redis.hgetall(keys.study_progress(study.id)))
+    thread.join(1.5)
+    assert thread.is_alive()  # nobody waits but the study itself
+    enqueue_validation(app, "ds-0123456789ab")
+    thread.join(30)
+    assert not thread.is_alive()
+    assert study.status == "running"
+    assert not worker.redis.exists(keys.unit_attempts(study.id, "runs-s1d0-g0"))
+    assert worker.redis.lpop(keys.CELERY + LIGHT)  # the dataset comes first
+    Worker(server, settings).finish(study)
+    assert study.status == "succeeded"
 
 
 def test_only_what_has_ended_is_deleted(server: Server, settings: Settings) -> None:

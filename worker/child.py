@@ -60,6 +60,7 @@ class ChildProcess:
         )
         self._reader.start()
         self._stopping_since: float | None = None
+        self._wishes: set[str] = set()
         self._counted = False
 
     @property
@@ -96,6 +97,16 @@ class ChildProcess:
                 self._process.send_signal(signal.SIGTERM)
         elif time.monotonic() - self._stopping_since > grace:
             self.kill()
+
+    def wish(self, word: str) -> None:
+        """A line on its stdin, once; what the child does with it is its own."""
+        if word in self._wishes:
+            return
+        self._wishes.add(word)
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has just ended
+            self._process.stdin.write(f"{word}\n".encode())
+            self._process.stdin.flush()
 
     def kill(self) -> None:
         """End it and every process of its group, now."""
@@ -145,17 +156,10 @@ class TrainerProcess(ChildProcess):
         if processes > 1:
             command += ["--processes", str(processes)]
         super().__init__(command, log, environment)
-        self._told_to_finish = False
 
     def finish(self) -> None:
         """Ask for an end after this epoch, and for a version of what there is then."""
-        if self._told_to_finish:
-            return
-        self._told_to_finish = True
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has just ended
-            self._process.stdin.write(b"finish\n")
-            self._process.stdin.flush()
+        self.wish("finish")
 
 
 def _cut(log: Path) -> None:

@@ -23,9 +23,10 @@ from redis.exceptions import RedisError
 from library.errors import NotFound, SynthoraxError
 from library.settings import Settings
 from library.studies.folder import ENDED, Study
-from library.studies.units import Unit
+from library.studies.units import RUNS, TURN, Unit
 from worker import counts, keys
 from worker.child import RESUMABLE, ChildProcess
+from worker.queue import LIGHT, messages
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -34,6 +35,8 @@ NOTE_SECONDS = 1.0  # between two notes of how far a unit is
 NOTE_AGAIN_SECONDS = 10.0  # the same once more, for it goes by itself
 GRACE_SECONDS = 20.0  # to end in; Celery's soft shutdown waits longer
 STEP = 0.01  # of a unit, that counts as further
+TURN_SECONDS = 120.0  # of a unit of runs, after which it gives way to what waits on its queue
+LOOK_SECONDS = 5.0  # between two looks at that
 SILENCE_SECONDS = 3600.0  # without an event, after which a unit counts as hung
 
 Command = Callable[[Study, Unit], list[str]]
@@ -98,7 +101,8 @@ class Attempt:
         self._told: str | None = None
         self._heard = time.monotonic()
         self._noted = -NOTE_AGAIN_SECONDS
-        self._stopped = False  # by us
+        self._stopped = self._gave_way = False  # by us
+        self._look_at = time.monotonic() + TURN_SECONDS
 
     def run(self, command: Command, check: Callable[[], None]) -> None:
         """Raises Lost; NotFound when the study was deleted; RedisError at the start."""
@@ -114,7 +118,7 @@ class Attempt:
             self._ended("done")
         elif self._last.get("type") == "failed":
             self._fail(self._last["error"])
-        elif self._stopped:
+        elif self._stopped or (self._gave_way and code == RESUMABLE):
             logger.info("%s: %s was stopped (%d)", self.study.id, self.unit.name, code)
         else:
             said = RESUMABLE if code == RESUMABLE else f"{code}: {words}"
@@ -176,6 +180,18 @@ class Attempt:
         elif self._stopping() or self.study.status in ENDED:
             self._stopped = True
             child.stop(GRACE_SECONDS)
+        elif self._others_wait():
+            self._gave_way = True
+            child.wish(TURN)
+
+    def _others_wait(self) -> bool:
+        """Whether this unit, of an hour perhaps, has had its turn, and somebody is behind it."""
+        now = time.monotonic()
+        if self.unit.kind != RUNS or now < self._look_at:
+            return False
+        self._look_at = now + LOOK_SECONDS
+        waiting = with_redis(lambda: messages(self._redis, LIGHT)) or {}
+        return any(each != self.study.id for each in waiting)
 
     def _gone(self) -> bool:
         return not (self.study.path / "study.json").is_file()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from library.studies.config import StudyConfig
 
 PREPARE, GENERATOR, RUNS, RESULTS = "prepare", "generator", "runs", "results"
+TURN = "turn"  # a line on a unit's stdin: end when the runs at hand are done, others wait
 TRAINING_KINDS = frozenset({GENERATOR})  # units of the training queue; the rest is light
 
 

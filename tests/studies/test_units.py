@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -24,7 +25,8 @@ from library.runs import RunFolder
 from library.studies.folder import Study
 from studies.exporting import write_arms
 from studies.local import begin
-from studies.stopping import Stopping
+from studies.runs import run_unit
+from studies.stopping import Stopped, Stopping
 from studies.working import do_unit
 from tests.studies.small import PREPARED, RAN, begun, request, work
 
@@ -94,6 +96,33 @@ def test_a_unit_that_is_killed_and_done_again_ends_in_the_same_bytes(
     done(other, RAN)
     assert other.unit_arrays(RAN).read_bytes() == study.unit_arrays(RAN).read_bytes()
     assert other.partitions.read_bytes() == study.partitions.read_bytes()
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_turn_ends_with_the_runs_at_hand_and_loses_none(
+    folder: Path, study: Study, processes: int
+) -> None:
+    other = done(begun(folder, f"turn-{processes}"), PREPARED)
+    read, write = os.pipe()
+    stopping, phases = Stopping(), list[str]()
+    listener = threading.Thread(target=stopping.listen, args=(read,))
+    listener.start()
+
+    def tell(phase: str, _: float) -> None:
+        phases.append(phase)
+        if phase == "Classifiers":
+            os.write(write, b"turn\n")
+
+    with pytest.raises(Stopped):
+        run_unit(other, other.unit(RAN), tell, stopping, processes=processes)
+    kept = {path.name for path in (other.work / "partial" / RAN).glob("*-[0-9].npz")}
+    assert 0 < len(kept) < 18
+    assert not other.unit_record(RAN).is_file()
+    done(other, RAN)
+    assert other.unit_arrays(RAN).read_bytes() == study.unit_arrays(RAN).read_bytes()
+    os.close(write)
+    listener.join()
+    os.close(read)
 
 
 def _closed(process: subprocess.Popen[bytes]) -> None:
