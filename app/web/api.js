@@ -142,13 +142,13 @@ export async function generateFile(body, accept) {
   return response.blob();
 }
 
-/** Which sample a picture is. @param {File} file */
-export async function verify(file) {
+/** The JSON that a file is answered with. @param {File} file */
+async function sendFile(path, file, type) {
   let response;
   try {
-    response = await fetch("/verify", {
+    response = await fetch(path, {
       method: "POST",
-      headers: { "Content-Type": file.type || "image/png" },
+      headers: { "Content-Type": type },
       body: file,
     });
   } catch {
@@ -157,6 +157,9 @@ export async function verify(file) {
   if (!response.ok) throw await problemOf(response);
   return response.json();
 }
+
+/** Which sample a picture is. @param {File} file */
+export const verify = (file) => sendFile("/verify", file, file.type || "image/png");
 
 export const models = (signal) => request("/models", { signal });
 export const presets = (signal) => request("/presets", { signal });
@@ -181,6 +184,9 @@ export const startStudy = (body, signal) => request("/studies", { method: "POST"
 export const changeStudy = (id, what) =>
   request(`/studies/${part(id)}/${what}`, { method: "POST" });
 export const deleteStudy = (id) => request(`/studies/${part(id)}`, { method: "DELETE" });
+/** Score a model of one's own on a study's test images. @param {File} file a CSV */
+export const scoreStudy = (id, name, file) =>
+  sendFile(`/studies/${part(id)}/scores?name=${part(name)}`, file, "text/csv");
 export const studyResults = (id, signal) =>
   request(`/studies/${part(id)}/results.json`, { signal });
 export const dataset = (id, signal) => request(`/datasets/${part(id)}`, { signal });

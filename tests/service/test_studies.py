@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 from typer.testing import CliRunner
 
 from app.studies.checking import check
@@ -308,6 +308,14 @@ def test_a_study_is_fixed_begun_and_read_on_the_page(service: Studying, page: Pa
     with page.expect_download() as download:
         page.get_by_role("link", name="contrasts.csv").click()
     assert Path(download.value.path()).read_text().startswith("classifier,arm")
+    own = page.get_by_role("list", name="Models of your own")
+    for name, content, words in (
+        ("My model.csv", b"image,score\n", "my-model is in the results"),
+        ("bad.csv", b"nothing\n", "bad: not scored. bad has no images."),
+    ):
+        file: FilePayload = {"name": name, "mimeType": "text/csv", "buffer": content}
+        page.get_by_label("Predictions, a CSV").set_input_files(file)
+        expect(own).to_contain_text(words, timeout=WAIT_MS)
     page.get_by_role("button", name="Delete").click()
     sure = page.get_by_role("dialog", name="Delete this study?")
     sure.get_by_role("button", name="Delete", exact=True).click()

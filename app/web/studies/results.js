@@ -1,11 +1,14 @@
 // The results of a study: each contrast with its interval, the figures, what is to be taken along.
 import { number } from "../format.js";
 import { html } from "../vendor/ui/ui.js";
-import { CopyButton } from "../parts.js";
+import { Own } from "./own.js";
 import { METRICS, VERDICTS, armName, classifierName, pValue, within } from "./words.js";
 
-/** @param {{study: any, results: any}} props as GET /studies/{id} and its results.json */
-export function Results({ study, results }) {
+/**
+ * @param {{study: any, results: any, changed: () => void}} props as GET /studies/{id} and its
+ * results.json; changed: the study is to be asked for again
+ */
+export function Results({ study, results, changed }) {
   const figures = Object.keys(study.links).filter((name) => /^figures\/.*\.svg$/.test(name));
   figures.sort((one, other) => place(one) - place(other));
   return html`<${Contrasts} results=${results} />
@@ -22,7 +25,8 @@ export function Results({ study, results }) {
     }
     <${Arms} results=${results} />
     <${Doubts} results=${results} />
-    <${Files} study=${study} />`;
+    <${Files} study=${study} />
+    <${Own} study=${study} changed=${changed} />`;
 }
 
 function Contrasts({ results }) {
@@ -105,18 +109,6 @@ function Files({ study }) {
       ${tables.map((key) => html`<li key=${key}><a href=${links[key]} download>${name(key)}</a></li>`)}
       <li><a href=${links["results.zip"]} download>results.zip</a> <span class="hint">all of it</span></li>
     </ul>
-    <p class="hint">A model of your own: train it on each arm, then score its predictions.</p>
-    <div class="bar">
-      <${CopyButton} text=${() => `synthorax study arms ${study.id} -o arms.zip`} label="Copy the command that fetches the arms" />
-      <${CopyButton} text=${() => `synthorax study score ${study.id} predictions.csv`} label="Copy the command that scores" />
-    </div>
-    ${
-      study.scores.length > 0 &&
-      html`<ul class="checks" aria-label="Models of your own">${study.scores.map(
-        ({ name: mine, error }) =>
-          html`<li key=${mine}>${mine}${error ? html`: <span class="error">not scored. ${error.detail}</span>` : " is in the results"}</li>`,
-      )}</ul>`
-    }
   </section>`;
 }
 
