@@ -20,7 +20,8 @@ from library.ancestors import DISCRIMINATOR
 from library.digest import digest_file, digest_version
 from library.errors import InvalidValue
 from library.latents import SCHEME
-from library.versions import REFERENCE, Version, problem_of
+from library.version_cards import problem_of
+from library.versions import REFERENCE, Version
 
 ABOUT = "export.json"
 SCHEMA = 1

@@ -8,29 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from library.atomic import claim, read_json, write_json
 from library.digest import digest_file
 from library.errors import InvalidValue, NotFound, Unusable
-from library.latents import SCHEME
+from library.version_cards import SCHEMA, problem_of
+from library.version_states import RETIRED, why_held
 
-SCHEMA = 1
-RETIRED = "retired.json"  # in a version's folder: it is not served any more
-HELD = "held.json"  # in a version's folder: it is not served yet, until `release`
-WAITS = "it waits for its report"  # why a version is held that has just been published
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 VERSION_MAX = 999_999_999
 REFERENCE = re.compile(r"(?P<name>[a-z0-9._-]+)(@(?P<version>[1-9][0-9]{0,8}))?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_REQUIRED = {
-    "digest": str,
-    "architecture": dict,
-    "resolution": int,
-    "labels": list,
-    "label_frequencies": list,
-    "files": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -276,75 +265,8 @@ class ModelLibrary:
             reason = f"model.json cannot be read ({error})"
         if reason:
             return Broken(name, number, reason)
-        version, held = Version(name, number, path, card), _why_held(path)
+        version, held = Version(name, number, path, card), why_held(path)
         return Broken(name, number, held, version) if held else version
-
-
-def retire(version: Version, reason: str, how: Literal["retire", "delete"] = "retire") -> None:
-    """Never serve a version again; `delete` removes all but its name and the reason.
-
-    Its number is never given to another one.
-    """
-    write_json(version.path / RETIRED, {"reason": reason, "digest": version.digest})
-    if how == "delete":
-        for file in version.path.iterdir():
-            if file.name not in (RETIRED, "model.json"):
-                file.unlink()
-
-
-def hold(version: Version, reason: str) -> None:
-    """Do not serve a version until it is released."""
-    write_json(version.path / HELD, {"reason": reason})
-
-
-def release(version: Version) -> None:
-    (version.path / HELD).unlink(missing_ok=True)
-
-
-def is_held(version: Version) -> bool:
-    return (version.path / HELD).is_file()
-
-
-def _why_held(path: Path) -> str:
-    try:
-        return str(read_json(path / HELD)["reason"])
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        return f"it is held, and {HELD} does not say why"
-
-
-def problem_of(card: Any, path: Path) -> str:
-    """Why a version's folder with this model.json cannot be used; empty where it can."""
-    if not isinstance(card, dict) or card.get("schema") != SCHEMA:
-        return "model.json has a format that this version of Synthorax does not know"
-    missing = [key for key in _REQUIRED if key not in card]
-    if missing:
-        return f"model.json lacks {', '.join(missing)}"
-    if card.get("latents") != SCHEME:
-        return f"its latents are {card.get('latents')!r}, and this version knows {SCHEME!r}"
-    wrong = [key for key, kind in _REQUIRED.items() if not isinstance(card[key], kind)]
-    if wrong:
-        return f"model.json holds no proper {', '.join(wrong)}"
-    if not isinstance(card["architecture"].get("latent_dim"), int):
-        return "model.json holds no proper architecture.latent_dim"
-    labels, frequencies = card["labels"], card["label_frequencies"]
-    named = all(isinstance(label, str) for label in labels)
-    counted = all(isinstance(frequency, int | float) for frequency in frequencies)
-    if not named or not counted or len(labels) != len(frequencies):
-        return "model.json holds no frequency for each label"
-    if not card["files"]:
-        return "model.json names no files"
-    for name, file in card["files"].items():
-        if not isinstance(file, dict) or not {"bytes", "sha256"} <= file.keys():
-            return f"model.json does not say what {name} was when it was published"
-        try:
-            size = (path / name).stat().st_size
-        except (OSError, ValueError):
-            return f"{name} is missing"
-        if size != file["bytes"]:
-            return f"{name} has {size} bytes instead of {file['bytes']}"
-    return ""
 
 
 def label_index(version: Version, label: str | None, field: str = "label") -> int | None:

@@ -23,7 +23,8 @@ from library.reports import (
     reports_root,
 )
 from library.settings import Settings
-from library.versions import WAITS, Broken, ModelLibrary, Version, hold
+from library.version_states import WAITS, hold
+from library.versions import Broken, ModelLibrary, Version
 from tests.test_versions import publish
 from tests.valkey import Server
 from worker import keys

@@ -24,7 +24,8 @@ from library.errors import Conflict
 from library.latents import SCHEME
 from library.requests import RunRequest
 from library.runs import RunFolder
-from library.versions import HELD, WAITS, ModelLibrary, Version
+from library.version_states import HELD, WAITS
+from library.versions import ModelLibrary, Version
 from training.card import write_card
 from training.checkpoints import State, load_checkpoint
 from training.export import check, round_to_half, stored_tensors, to_onnx

@@ -11,7 +11,8 @@ from library.reports import begin_report, list_reports
 from library.settings import Settings
 from library.store.objects import StoreAway
 from library.store.shared import open_store
-from library.versions import ModelLibrary, Version, hold, is_held, release
+from library.version_states import hold, is_held, release
+from library.versions import ModelLibrary, Version
 from worker.records import event
 
 logger = logging.getLogger("synthorax.worker")

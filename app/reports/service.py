@@ -23,7 +23,8 @@ from library.reports import (
 )
 from library.settings import Settings
 from library.store.shared import open_store
-from library.versions import ModelLibrary, Version, is_held
+from library.version_states import is_held
+from library.versions import ModelLibrary, Version
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_report
 

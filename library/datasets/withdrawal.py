@@ -29,7 +29,8 @@ from library.locks import waiting
 from library.reader_studies.forgetting import forget
 from library.runs import RunFolder
 from library.studies import folder as studies
-from library.versions import ModelLibrary, retire
+from library.version_states import retire
+from library.versions import ModelLibrary
 
 FILES = "files.json"
 Versions = Literal["retire", "delete"]

@@ -20,7 +20,8 @@ from typing import Any
 from library.atomic import read_json, write_json
 from library.store.folders import Damaged, Manifest, Pusher, damaged, files_of, pull, read_manifest
 from library.store.objects import Missing, Objects, check_claims
-from library.versions import HELD, RETIRED, Broken, ModelLibrary, Version
+from library.version_states import HELD, RETIRED
+from library.versions import Broken, ModelLibrary, Version
 
 logger = logging.getLogger("synthorax.store")
 

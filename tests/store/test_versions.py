@@ -18,7 +18,8 @@ from library.latents import SCHEME
 from library.settings import Settings
 from library.store.objects import StoreAway
 from library.store.shared import Store, open_store
-from library.versions import HELD, Broken, ModelLibrary, Version, hold, release, retire
+from library.version_states import HELD, hold, release, retire
+from library.versions import Broken, ModelLibrary, Version
 
 Machine = Callable[[str], Store]
 
