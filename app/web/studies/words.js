@@ -53,8 +53,11 @@ export const classifierName = (classifier) =>
   ({ probe: "linear probe", network: "small network" })[classifier] ??
   classifier.replace(/^yours:/, "your model ");
 
-/** A difference with its sign, in three digits. @param {number} v */
-export const signed = (v) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
+/** A difference with its sign, in three digits; none is a negative zero. @param {number} v */
+export const signed = (v) => {
+  const size = Math.abs(v).toFixed(3);
+  return (v < 0 && Number(size) > 0 ? "−" : "+") + size;
+};
 
 /** "0.021 (−0.009 to 0.051)" @param {number} value @param {number[]} interval */
 export const within = (value, [low, high], write = signed) =>
