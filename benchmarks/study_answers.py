@@ -56,7 +56,8 @@ def answers(studies: Studies) -> Iterator[str]:
             value((reached(content, classifier, arm) or {}).get("value"))
             for arm in ("real", "duplicates", "real_synthetic")
         )
-        cells = [f"`{name}`", images_of(first["train"]), images_of(first["test"]), *values,
+        page = f"[`{name}`](studies/{name}/results.html)"
+        cells = [page, images_of(first["train"]), images_of(first["test"]), *values,
                  f"{signed(contrast['difference'], 4)} ({between(contrast['interval'], 4, True)})",
                  f"**{content['verdict']['verdict']}**"]  # fmt: skip
         yield f"| {' | '.join(cells)} |"
