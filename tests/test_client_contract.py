@@ -22,6 +22,7 @@ import synthorax._async.client
 import synthorax._async.datasets
 import synthorax._async.generate_jobs
 import synthorax._async.jobs
+import synthorax._async.long_work
 import synthorax._async.models
 import synthorax._async.reader_studies
 import synthorax._async.studies
@@ -29,6 +30,7 @@ import synthorax._sync.client
 import synthorax._sync.datasets
 import synthorax._sync.generate_jobs
 import synthorax._sync.jobs
+import synthorax._sync.long_work
 import synthorax._sync.models
 import synthorax._sync.reader_studies
 import synthorax._sync.studies
@@ -45,6 +47,7 @@ PAIRS = [
     (synthorax._async.client.AsyncClient, synthorax._sync.client.Client),
     (synthorax._async.jobs.AsyncJob, synthorax._sync.jobs.Job),
     (synthorax._async.jobs.AsyncJobs, synthorax._sync.jobs.Jobs),
+    (synthorax._async.long_work.AsyncLongWork, synthorax._sync.long_work.LongWork),
     (
         synthorax._async.generate_jobs.AsyncGenerateJob,
         synthorax._sync.generate_jobs.GenerateJob,

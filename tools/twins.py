@@ -18,7 +18,7 @@ WORDS = [
     (r"\bawait ", ""),
     (r"\bhttpx\.AsyncClient\b", "httpx.Client"),
     (
-        r"\bAsync(Client|Transport|(?:Generate)?Jobs?|(?:Reader)?Stud(?:y|ies)|Models|Datasets|Iterator)\b",
+        r"\bAsync(Client|Transport|(?:Generate)?Jobs?|(?:Reader)?Stud(?:y|ies)|LongWork|Models|Datasets|Iterator)\b",
         r"\1",
     ),
     (r"\basynccontextmanager\b", "contextmanager"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synthorax._async.jobs import idempotent
+from synthorax._async.long_work import POLL_SECONDS, AsyncLongWork, Told
 from synthorax._async.running import blocking, sleep
 from synthorax._async.saving import save_stream
 from synthorax._async.transport import AsyncTransport
@@ -16,67 +15,15 @@ from synthorax.errors import JobFailed, SynthoraxError
 from synthorax.fetching import check_digest
 from synthorax.generating import drawn_seed
 
-_POLL_SECONDS = 1.0
 
-Told = Callable[[dict[str, Any]], None]  # the job's record
-
-
-class AsyncGenerateJob:
+class AsyncGenerateJob(AsyncLongWork):
     """One generate job, as it was at the last answer; `reload` asks anew."""
 
-    def __init__(self, transport: AsyncTransport, record: dict[str, Any]) -> None:
-        self._transport = transport
-        self.record = record
-
-    @property
-    def id(self) -> str:
-        return str(self.record["id"])
-
-    @property
-    def status(self) -> str:
-        """queued, running, succeeded, failed or cancelled."""
-        return str(self.record["status"])
-
-    @property
-    def ended(self) -> bool:
-        return self.record["finished_at"] is not None
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """shards, images, fraction (0 to 1), images_per_second and eta_seconds."""
-        found: dict[str, Any] = self.record["progress"]
-        return found
+    _route = "/generate-jobs"
 
     def __repr__(self) -> str:
         far = f"{self.progress['images']:,} of {self.record['count']:,}"
         return f"<{type(self).__name__} {self.id}: {self.status}, {far}>"
-
-    async def reload(self) -> AsyncGenerateJob:
-        """Ask the service how the job is now."""
-        self.record = await self._transport.json("GET", self._path)
-        return self
-
-    async def wait(
-        self, progress: Told | None = None, timeout: float | None = None
-    ) -> AsyncGenerateJob:
-        """Wait until the job has ended; raises JobFailed where that is without all samples.
-
-        progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
-        the job goes on.
-        """
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self.ended:
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
-            if progress:
-                progress(self.record)
-            await sleep(_POLL_SECONDS)
-            await self.reload()
-        if progress:
-            progress(self.record)
-        if self.status != "succeeded":
-            raise JobFailed(self.record)
-        return self
 
     async def shards(self) -> list[dict[str, Any]]:
         """The shards that are there: file, first_seed, images, labels, bytes, sha256."""
@@ -107,7 +54,7 @@ class AsyncGenerateJob:
                     progress(self.record)
             if self.ended:
                 break
-            await sleep(_POLL_SECONDS)
+            await sleep(POLL_SECONDS)
         if self.status != "succeeded":
             raise JobFailed(self.record)
         await save_stream(
@@ -126,24 +73,6 @@ class AsyncGenerateJob:
         await save_stream(self._transport, "GET", f"{self._path}/shards/{shard['file']}", path)
         await blocking(check_digest, path, shard["sha256"])
         return path
-
-    async def cancel(self) -> AsyncGenerateJob:
-        """End the job; the shards that are there stay."""
-        self.record = await self._transport.json("POST", f"{self._path}/cancel")
-        return self
-
-    async def resume(self) -> AsyncGenerateJob:
-        """Make what is missing of a cancelled or failed job."""
-        self.record = await self._transport.json("POST", f"{self._path}/resume")
-        return self
-
-    async def delete(self) -> None:
-        """Really delete an ended job and its shards."""
-        await self._transport.json("DELETE", self._path)
-
-    @property
-    def _path(self) -> str:
-        return f"/generate-jobs/{self.id}"
 
 
 class AsyncGenerateJobs:

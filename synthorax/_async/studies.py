@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthorax._async.datasets import AsyncDatasets, Named
 from synthorax._async.jobs import idempotent
+from synthorax._async.long_work import POLL_SECONDS, AsyncLongWork
 from synthorax._async.running import blocking, sleep
 from synthorax._async.saving import save_stream
 from synthorax._async.transport import AsyncTransport
-from synthorax.errors import JobFailed
-
-_POLL_SECONDS = 1.0
-
-Told = Callable[[dict[str, Any]], None]  # the study's record
 
 
-class AsyncStudy:
+class AsyncStudy(AsyncLongWork):
     """One study, as it was at the last answer; `reload` asks anew."""
 
-    def __init__(self, transport: AsyncTransport, record: dict[str, Any]) -> None:
-        self._transport = transport
-        self.record = record
-
-    @property
-    def id(self) -> str:
-        return str(self.record["id"])
-
-    @property
-    def status(self) -> str:
-        """queued, running, succeeded, failed or cancelled."""
-        return str(self.record["status"])
-
-    @property
-    def ended(self) -> bool:
-        return self.record["finished_at"] is not None
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """fraction (0 to 1), eta_seconds, and kinds: of each done, total and fraction."""
-        found: dict[str, Any] = self.record["progress"]
-        return found
+    _route = "/studies"
 
     @property
     def verdict(self) -> dict[str, Any] | None:
@@ -56,31 +30,6 @@ class AsyncStudy:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}: {self.status}, {self.progress['fraction']:.0%}>"
-
-    async def reload(self) -> AsyncStudy:
-        """Ask the service how the study is now."""
-        self.record = await self._transport.json("GET", self._path)
-        return self
-
-    async def wait(self, progress: Told | None = None, timeout: float | None = None) -> AsyncStudy:
-        """Wait until the study has ended; raises JobFailed where that is without results.
-
-        progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
-        the study goes on.
-        """
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self.ended:
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
-            if progress:
-                progress(self.record)
-            await sleep(_POLL_SECONDS)
-            await self.reload()
-        if progress:
-            progress(self.record)
-        if self.status != "succeeded":
-            raise JobFailed(self.record)
-        return self
 
     async def results(self) -> dict[str, Any]:
         """results.json: verdict, contrasts, arms.  Raises Conflict before there are any."""
@@ -117,30 +66,12 @@ class AsyncStudy:
         It holds images of patients.  Raises Conflict until all runs are done.
         """
         while await self._arms_are_being_made():
-            await sleep(_POLL_SECONDS)
+            await sleep(POLL_SECONDS)
         return await save_stream(self._transport, "GET", f"{self._path}/arms.zip", Path(path))
 
     async def _arms_are_being_made(self) -> bool:
         async with self._transport.stream("GET", f"{self._path}/arms.zip") as response:
             return response.status_code == 202
-
-    async def cancel(self) -> AsyncStudy:
-        """End the study; what is done stays."""
-        self.record = await self._transport.json("POST", f"{self._path}/cancel")
-        return self
-
-    async def resume(self) -> AsyncStudy:
-        """Do what is missing of a cancelled or failed study."""
-        self.record = await self._transport.json("POST", f"{self._path}/resume")
-        return self
-
-    async def delete(self) -> None:
-        """Really delete an ended study and all that it made."""
-        await self._transport.json("DELETE", self._path)
-
-    @property
-    def _path(self) -> str:
-        return f"/studies/{self.id}"
 
 
 class AsyncStudies:

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synthorax._sync.jobs import idempotent
+from synthorax._sync.long_work import POLL_SECONDS, LongWork, Told
 from synthorax._sync.running import blocking, sleep
 from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
@@ -17,65 +16,15 @@ from synthorax.errors import JobFailed, SynthoraxError
 from synthorax.fetching import check_digest
 from synthorax.generating import drawn_seed
 
-_POLL_SECONDS = 1.0
 
-Told = Callable[[dict[str, Any]], None]  # the job's record
-
-
-class GenerateJob:
+class GenerateJob(LongWork):
     """One generate job, as it was at the last answer; `reload` asks anew."""
 
-    def __init__(self, transport: Transport, record: dict[str, Any]) -> None:
-        self._transport = transport
-        self.record = record
-
-    @property
-    def id(self) -> str:
-        return str(self.record["id"])
-
-    @property
-    def status(self) -> str:
-        """queued, running, succeeded, failed or cancelled."""
-        return str(self.record["status"])
-
-    @property
-    def ended(self) -> bool:
-        return self.record["finished_at"] is not None
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """shards, images, fraction (0 to 1), images_per_second and eta_seconds."""
-        found: dict[str, Any] = self.record["progress"]
-        return found
+    _route = "/generate-jobs"
 
     def __repr__(self) -> str:
         far = f"{self.progress['images']:,} of {self.record['count']:,}"
         return f"<{type(self).__name__} {self.id}: {self.status}, {far}>"
-
-    def reload(self) -> GenerateJob:
-        """Ask the service how the job is now."""
-        self.record = self._transport.json("GET", self._path)
-        return self
-
-    def wait(self, progress: Told | None = None, timeout: float | None = None) -> GenerateJob:
-        """Wait until the job has ended; raises JobFailed where that is without all samples.
-
-        progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
-        the job goes on.
-        """
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self.ended:
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
-            if progress:
-                progress(self.record)
-            sleep(_POLL_SECONDS)
-            self.reload()
-        if progress:
-            progress(self.record)
-        if self.status != "succeeded":
-            raise JobFailed(self.record)
-        return self
 
     def shards(self) -> list[dict[str, Any]]:
         """The shards that are there: file, first_seed, images, labels, bytes, sha256."""
@@ -102,7 +51,7 @@ class GenerateJob:
                     progress(self.record)
             if self.ended:
                 break
-            sleep(_POLL_SECONDS)
+            sleep(POLL_SECONDS)
         if self.status != "succeeded":
             raise JobFailed(self.record)
         save_stream(self._transport, "GET", f"{self._path}/manifest.json", target / "manifest.json")
@@ -119,24 +68,6 @@ class GenerateJob:
         save_stream(self._transport, "GET", f"{self._path}/shards/{shard['file']}", path)
         blocking(check_digest, path, shard["sha256"])
         return path
-
-    def cancel(self) -> GenerateJob:
-        """End the job; the shards that are there stay."""
-        self.record = self._transport.json("POST", f"{self._path}/cancel")
-        return self
-
-    def resume(self) -> GenerateJob:
-        """Make what is missing of a cancelled or failed job."""
-        self.record = self._transport.json("POST", f"{self._path}/resume")
-        return self
-
-    def delete(self) -> None:
-        """Really delete an ended job and its shards."""
-        self._transport.json("DELETE", self._path)
-
-    @property
-    def _path(self) -> str:
-        return f"/generate-jobs/{self.id}"
 
 
 class GenerateJobs:

@@ -5,49 +5,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthorax._sync.datasets import Datasets, Named
 from synthorax._sync.jobs import idempotent
+from synthorax._sync.long_work import POLL_SECONDS, LongWork
 from synthorax._sync.running import blocking, sleep
 from synthorax._sync.saving import save_stream
 from synthorax._sync.transport import Transport
-from synthorax.errors import JobFailed
-
-_POLL_SECONDS = 1.0
-
-Told = Callable[[dict[str, Any]], None]  # the study's record
 
 
-class Study:
+class Study(LongWork):
     """One study, as it was at the last answer; `reload` asks anew."""
 
-    def __init__(self, transport: Transport, record: dict[str, Any]) -> None:
-        self._transport = transport
-        self.record = record
-
-    @property
-    def id(self) -> str:
-        return str(self.record["id"])
-
-    @property
-    def status(self) -> str:
-        """queued, running, succeeded, failed or cancelled."""
-        return str(self.record["status"])
-
-    @property
-    def ended(self) -> bool:
-        return self.record["finished_at"] is not None
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """fraction (0 to 1), eta_seconds, and kinds: of each done, total and fraction."""
-        found: dict[str, Any] = self.record["progress"]
-        return found
+    _route = "/studies"
 
     @property
     def verdict(self) -> dict[str, Any] | None:
@@ -57,31 +31,6 @@ class Study:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}: {self.status}, {self.progress['fraction']:.0%}>"
-
-    def reload(self) -> Study:
-        """Ask the service how the study is now."""
-        self.record = self._transport.json("GET", self._path)
-        return self
-
-    def wait(self, progress: Told | None = None, timeout: float | None = None) -> Study:
-        """Wait until the study has ended; raises JobFailed where that is without results.
-
-        progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
-        the study goes on.
-        """
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self.ended:
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
-            if progress:
-                progress(self.record)
-            sleep(_POLL_SECONDS)
-            self.reload()
-        if progress:
-            progress(self.record)
-        if self.status != "succeeded":
-            raise JobFailed(self.record)
-        return self
 
     def results(self) -> dict[str, Any]:
         """results.json: verdict, contrasts, arms.  Raises Conflict before there are any."""
@@ -118,30 +67,12 @@ class Study:
         It holds images of patients.  Raises Conflict until all runs are done.
         """
         while self._arms_are_being_made():
-            sleep(_POLL_SECONDS)
+            sleep(POLL_SECONDS)
         return save_stream(self._transport, "GET", f"{self._path}/arms.zip", Path(path))
 
     def _arms_are_being_made(self) -> bool:
         with self._transport.stream("GET", f"{self._path}/arms.zip") as response:
             return response.status_code == 202
-
-    def cancel(self) -> Study:
-        """End the study; what is done stays."""
-        self.record = self._transport.json("POST", f"{self._path}/cancel")
-        return self
-
-    def resume(self) -> Study:
-        """Do what is missing of a cancelled or failed study."""
-        self.record = self._transport.json("POST", f"{self._path}/resume")
-        return self
-
-    def delete(self) -> None:
-        """Really delete an ended study and all that it made."""
-        self._transport.json("DELETE", self._path)
-
-    @property
-    def _path(self) -> str:
-        return f"/studies/{self.id}"
 
 
 class Studies:
