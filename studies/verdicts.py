@@ -139,6 +139,7 @@ def shortcut_check(
     Where every class has them it is amber at most: it cannot come from the label, but the
     generator's classes then are not those of the real images.  what_if: the arm `one_class` of
     such a study, which shows what would be learned, and accuses no other arm: amber at most.
+    There it is amber from an estimate above 1 - specificity on, if the interval lies above 0.
     """
     if math.isnan(low):
         return Check(SHORTCUT, name, GREY, f"{name}: there are too few images to tell.")
@@ -148,11 +149,14 @@ def shortcut_check(
         f"(difference {low:+.1%} to {high:+.1%})"
     )
     margin = 1 - specificity
-    if low <= (0 if only else margin):
+    if low <= 0 or (not only and difference <= margin):
         return Check(SHORTCUT, name, GREEN, f"{shown}: no shortcut was found.")
     if low > margin and only:
         text = f"{shown}: with synthetic images of {', '.join(only)} alone, they stand for it."
         return Check(SHORTCUT, name, RED, text)
+    if low <= margin and not only:
+        text = f"{shown}: how much more often is uncertain."
+        return Check(SHORTCUT, name, AMBER, text)
     if what_if:
         text = f"{shown}: were synthetic images added to one class alone, they would stand for it."
         return Check(SHORTCUT, name, AMBER, text)

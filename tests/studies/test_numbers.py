@@ -243,7 +243,8 @@ def test_synthetic_images_of_one_class_that_can_be_told_are_red() -> None:
     ("only", "what_if", "low", "wanted"),
     [
         (["B"], False, 0.12, RED), (["B"], False, 0.05, AMBER), (["B"], False, -0.02, GREEN),
-        ([], True, 0.12, AMBER), ([], False, 0.12, AMBER), ([], False, 0.05, GREEN),
+        ([], True, 0.12, AMBER), ([], False, 0.12, AMBER), ([], False, 0.05, AMBER),
+        ([], True, 0.05, AMBER), ([], True, -0.02, GREEN),
         (["B"], False, math.nan, GREY),
     ],
 )  # fmt: skip
@@ -252,6 +253,8 @@ def test_a_shortcut_is_more_than_twice_the_false_alarms(
 ) -> None:
     found = shortcut_check("an arm", low + 0.1, low, low + 0.2, 0.9, what_if, only)
     assert found.verdict == wanted
+    # In every class, an odd picture here and there is no shortcut.
+    assert shortcut_check("an arm", 0.08, 0.03, 0.13, 0.9).verdict == GREEN
 
 
 @pytest.mark.parametrize(
