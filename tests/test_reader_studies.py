@@ -59,7 +59,9 @@ def made(data_dir: Path, per_label: int = 6, **given: Any) -> ReaderStudy:
         "unseen": True,
     }  # fmt: skip
     engine = {"digest": "e", "backend": "onnxruntime", "precision": "float32"}
-    return folder.create(data_dir, record, {"engine": engine, "items": items}, images)
+    return folder.create(
+        data_dir, folder.new_identity(), record, {"engine": engine, "items": items}, images
+    )
 
 
 def read_all(study: ReaderStudy, reader: folder.Reader, accuracy: float, seed: int = 0) -> None:

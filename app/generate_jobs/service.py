@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from functools import partial
@@ -12,13 +11,12 @@ from typing import Any
 from celery import Celery
 from redis.exceptions import RedisError
 
+from app.asked import Asked
 from app.engine.pool import EnginePool
 from app.generate.samples import drawn_seed
 from app.generate_jobs.schemas import GenerateJobRequest
-from app.train_jobs.idempotency import used_for_another
 from library import generate_jobs
 from library.atomic import read_json
-from library.digest import digest_json
 from library.disk import DiskFull
 from library.errors import Conflict, NotFound
 from library.generate_jobs import ENDED, GenerateJob
@@ -63,18 +61,18 @@ class GenerateJobService:
 
     def made(self, request: GenerateJobRequest, key: str | None, who: str) -> dict[str, Any] | None:
         """The job that the same request with this Idempotency-Key has made before."""
-        if key is None:
-            return None
-        try:
-            job = generate_jobs.find(self._data_dir, _identity(key, who))
-        except NotFound:
-            return None
-        return self.shown(_same(job, request, key))
+        job = self._asked(request, key, who).before(partial(generate_jobs.find, self._data_dir))
+        return None if job is None else self.shown(job)
+
+    @staticmethod
+    def _asked(request: GenerateJobRequest, key: str | None, who: str) -> Asked:
+        return Asked.of(request, generate_jobs.new_identity(), key, who)
 
     def create(
         self, request: GenerateJobRequest, version: Version, key: str | None, who: str
     ) -> dict[str, Any]:
         """Record a job and queue it; with an Idempotency-Key (of `who`) once."""
+        asked = self._asked(request, key, who)
         with reaching_redis():
             self._store.ping()  # nothing is recorded that nobody would make
         seed = drawn_seed(request.count) if request.seed is None else request.seed
@@ -83,7 +81,7 @@ class GenerateJobService:
             "created_at": generate_jobs.now(),
             "request": request_id.get(),  # lines in logs, and spans, that come of it name it
             "traceparent": traceparent.get(),
-            "asked": _digest(request),
+            "asked": asked.digest,
             "model": version.reference,
             "digest": version.digest,
             "resolution": version.resolution,
@@ -94,8 +92,7 @@ class GenerateJobService:
                 include={"count", "truncation", "format", "container", "shard_images"}
             ),
         }
-        identity = generate_jobs.new_identity() if key is None else _identity(key, who)
-        job = _same(generate_jobs.create(self._data_dir, identity, record), request, key)
+        job = asked.same(generate_jobs.create(self._data_dir, asked.identity, record))
         self._tell_machines(job, new=True)
         with reaching_redis():
             self._send(job)
@@ -262,22 +259,6 @@ class GenerateJobService:
                 remedy="Free some space, ask for fewer, or in several jobs that are fetched and "
                 "deleted one after the other: the seeds go on.",
             )
-
-
-def _identity(key: str, who: str) -> str:
-    return f"gj-{hashlib.sha256(f'{who} {key}'.encode()).hexdigest()[:16]}"
-
-
-def _digest(request: GenerateJobRequest) -> str:
-    return digest_json(request.model_dump())
-
-
-def _same(job: GenerateJob, request: GenerateJobRequest, key: str | None) -> GenerateJob:
-    """Raises InvalidValue when the key has made another job."""
-    if job.record["asked"] != _digest(request):
-        assert key is not None  # else its id is new
-        raise used_for_another(key)
-    return job
 
 
 def _rate(job: GenerateJob, done: set[int]) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.asked import Asked
 from app.dependencies import State
 from app.engine.loaded import Loaded
 from app.generate.levels import levels_of
@@ -36,14 +37,6 @@ from library.versions import Version
 SPLIT = "held_out"
 _DECODERS, _SECONDS = 2, 20.0
 _one = asyncio.Lock()  # study at a time: each decodes and samples
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was asked for, told from another request, and the id that it is to have."""
-
-    digest: str
-    identity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -216,7 +209,7 @@ def _written(
     }
     items = [{"id": name, **key[i]} for name, i in zip(names, order, strict=True)]
     secret = {"engine": engine, "items": items}
-    study = create(state.settings.data_dir, content, secret, images, asked.identity)
+    study = create(state.settings.data_dir, asked.identity, content, secret, images)
     # A patient may have withdrawn while it was made.
     if gone := withdrawn_files(state.settings.data_dir) & set(real.digests):
         forget(state.settings.data_dir, frozenset(gone))

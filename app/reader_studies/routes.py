@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from app.access.callers import caller
+from app.asked import Asked
 from app.dependencies import AppState
 from app.openapi import file_of, problems
-from app.reader_studies.making import Asked, make
-from app.reader_studies.repeating import asked_by, made_before
+from app.reader_studies.making import make
 from app.reader_studies.schemas import (
     Invited,
     InviteRequest,
@@ -57,8 +58,10 @@ async def create(
             remedy="Run the study on a service of its own, with a copy of the version.",
         )
     found = caller.get()
-    asked = asked_by(request, idempotency_key, found.key if found else "")
-    study = await run_in_threadpool(made_before, state, asked, idempotency_key)
+    who = found.key if found else ""
+    asked = Asked.of(request, folder.new_identity(), idempotency_key, who)
+    find = partial(folder.find, state.settings.data_dir)
+    study = await run_in_threadpool(asked.before, find)
     if study is None:
         study = await _made(request, state, response, asked)
     response.headers["Location"] = f"/reader-studies/{study.id}"
@@ -73,7 +76,7 @@ async def _made(
     design = resolve(given, version.labels)
     for name, value in await state.limits.images(caller.get(), design.items // 2):
         response.headers[name.decode()] = value.decode()
-    study = await make(state, design, version, request.dataset, asked)
+    study = asked.same(await make(state, design, version, request.dataset, asked))
     await run_in_threadpool(study.opened, operator(), "made")
     return study
 

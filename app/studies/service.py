@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import Any
 
 from celery import Celery
 
+from app.asked import Asked
 from app.models.catalog import Catalog
 from app.studies.checking import Checked, check
 from app.studies.schemas import StudyRequest
 from app.studies.shown import shown
-from app.train_jobs.idempotency import used_for_another
-from library.digest import digest_json
-from library.errors import Conflict, NotFound
+from library.errors import Conflict
 from library.logs import request_id
 from library.settings import Settings
 from library.studies import folder as studies
@@ -54,13 +52,9 @@ class StudyService:
 
     def create(self, request: StudyRequest, key: str | None, who: str) -> dict[str, Any]:
         """Check, record and queue a study; with an Idempotency-Key (of `who`) once."""
-        identity = studies.new_identity()
-        if key is not None:
-            identity = f"st-{hashlib.sha256(f'{who} {key}'.encode()).hexdigest()[:16]}"
-            try:
-                return self.shown(_same(self.find(identity), request, key))
-            except NotFound:
-                pass
+        asked = Asked.of(request, studies.new_identity(), key, who)
+        if (made := asked.before(self.find)) is not None:
+            return self.shown(made)
         checked = self._checked(request)
         with reaching_redis():
             self._store.ping()  # nothing is recorded that nobody would do
@@ -69,10 +63,10 @@ class StudyService:
             **checked.record,
             "request": request_id.get(),  # lines in logs, and spans, that come of it name it
             "traceparent": traceparent.get(),
-            "asked": digest_json(request.model_dump()),
+            "asked": asked.digest,
             "cost": cost if cost["status"] == "measured" else None,
         }
-        study = _same(studies.create(self._data_dir, identity, record), request, key)
+        study = asked.same(studies.create(self._data_dir, asked.identity, record))
         with reaching_redis():
             self._send(study)
         return self.shown(study)
@@ -131,11 +125,3 @@ class StudyService:
 
     def _send(self, study: Study) -> None:
         send_again(study, self._store.redis, partial(enqueue_study, self._celery))
-
-
-def _same(study: Study, request: StudyRequest, key: str | None) -> Study:
-    """Raises InvalidValue when the key has made another study."""
-    if study.record.get("asked") != digest_json(request.model_dump()):
-        assert key is not None  # else its id is new
-        raise used_for_another(key)
-    return study

@@ -193,17 +193,16 @@ def root(data_dir: Path) -> Path:
 
 def create(
     data_dir: Path,
+    identity: str,
     record: Mapping[str, Any],
     key: Mapping[str, Any],
     images: Sequence[bytes],
-    identity: str | None = None,
 ) -> ReaderStudy:
     """A new study, whole: its record, its key (items, engine), the items' files in that order.
 
-    identity: drawn, where none is given; the study that has it already is left as it is.
+    The study that has this id already is left as it is.
     """
     assert len({len(image) for image in images}) == 1
-    identity = identity or new_identity()
     final = root(data_dir) / identity
     with new_folder(root(data_dir)) as temporary:
         (temporary / "readers").mkdir(mode=0o700)
