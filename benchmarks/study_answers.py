@@ -16,14 +16,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from evaluation.plots import ACCENT, FLOOR, MADE, REAL, drawn
+from evaluation.plots import drawn
 from library.atomic import read_json, write_bytes
 from library.studies.config import CLASSIFIERS
+from studies.figures import COLOURS, band
 from studies.words import arm_name, between, chance, classifier_name, signed, value
 
 Content = Mapping[str, Any]
 Studies = Mapping[str, Content]  # by the names of their folders
-_COLOURS = {"benefit": FLOOR, "equivalent": REAL, "inconclusive": ACCENT, "harm": MADE}
 _NAME, _ROW = 44, 0.42  # characters of a name's line; inches of a row
 
 
@@ -106,11 +106,10 @@ def _forest(contents: Sequence[Content]) -> Figure:
     picture = Figure(figsize=(7.2, 0.9 + _ROW * len(contents)), layout="constrained")
     axis = picture.subplots()
     delta = max(content["config"]["smallest_useful_effect"] for content in contents)
-    axis.axvspan(-delta, delta, color="#DDE7EE", lw=0, zorder=0)
-    axis.axvline(0, color=ACCENT, lw=0.8, zorder=1)
+    band(axis, delta)
     for place, content in enumerate(contents):
         found = content["verdict"]["contrast"]
-        colour = _COLOURS[found["verdict"]]
+        colour = COLOURS[found["verdict"]]
         axis.plot(found["interval"], [place, place], color=colour, lw=2.4, solid_capstyle="round")
         axis.plot(found["difference"], place, "D", color=colour, ms=6, mec="white", mew=0.6)
         text = f"{signed(found['difference'])} ({between(found['interval'], 3, True)})  "

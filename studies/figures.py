@@ -30,7 +30,7 @@ Content = Mapping[str, Any]
 Row = Mapping[str, Any]
 _WIDTH, _LINE = 6.4, 0.21  # inches: of a figure, and of a row of it
 _LONGEST = 30  # characters of a name
-_COLOURS = {"benefit": FLOOR, "equivalent": REAL, "inconclusive": ACCENT, "harm": MADE}
+COLOURS = {"benefit": FLOOR, "equivalent": REAL, "inconclusive": ACCENT, "harm": MADE}
 # Told apart without colours too.
 _MARKS = {"benefit": "^", "equivalent": "s", "inconclusive": "o", "harm": "v"}
 _BAND = "#DDE7EE"
@@ -60,7 +60,7 @@ def _heading(content: Content, classifier: str, size: float) -> str:
     return name if len(content["config"]["sizes"]) == 1 else f"{name}, {percent(size)} of training"
 
 
-def _band(axis: Axes, delta: float, upright: bool = True) -> None:
+def band(axis: Axes, delta: float, upright: bool = True) -> None:
     """What is too small to matter, and no difference."""
     (axis.axvspan if upright else axis.axhspan)(-delta, delta, color=_BAND, lw=0, zorder=0)
     (axis.axvline if upright else axis.axhline)(0, color=ACCENT, lw=0.8, zorder=1)
@@ -72,10 +72,10 @@ def _primary(content: Content) -> Figure | None:
         return None
     found, delta = content["verdict"]["contrast"], content["config"]["smallest_useful_effect"]
     low, high = found["interval"]
-    colour = _COLOURS[found["verdict"]]
+    colour = COLOURS[found["verdict"]]
     figure = Figure(figsize=(4.3, 1.45), layout="constrained")
     axis = figure.subplots()
-    _band(axis, delta)
+    band(axis, delta)
     axis.plot([low, high], [0, 0], color=colour, lw=4, solid_capstyle="round")
     axis.plot(found["difference"], 0, "D", color=colour, ms=9, mec="white")
     digits = digits_of(content)
@@ -125,7 +125,7 @@ def _contrasts(content: Content) -> Figure | None:
         return None
     figure, axis, placed, headings = _grouped(content, rows)
     delta, digits = content["config"]["smallest_useful_effect"], digits_of(content)
-    _band(axis, delta)
+    band(axis, delta)
     # One arm that fails must not press the others together: it is cut, and its numbers tell.
     ends = np.abs([row["interval"] for row in rows])
     reach = 1.05 * max(min(float(ends.max()), 5 * float(np.median(ends))), 2 * delta)
@@ -133,7 +133,7 @@ def _contrasts(content: Content) -> Figure | None:
     texts = [text for _, text in headings]
     for place, row in placed:
         low, high = row["interval"]
-        colour = _COLOURS[row["verdict"]]
+        colour = COLOURS[row["verdict"]]
         axis.plot(np.clip([low, high], -reach, reach), [place, place], color=colour, lw=1.8)
         if low < -reach:
             axis.plot(-reach, place, "<", color=colour, ms=4, clip_on=False)
@@ -149,7 +149,7 @@ def _contrasts(content: Content) -> Figure | None:
     ])  # fmt: skip
     axis.set_xlabel(f"difference in {metric_name(content)}, 95% interval", fontsize=8)
     for kind, mark in _MARKS.items():
-        axis.plot([], [], mark, color=_COLOURS[kind], ms=5, label=kind)
+        axis.plot([], [], mark, color=COLOURS[kind], ms=5, label=kind)
     axis.plot([], [], "D", color=ACCENT, ms=6, label="primary")
     axis.fill_between([], [], color=_BAND, label=f"smaller than ±{delta:g}")
     figure.legend(frameon=False, fontsize=7, loc="outside lower center", ncols=6,
@@ -243,7 +243,7 @@ def _low_data(content: Content) -> Figure | None:
             if (row["classifier"], row["arm"]) == (classifier, "real_synthetic")
             and (row["control"], row["ratio"]) == ("duplicates", ratio)
         }  # fmt: skip
-        _band(bottom, content["config"]["smallest_useful_effect"], upright=False)
+        band(bottom, content["config"]["smallest_useful_effect"], upright=False)
         _by_size(bottom, sizes, differences, "difference", 0, MADE, "D", None)
         top.set_title(_short(classifier_name(classifier)), loc="left")
         bottom.set_xticks(range(len(sizes)), [percent(size) for size in sizes])
