@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import zipfile
 from collections.abc import Iterator
@@ -88,7 +89,11 @@ def moved(machines: Machines, dataset: str) -> dict[str, Any]:
     """A job whose machine was killed while it trained; as it ended on the other one."""
     here, there = machines.here, machines.there
     job = here.train(dataset, "moved", **LONG)
-    wait_until(lambda: f"files/runs/{job}/000001/00000002.json" in machines.listed("files/runs/"))
+    checkpoints = here.data_dir / "runs" / job / "checkpoints"
+    wait_until(lambda: list(checkpoints.glob("*.safetensors")))
+    for trainer in here.trainers():  # it waits at where it is until the bucket has a checkpoint
+        os.kill(trainer, signal.SIGSTOP)
+    wait_until(lambda: there.get(f"/train-jobs/{job}/checkpoints")["data"])
     here.worker.signal(signal.SIGKILL, group=True)
     for trainer in here.trainers():
         machines.kill(trainer)
