@@ -104,11 +104,11 @@ class RunFolder:
         )
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The metric lines; a last line that a kill cut short is left out."""
+        """The metric lines; a last line that a kill cut short is left out, and an empty one."""
         if not self.metrics.is_file():
             return []
         lines = self.metrics.read_bytes().split(b"\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return [json.loads(line) for line in lines[:-1] if line]
 
     def list_checkpoints(self) -> list[dict[str, Any]]:
         """Step, epochs done, bytes, time and digest of each whole checkpoint, newest first."""

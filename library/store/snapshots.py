@@ -40,8 +40,8 @@ def _linked(run: RunFolder, folder: Path) -> dict[str, Path]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if name == _GROWS:
-            # Up to the last whole line.
-            path.write_bytes(run.metrics.read_bytes().rpartition(b"\n")[0] + b"\n")
+            numbers = run.metrics.read_bytes()
+            path.write_bytes(numbers[: numbers.rfind(b"\n") + 1])  # whole lines
         else:
             _link(run.path / name, path)
         found[name] = path

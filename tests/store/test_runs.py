@@ -171,6 +171,21 @@ def test_a_snapshot_holds_what_belongs_together(machine: Callable[[str], Store])
         thread.join()
 
 
+@pytest.mark.parametrize("length", range(27))
+def test_numbers_go_in_whole_lines(machine: Callable[[str], Store], length: int) -> None:
+    """None, half of the first, one, …: wherever a trainer is in its writing."""
+    here, there = machine("here"), machine("there")
+    here.runs.begin(JOB, 1)
+    trained(here, 1)
+    written = b'{"step": 1}\n{"step": 2}\n  '[:length]
+    run_folder(here.data_dir, JOB).metrics.write_bytes(written)
+    here.runs.push(JOB, 1)
+    there.runs.bring(JOB)
+    run = run_folder(there.data_dir, JOB)
+    assert [line["step"] for line in run.read_metrics()] == [1, 2][: written.count(b"\n")]
+    assert run.metrics.read_bytes() == written[: 12 * written.count(b"\n")]
+
+
 def test_a_damaged_run_is_refused_and_leaves_what_is_here(machine: Callable[[str], Store]) -> None:
     here, there = machine("here"), machine("there")
     here.runs.begin(JOB, 2)
