@@ -18,18 +18,18 @@ from redis.exceptions import RedisError
 from library import disk
 from library.errors import NotFound, Unusable
 from library.logs import request_id
-from library.memory import kills_by_kernel, out_of_memory, tree_bytes
 from library.runs import FolderBusy, run_folder
 from library.settings import Settings
 from library.store.runs import Superseded
 from library.store.shared import open_store
 from library.trace_context import traceparent
 from worker.attempt_spans import AttemptSpans
-from worker.child import FOLDER_BUSY, RESUMABLE, TrainerProcess, batch_that_fits
-from worker.endings import reason, time_limit
+from worker.child import FOLDER_BUSY, RESUMABLE, TrainerProcess
+from worker.endings import reason
 from worker.estimates import remember_rate
 from worker.gate import begin_first_report
 from worker.jobs import Fenced, JobStore
+from worker.limits import Limits
 from worker.link import Link
 from worker.records import TERMINAL, now
 from worker.run_request import run_request
@@ -104,7 +104,7 @@ class _Supervision:
         self.environment = {"SYNTHORAX_TRAIN_DEVICE": settings.train_device}
         self.reported: dict[str, Any] = {}  # the trainer's last word about its end
         self.speed: float | None = None  # images a second, its last word about that
-        self.over_memory = self.over_time = False
+        self.limits = Limits(settings, link.record["request"])
         shared = open_store(settings)
         self.sharing = None if shared is None else Sharing(shared, link, self._stopping)
 
@@ -179,7 +179,7 @@ class _Supervision:
 
     def _attempt(self) -> tuple[int, str]:
         """Run the trainer once.  Returns its exit status and the end of its stderr."""
-        kills = kills_by_kernel()
+        self.limits.begin()
         self.spans = AttemptSpans(self.link.record, self.worker)
         traceparent.set(self.spans.traceparent)
         child = TrainerProcess(
@@ -190,7 +190,6 @@ class _Supervision:
         )
         logger.info("%s: trainer %d", self.link.job, child.pid)
         self.reported, code = {}, None
-        self.over_memory = self.over_time = False
         try:
             while code is None:
                 for told in child.events(TICK_SECONDS):
@@ -201,8 +200,7 @@ class _Supervision:
         finally:
             child.close()  # also when this process is ending by an exception: no orphan
             self.spans.end(code, self.reported)
-        if code == -9 and kills_by_kernel() > kills:
-            self.over_memory = True
+        self.limits.ended(code)
         return code, child.last_words()
 
     def _begin_report(self, model: str) -> None:
@@ -239,27 +237,18 @@ class _Supervision:
 
     def _watch(self, child: TrainerProcess) -> None:
         """Pass on wishes and enforce limits."""
-        link, limit_mb = self.link, self.settings.train_memory_mb
+        link = self.link
         if self.sharing is not None:
             self.sharing.tick()
             link.lost = link.lost or self.sharing.superseded
         if link.lost:
             child.kill()
             return
-        if limit_mb and tree_bytes(child.pid) > limit_mb * 2**20:
-            self.over_memory = True
-            child.kill()
-        limit = self._time_limit()
-        self.over_time = self.over_time or (bool(limit) and link.ran_seconds >= limit)
-        if link.cancelled or self.over_time or self._stopping():
+        self.limits.watch(child, link.ran_seconds)
+        if link.cancelled or self.limits.over_time or self._stopping():
             child.stop(GRACE_SECONDS)
         elif link.finishing:
             child.finish()
-
-    def _time_limit(self) -> float:
-        """Seconds that the job may run, 0: no limit."""
-        limits = (self.settings.train_seconds, self.link.record["request"].get("max_seconds") or 0)
-        return float(min((limit for limit in limits if limit), default=0))
 
     def _stopping(self) -> bool:
         """This worker is being stopped, or its main process is gone."""
@@ -277,13 +266,12 @@ class _Supervision:
             link.move(active, "succeeded", model=self.reported.get("model"))
         elif link.cancelled and link.move(("cancelling",), "cancelled"):
             pass
-        elif self.over_memory:
+        elif self.limits.over_memory:
             link.move(active, "failed", error=self._out_of_memory())
         elif self.reported.get("status") == "failed":
             link.move(active, "failed", error=self.reported["error"])
-        elif self.over_time:
-            error = time_limit(link.ran_seconds, self._time_limit())
-            link.move(active, "failed", error=error)
+        elif self.limits.over_time:
+            link.move(active, "failed", error=self.limits.time_problem(link.ran_seconds))
         elif self._stopping():
             # A checkpoint is written, or the trainer was ended before it could say so.
             why = {"reason": "the worker is stopped"}
@@ -311,18 +299,14 @@ class _Supervision:
         return status not in ("queued", "cancelling")
 
     def _out_of_memory(self) -> dict[str, Any]:
-        """Measure what would fit; the lease is kept meanwhile."""
-        limit_mb, config = self.settings.train_memory_mb, self.link.record["request"]["config"]
+        """The problem, once it is measured what would fit; the lease is kept meanwhile."""
         with ThreadPoolExecutor(1) as pool:
-            measure = partial(batch_that_fits, self.folder.request, self.environment, limit_mb)
-            fits = pool.submit(copy_context().run, measure)
-            while not fits.done():
+            measure = partial(self.limits.memory_problem, self.folder.request, self.environment)
+            problem = pool.submit(copy_context().run, measure)
+            while not problem.done():
                 self.link.sync()
                 time.sleep(TICK_SECONDS)
-        limit = f"SYNTHORAX_TRAIN_MEMORY_MB={limit_mb}" if limit_mb else "the machine's memory"
-        return out_of_memory(
-            config["batch_size"], config["resolution"], limit, fits.result()
-        ).as_problem()
+        return problem.result()
 
     def _pause(self) -> None:
         """A trainer that dies at once again and again is given time."""
