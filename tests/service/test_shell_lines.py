@@ -128,7 +128,7 @@ def test_the_commands_do_what_is_written(
 def running_job(service: Service, dataset: str) -> str:
     """A job that is slow enough to be still there for `runs finish`."""
     slow = {**TINY, "epochs": 10_000, "generator_width": 64, "discriminator_width": 64}
-    body = {"dataset": dataset, "model": "slow", "preset": "quick", "config": slow}
+    body = {"dataset": dataset, "model": "slow", "preset": "quick", "config": slow, "report": False}
     answer = service.http.post("/train-jobs", json=body)
     assert answer.status_code == 202, answer.text
     job: str = answer.json()["id"]

@@ -52,8 +52,8 @@ def test_what_is_written_runs(
         "ds-0123456789ab": dataset_id,
         "DATASET ": f"{dataset_id} ",
         "/path/to/images": str(folder),
-        '{"epochs": 20}': SHORT,
-        '{"epochs": 20, "conditional": True}': SHORT,
+        '{"epochs": 20}': f"{SHORT}, report=False",  # what is written asks for one afterwards
+        '{"epochs": 20, "conditional": True}': f"{SHORT}, report=False",
         "steps=200": "steps=3",
     }
     known: dict[str, object] = {}
