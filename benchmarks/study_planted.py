@@ -1,6 +1,6 @@
 """Is the verdict of a study right where the truth is known?  Planted on real radiographs.
 
-    python -m benchmarks.study_planted FOLDER --work DIR [--repeats 100] [CASE …]
+    python -m benchmarks.study_planted FOLDER --work DIR [--repeats 100] [--processes 1] [CASE …]
 
 FOLDER is the public chest X-ray set with train, val and test, its findings in the file names: 300
 images of BACTERIA and VIRUS are trained on, the patients of test are tested on.  Cases:
@@ -20,8 +20,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +132,14 @@ def done(study: Study) -> dict[str, Any]:
     return found
 
 
+def verdict_of(source: Path, work: Path, case: str, config: dict[str, Any], seed: int) -> str:
+    """Of one repeat; its study is kept, its pictures are not."""
+    folder = work / case / str(seed)
+    found = done(planted(source, folder, case, seed, config, work / "data"))
+    shutil.rmtree(folder)
+    return str(found["verdict"]["verdict"])
+
+
 def line(case: str, found: Mapping[str, Any]) -> str:
     each = found["verdict"]["contrast"]
     low, high = each["interval"]
@@ -165,6 +177,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], metavar="CASE")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=1, help="repeats at the same time")
     arguments = parser.parse_args()
     work = arguments.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
@@ -177,11 +190,11 @@ def main() -> None:
             print(line(case, done(study)), flush=True)
             continue
         verdicts: Counter[str] = Counter()
-        for seed in range(1, arguments.repeats + 1):
-            folder = work / case / str(seed)
-            found = done(planted(arguments.source, folder, case, seed, config, work / "data"))
-            verdicts[found["verdict"]["verdict"]] += 1
-            shutil.rmtree(folder)
+        ask = partial(verdict_of, arguments.source, work, case, config)
+        with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
+            for verdict in pool.map(ask, range(1, arguments.repeats + 1)):
+                verdicts[verdict] += 1
+                print(f"{verdicts.total()} of {arguments.repeats}", file=sys.stderr, flush=True)
         shown = ", ".join(f"{n} {name}" for name, n in verdicts.most_common())
         print(f"| {case}, {arguments.repeats} repeats | {shown} | | |", flush=True)
 
