@@ -294,7 +294,10 @@ def test_a_score_makes_the_results_again(server: Server, settings: Settings) -> 
 
 
 def killed(server: Server, settings: Settings, seed: int, kills: int) -> dict[str, bytes]:
-    """Two studies done by real Celery workers, which end by SIGKILL at random moments."""
+    """Two studies done by real Celery workers, which end by SIGKILL at random moments.
+
+    At most so many of them: the studies may come to their end before.
+    """
     chance = random.Random(seed)
     made = [new(settings), new(settings, kind="small_class", folds=2, repeats=1)]
     app = celery_app(settings)
@@ -332,7 +335,8 @@ def killed(server: Server, settings: Settings, seed: int, kills: int) -> dict[st
             process.terminate()
         for process in workers:
             process.wait(60)
-    assert done == kills
+    print(f"\n{done} kills")  # noqa: T201
+    assert done >= 2
     return left(made[0])
 
 
@@ -364,7 +368,7 @@ def test_a_killed_study_comes_to_the_same_results(server: Server, settings: Sett
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_study_killed_at_many_moments_comes_to_the_same_results(
     server: Server, settings: Settings, seed: int
 ) -> None:
