@@ -18,7 +18,7 @@ export class Problem extends Error {
   }
 }
 
-const UNREACHABLE = {
+export const UNREACHABLE = {
   type: "about:blank",
   title: "The server did not answer",
   status: 0,
@@ -143,7 +143,7 @@ export async function generateFile(body, accept) {
 }
 
 /** The JSON that a file is answered with. @param {File} file */
-async function sendFile(path, file, type) {
+export async function sendFile(path, file, type) {
   let response;
   try {
     response = await fetch(path, {
@@ -173,22 +173,6 @@ export const changeSet = (id, what) =>
 export const deleteSet = (id) => request(`/generate-jobs/${part(id)}`, { method: "DELETE" });
 export const shards = (id, signal) => request(`/generate-jobs/${part(id)}/shards`, { signal });
 export const setUrl = (id, end) => `/generate-jobs/${part(id)}/${end}`;
-/** Studies, newest first. */
-export const studies = (signal) => request("/studies?limit=50", { signal });
-export const study = (id, signal) => request(`/studies/${part(id)}`, { signal });
-/** What a study would take, measured where it would run: asked again until it is known. */
-export const estimateStudy = (body, signal) =>
-  request("/studies/estimates", { method: "POST", body, signal });
-export const startStudy = (body, signal) => request("/studies", { method: "POST", body, signal });
-/** @param {"cancel" | "resume"} what */
-export const changeStudy = (id, what) =>
-  request(`/studies/${part(id)}/${what}`, { method: "POST" });
-export const deleteStudy = (id) => request(`/studies/${part(id)}`, { method: "DELETE" });
-/** Score a model of one's own on a study's test images. @param {File} file a CSV */
-export const scoreStudy = (id, name, file) =>
-  sendFile(`/studies/${part(id)}/scores?name=${part(name)}`, file, "text/csv");
-export const studyResults = (id, signal) =>
-  request(`/studies/${part(id)}/results.json`, { signal });
 export const dataset = (id, signal) => request(`/datasets/${part(id)}`, { signal });
 export const startRun = (body, signal) => request("/train-jobs", { method: "POST", body, signal });
 /** What a run would take, measured on the worker's machine: asked again until it is known. */
@@ -234,34 +218,3 @@ export const datasetUrl = (id, end, query = {}) =>
   `/datasets/${part(id)}/${end}${Object.keys(query).length ? `?${new URLSearchParams(query)}` : ""}`;
 export const registerFolder = (body) => request("/datasets", { method: "POST", body });
 export const deleteDataset = (id) => request(`/datasets/${part(id)}`, { method: "DELETE" });
-
-/**
- * Uploads a ZIP; `told` hears how much of it has gone.
- * @param {File} file @param {(sent: number, total: number) => void} told @param {AbortSignal} signal
- */
-export function uploadDataset(file, name, told, signal) {
-  return new Promise((resolve, reject) => {
-    // fetch cannot say how much of a body has been sent.
-    const sending = new XMLHttpRequest();
-    sending.open("POST", `/datasets?name=${part(name)}`);
-    sending.setRequestHeader("Content-Type", "application/zip");
-    sending.responseType = "json";
-    sending.upload.onprogress = (event) => told(event.loaded, event.total || file.size);
-    sending.onload = () =>
-      sending.status < 300
-        ? resolve(sending.response)
-        : reject(
-            new Problem(
-              {
-                status: sending.status,
-                detail: `The server answered ${sending.status}.`,
-                ...sending.response,
-              },
-              sending.getResponseHeader("x-request-id"),
-            ),
-          );
-    sending.onerror = () => reject(new Problem(UNREACHABLE));
-    signal.addEventListener("abort", () => sending.abort());
-    sending.send(file);
-  });
-}

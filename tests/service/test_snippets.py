@@ -53,7 +53,7 @@ def test_what_is_written_runs(
         "DATASET ": f"{dataset_id} ",
         "/path/to/images": str(folder),
         '{"epochs": 20}': f"{SHORT}, report=False",  # what is written asks for one afterwards
-        '{"epochs": 20, "conditional": True}': f"{SHORT}, report=False",
+        '{"epochs": 20, "conditional": True}': SHORT,
         "steps=200": "steps=3",
     }
     known: dict[str, object] = {}

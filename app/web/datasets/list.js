@@ -1,9 +1,10 @@
 // The Datasets page: what there is, a ZIP by drop or button, a folder on the server.
-import { Problem, datasets, registerFolder, uploadDataset } from "../api.js";
+import { Problem, datasets, registerFolder } from "../api.js";
 import { ago, size, whole } from "../format.js";
 import { Banner, Field, Progress, announce, useAsked } from "../parts.js";
 import { navigate } from "../navigate.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
+import { uploadDataset } from "./upload.js";
 
 const POLL_MS = 3000;
 const WORDS = { validating: "Validating", ready: "Ready", failed: "Failed" };

@@ -1,8 +1,8 @@
 // The studies, newest first: does it help to train with synthetic images?
-import { studies } from "../api.js";
 import { ago, left } from "../format.js";
 import { Banner, Progress, useAsked } from "../parts.js";
 import { html, useEffect } from "../vendor/ui/ui.js";
+import { studies } from "./service.js";
 import { GOING, verdictOf } from "./words.js";
 
 const POLL_MS = 4000;

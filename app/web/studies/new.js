@@ -1,9 +1,10 @@
 // The form that fixes a study: what it costs is said before it can begin.
-import { Problem, datasets, estimateStudy, models, presets, startStudy } from "../api.js";
+import { Problem, datasets, models, presets } from "../api.js";
 import { duration, whole } from "../format.js";
 import { navigate } from "../navigate.js";
 import { Banner, Field, useAsked } from "../parts.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
+import { estimateStudy, startStudy } from "./service.js";
 
 const MEASURE_MS = 2000;
 const VERSION = "version ";

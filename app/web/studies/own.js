@@ -1,7 +1,8 @@
 // A model of one's own beside the study's: its arms out, its predictions in.
-import { Problem, scoreStudy } from "../api.js";
+import { Problem } from "../api.js";
 import { Banner, CopyButton, announce } from "../parts.js";
 import { html, useRef, useState } from "../vendor/ui/ui.js";
+import { scoreStudy } from "./service.js";
 
 const NAME_MAX = 63;
 

@@ -1,10 +1,11 @@
 // One study: how far it is, and what came of it.
-import { Problem, changeStudy, deleteStudy, study as load, studyResults } from "../api.js";
+import { Problem } from "../api.js";
 import { ago, duration, left } from "../format.js";
 import { navigate } from "../navigate.js";
 import { Banner, CopyButton, Dialog, Progress, announce, useAsked } from "../parts.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
 import { Results } from "./results.js";
+import { changeStudy, deleteStudy, study as load, studyResults } from "./service.js";
 import { GOING, kindWords, verdictOf } from "./words.js";
 
 const POLL_MS = 2000;
