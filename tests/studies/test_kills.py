@@ -32,8 +32,7 @@ def program(study: Study, folder: Path) -> subprocess.Popen[bytes]:
     """`python -m studies run`, at the head of a process group of its own."""
     data = study.path.parent.parent
     command = [sys.executable, "-m", "studies", "run", str(folder / "study.json")]
-    log = open(folder / f"{data.name}.log", "ab")
-    with log:
+    with open(folder / f"{data.name}.log", "ab") as log:
         return subprocess.Popen(
             [*command, "--data-dir", str(data)],
             cwd=ROOT, start_new_session=True, stdout=log, stderr=log,
