@@ -36,6 +36,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def remove_left(path: Path) -> None:
+    """Remove what a process that was killed while it wrote path has left beside it."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        left.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     # A file name may hold bytes that are not UTF-8; JSON has an escape for what Python makes of it.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -69,7 +70,7 @@ def _work(arguments: argparse.Namespace) -> int:
     from studies.stopping import RESUMABLE, Stopped, Stopping
     from studies.working import Progress, do_unit
 
-    stopping = Stopping(arguments.lifeline)
+    stopping = Stopping(arguments.lifeline, [signal.SIGTERM])
     study = Study(arguments.study.absolute())
     try:
         do_unit(study, study.unit(arguments.unit), Progress(_tell), stopping)
@@ -84,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from studies.stopping import RESUMABLE, Stopped, Stopping
     from studies.working import Progress, do_unit
 
-    stopping = Stopping()
+    stopping = Stopping(signals=[signal.SIGTERM, signal.SIGINT])
     study = begin(arguments.config, arguments.data_dir.absolute(), arguments.dataset)
     _tell({"type": "study", "id": study.id, "path": str(study.path)})
     try:
@@ -93,6 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
             _tell({"type": "unit", "unit": unit.name})
             do_unit(study, unit, Progress(_tell), stopping)
     except Stopped:
+        print("stopped: the same command goes on from here", file=sys.stderr)  # noqa: T201
         return RESUMABLE
     _tell({"type": "done", "results": str(study.results_path / "results.html")})
     return 0

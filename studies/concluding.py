@@ -6,17 +6,15 @@ from library.atomic import read_json
 from library.studies.folder import Study
 from studies.answers import answers
 from studies.preparing import Tell
-from studies.stopping import Stopping
 from studies.writing import write_results
 
 
-def conclude(study: Study, tell: Tell, stopping: Stopping) -> None:
+def conclude(study: Study, tell: Tell) -> None:
     """Write the results with all scores that there are now and that fit."""
     final = study.results_path
     if (final / "results.json").is_file():
         return
     content = answers(study, tell)
-    stopping.check()
     tell("Writing", 0.95)
     seconds = {
         unit.name: read_json(study.unit_record(unit.name))["seconds"]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cached_property
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -140,7 +142,8 @@ def _do_all(
     with ProcessPoolExecutor(
         processes, get_context("spawn"), initializer=_begin, initargs=(str(study.path), began)
     ) as pool:
-        waiting = {pool.submit(_do, unit.name, run, str(done[run])) for run in missing}
+        with _later(signal.SIGINT):  # the processes begin deaf to it: this one ends them
+            waiting = {pool.submit(_do, unit.name, run, str(done[run])) for run in missing}
         try:
             while waiting:
                 ended, waiting = wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED)
@@ -157,6 +160,16 @@ def _do_all(
             raise
     if not all(done[run].is_file() for run in missing):
         raise Stopped
+
+
+@contextmanager
+def _later(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back; a process that is started meanwhile does so for good."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
 
 def _do_here(

@@ -1,4 +1,4 @@
-"""When a unit is to end early: SIGTERM, or under a lifeline the end of stdin or a line on it."""
+"""When a unit is to end early: a signal, or under a lifeline the end of stdin or a line on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from library.studies.units import TURN
 
@@ -21,14 +21,16 @@ class Stopped(Exception):
 class Stopping:
     """Becomes set once; `check` raises it.  `also`: what else is to be told then.
 
+    signals: which of them set it; a second Ctrl-C is a KeyboardInterrupt.
     turn_over: others wait; end at the next moment at which nothing is lost.
     """
 
-    def __init__(self, lifeline: bool = False) -> None:
+    def __init__(self, lifeline: bool = False, signals: Iterable[signal.Signals] = ()) -> None:
         self._set, self._turn = threading.Event(), threading.Event()
         self._told: list[Callable[[], object]] = []
+        for number in signals:
+            self._listen_to(number)
         if lifeline:
-            signal.signal(signal.SIGTERM, lambda *_: self.stop())
             threading.Thread(target=self._live_by, args=(0,), daemon=True).start()
 
     def also(self, action: Callable[[], object]) -> None:
@@ -45,6 +47,14 @@ class Stopping:
     def check(self) -> None:
         if self._set.is_set():
             raise Stopped
+
+    def _listen_to(self, number: signal.Signals) -> None:
+        def stop(*_: object) -> None:
+            if number == signal.SIGINT:  # whoever presses Ctrl-C twice does not want to wait
+                signal.signal(number, signal.default_int_handler)
+            self.stop()
+
+        signal.signal(number, stop)
 
     def listen(self, stdin: int) -> None:
         """Take lines until there are no more."""

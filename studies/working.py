@@ -38,20 +38,26 @@ def do_unit(
 
     processes: of its classifiers, see studies.runs.
     """
+
+    def looking(words: str, fraction: float) -> None:
+        tell(words, fraction)
+        stopping.check()
+
     began = time.monotonic()
     study.begin()
     if unit.kind == RESULTS:
         from studies.concluding import conclude
 
-        conclude(study, tell, stopping)
+        conclude(study, looking)
         return
     if study.unit_record(unit.name).is_file():
         return
+    study.clear(unit.name)
     said: dict[str, Any] = {}
     if unit.kind == PREPARE:
         from studies.preparing import prepare
 
-        said = prepare(study, tell)
+        said = prepare(study, looking)
     elif unit.kind == GENERATOR:
         from studies.generators import train
 

@@ -79,6 +79,7 @@ def write_results(study: Study) -> None:
 
 
 def do(study: Study, unit: Unit) -> None:
+    study.clear(unit.name)
     before = [study.unit_record(name).read_bytes() for name in sorted(unit.after)]
     if unit.name == "results":
         write_results(study)

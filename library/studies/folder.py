@@ -26,7 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from library.atomic import claim, new_folder, read_json, write_json
+from library.atomic import claim, new_folder, read_json, remove_left, write_json
 from library.errors import NotFound
 from library.studies.config import StudyConfig
 from library.studies.resolving import resolve
@@ -119,6 +119,11 @@ class Study:
         """Units that can be done now: not done, and all before them are."""
         done = self.done()
         return [u for u in self.units if u.name not in done and done.issuperset(u.after)]
+
+    def clear(self, unit: str) -> None:
+        """Remove what a process that was killed has left half-written of a unit."""
+        for path in (self.unit_record(unit), self.unit_arrays(unit), self.partitions):
+            remove_left(path)
 
     @property
     def scores(self) -> list[Path]:

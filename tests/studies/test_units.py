@@ -146,6 +146,14 @@ def test_a_unit_ends_with_its_lifeline(folder: Path) -> None:
     assert not other.unit_record(RAN).is_file()
 
 
+def test_what_a_kill_has_left_half_written_is_removed(folder: Path) -> None:
+    other = begun(folder, "half")
+    for path in (other.unit_record(PREPARED), other.unit_arrays(PREPARED), other.partitions):
+        path.with_name(f".{path.name}.0a1b2c3d.tmp").write_text("{")
+    done(other, PREPARED)
+    assert not list(other.path.rglob(".*.tmp"))
+
+
 def test_a_generator_is_trained_on_its_partition_alone(folder: Path) -> None:
     small = {"epochs": 1, "batch_size": 16, "generator_width": 4, "discriminator_width": 4}
     generator = {"preset": "quick", "config": small}
