@@ -3,7 +3,8 @@
 python -m tests.fake_study MODES work STUDY_FOLDER UNIT --lifeline
 python -m tests.fake_study MODES cost CONFIG.json --data-dir DIR
 python -m tests.fake_study MODES arms STUDY_FOLDER
-MODES: JSON, by the kind of a unit: hang, die, refuse, slow, begin (further on each time, and die).
+MODES: JSON, by the kind of a unit: hang, die, refuse, slow, begin (further on each time, and die);
+"disk": seconds that each write to it takes.
 What a unit leaves depends on the study, the unit and what was there before it, on nothing else.
 """
 
@@ -148,6 +149,17 @@ def make_arms(study: Study) -> None:
     part.replace(study.path / "arms.zip")
 
 
+def slow_disk(seconds: float) -> None:
+    """A kill then comes in the middle of a write."""
+    fsync = os.fsync
+
+    def slow(handle: int) -> None:
+        time.sleep(seconds)
+        fsync(handle)
+
+    os.fsync = slow  # type: ignore[assignment]
+
+
 def main(modes: dict[str, str], path: Path, name: str) -> int:
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=lifeline, daemon=True).start()
@@ -170,6 +182,8 @@ def main(modes: dict[str, str], path: Path, name: str) -> int:
         return 1
     if mode == "slow":
         time.sleep(0.3)
+    if "disk" in modes:
+        slow_disk(float(modes["disk"]))
     do(study, unit)
     tell(type="done")
     return 0

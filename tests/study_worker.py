@@ -7,7 +7,7 @@ import sys
 from tests import fake_study
 from worker import costs, study_arms, study_unit
 
-study_unit.work = fake_study.command(generator="slow", runs="slow")  # type: ignore[assignment]
+study_unit.work = fake_study.command(generator="slow", runs="slow", disk="0.15")  # type: ignore[assignment]
 costs.STUDIES = fake_study.start()  # type: ignore[assignment]
 study_arms.COMMAND = (*fake_study.start(), "arms")  # type: ignore[assignment]
 

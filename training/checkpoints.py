@@ -12,10 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from library.atomic import write_bytes
 from library.digest import digest_version
+from training.adam import Optimiser
 
 KEPT = 2
 
@@ -25,7 +25,7 @@ class State:
     """What a run is between two steps."""
 
     modules: dict[str, nn.Module]
-    optimisers: dict[str, Optimizer]
+    optimisers: dict[str, Optimiser]
     counters: dict[str, Any]  # step, and the sums of the running epoch; JSON
 
     def tensors(self) -> dict[str, Tensor]:

@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 import torch
-from torch.optim import Optimizer
 
 from library.config import RunConfig
 from library.decoded import Decoded
 from library.memory import available, tree_bytes
 from library.requests import RunRequest
+from training.adam import Optimiser
 from training.batches import Batches
 from training.captured import stepper, steps_to_settle
 from training.checkpoints import State, save_checkpoint
@@ -97,7 +97,7 @@ def measure(request: RunRequest, size: int, device_name: str) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
     fixed_samples(game.sampler)
-    optimisers: dict[str, Optimizer] = {
+    optimisers: dict[str, Optimiser] = {
         "optimiser_g": game.optimiser_g,
         "optimiser_d": game.optimiser_d,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.optim import Adam
 
 from library.config import RunConfig
 from training import ema, schedules
+from training.adam import FusedAdam, Optimiser
 from training.batches import Batch
 from training.diffaugment import Adaptive, augment
 from training.distributed import ALONE, Team
@@ -41,8 +42,8 @@ class Game:
     generator: Generator
     discriminator: Discriminator
     average: Generator | None
-    optimiser_g: Adam
-    optimiser_d: Adam
+    optimiser_g: Optimiser
+    optimiser_d: Optimiser
     planned: int  # images over which the schedules run
     head_start: int = 0  # images that the discriminator it was begun with had been shown
     adaptive: Adaptive | None = None
@@ -103,15 +104,18 @@ def new_game(
     if private is not None:
         from training.private_step import Watched  # opacus, which other runs need not have
 
-        game.watched = Watched(discriminator, game.optimiser_d, private)
+        game.watched = Watched(discriminator, cast(Adam, game.optimiser_d), private)
     return game
 
 
-def _adam(network: nn.Module, config: RunConfig, device: torch.device) -> Adam:
-    betas = (config.beta1, config.beta2)
-    on_card = device.type == "cuda"  # where a step may be captured, its learning rate is a tensor
-    rate = torch.tensor(config.learning_rate, device=device) if on_card else config.learning_rate
-    return Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=on_card)
+def _adam(network: nn.Module, config: RunConfig, device: torch.device) -> Optimiser:
+    rate, betas = config.learning_rate, (config.beta1, config.beta2)
+    if device.type == "cuda":  # a step may be captured, its learning rate is a tensor
+        on_card = torch.tensor(rate, device=device)
+        return Adam(network.parameters(), on_card, betas, fused=True, capturable=True)
+    if config.privacy.active:  # opacus wraps none but torch's
+        return Adam(network.parameters(), rate, betas, fused=True)
+    return FusedAdam(network.parameters(), rate, betas)
 
 
 def train_step(game: Game, batch: Batch, config: RunConfig, how: Arithmetic) -> Tensor:

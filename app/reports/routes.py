@@ -55,7 +55,10 @@ def make(
     state: AppState,
     response: Response,
 ) -> dict[str, Any]:
-    """Evaluate a version: fidelity, usefulness, privacy.  Minutes, on the light queue."""
+    """Evaluate a version: fidelity, usefulness, privacy.  Minutes, on the light queue.
+
+    Where a report that would say the same is under way, it is the answer.
+    """
     if state.jobs is None:
         raise Unavailable(
             "This service has no Redis, so it makes no reports.",

@@ -15,6 +15,7 @@ from library.datasets.records import read_record
 from library.errors import Conflict, InvalidValue, NotFound
 from library.report_comparison import compare_reports
 from library.reports import (
+    ENDED,
     OPERATOR,
     begin_report,
     find_report,
@@ -48,7 +49,10 @@ class ReportService:
         return self._library.find_held(reference)
 
     def make(self, reference: str, request: ReportRequest) -> dict[str, Any]:
-        """Record a report and queue it.  Raises Conflict without a dataset, Unavailable."""
+        """Record a report and queue it; the one that is under way where it would say the same.
+
+        Raises Conflict without a dataset, Unavailable.
+        """
         version = self.version(reference)
         dataset = request.dataset or version.card["dataset"].get("id")
         self._check(version, None if dataset is None else str(dataset), request)
@@ -57,11 +61,19 @@ class ReportService:
         asked = {"dataset": dataset, "count": request.count, "seed": request.seed}
         with reaching_redis():
             self._jobs.ping()  # nothing is recorded that nobody would make
+            if known := self._under_way(version.digest, asked):
+                return shown(known)
             # A held version waits for whichever report is the newest.
             record = begin_report(self._data_dir, version, asked, gate=is_held(version))
             self._share(version.digest, record["id"])
             enqueue_report(self._celery, record["id"])
         return shown(record)
+
+    def _under_way(self, digest: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+        for known in list_reports(self._data_dir, digest, bundled=None):
+            if known["status"] not in ENDED and {"seed": 0, **known["request"]} == asked:
+                return known
+        return None
 
     def _share(self, digest: str, identity: str) -> None:
         if self._store is None:

@@ -128,7 +128,8 @@ class AsyncModels:
     ) -> dict[str, Any]:
         """Queue a report on a version; its record, with `wait` once it has ended.
 
-        dataset: the version's own, if left out.  count: samples of each label.
+        dataset: the version's own, if left out.  count: samples of each label.  Where such a report
+        is under way already, as after a train job, it is that one.
         """
         body = {"dataset": dataset, "count": count, "seed": seed}
         record = await self._transport.json("POST", f"/models/{model}/reports", json=body)

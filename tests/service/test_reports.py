@@ -126,6 +126,7 @@ def test_a_gate_holds_what_is_red_back(reported: Service, dataset: str) -> None:
         assert held["usable"] is True
     again = reported.http.post(f"/models/{model}/reports", json={"count": 200})
     assert again.status_code == 202  # also of a held one
+    assert again.json()["id"] != report["id"]  # that one was done
     ended(reported, model)
 
 
@@ -168,7 +169,11 @@ def test_two_versions_are_compared_where_they_measured_the_same(
     assert reports(reported, made["model"]) == []
     answer = reported.http.post(f"/models/{made['model']}/reports", json={"count": 200})
     assert answer.status_code == 202
+    same = reported.http.post(f"/models/{made['model']}/reports", json={"count": 200})
+    assert same.status_code == 202
+    assert same.json()["id"] == answer.json()["id"]  # it was under way
     assert ended(reported, made["model"])["status"] == "complete"
+    assert len(reports(reported, made["model"])) == 1
     query = {"one": "reported@1", "other": made["model"]}
     found = reported.http.get("/models/compare", params=query).json()
     assert {row["label"] for row in found["differences"]} == set(LABELS)
