@@ -27,6 +27,7 @@ from evaluation.probe import fitted as fitted_probe
 from features.extractors import FeatureCache, efficientnet_lite0
 from library import cpus
 from library.atomic import read_json
+from library.digest import digest_json
 from library.studies.config import PROBE
 from library.studies.folder import Study
 from library.studies.runs import Run, runs
@@ -203,6 +204,15 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+def network_seed(seed: int, unit: Unit, number: int) -> int:
+    """Of a network's first weights and order of images: one for the arms of a unit, no two units'.
+
+    Were a seed the same in two draws, what it does to an arm would be in both, and look like the
+    arm's own (studies.intervals has seeds within draws).
+    """
+    return int(digest_json([seed, unit.name, number])[:8], 16)
+
+
 class _Here:
     """What a process of the pool is at; the arrays are read once."""
 
@@ -267,7 +277,8 @@ class Material:
                 return probe.probabilities(features[rows])[:, self.positive].astype(np.float32)
         else:
             pictures = network.Pictures(self.real, self.classes, self.made, self.made_classes)
-            budget, seed = steps(config, len(self.parts.train)), config.seed * 1000 + run.seed
+            budget = steps(config, len(self.parts.train))
+            seed = network_seed(config.seed, self.unit, run.seed)
             trained = network.fitted(pictures, given, count, budget, seed)
 
             def scores(of: Any, rows: Rows) -> NDArray[np.float32]:
