@@ -7,7 +7,7 @@ A usefulness study has one set of test patients, and its arms' runs differ by dr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,12 @@ _SHARES = ("auroc", "auprc", "sensitivity", "brier")  # from 0 to 1
 
 @dataclass(frozen=True)
 class Measured:
-    """An arm at a size: the draws of each metric, in a small_class study its repeats."""
+    """An arm at a size: the draws of each metric, in a small_class study its repeats and folds."""
 
     arm: Arm
     size: float
     metrics: dict[str, list[Draw]]
+    folds: dict[str, list[Draw]]
     runs: int
     trainings: int
 
@@ -57,6 +58,13 @@ class Tested:
     weights: Array
     df: int
     folds: dict[str, NDArray[np.int64]] | None
+
+    def part(self, among: NDArray[np.int64]) -> Tested:
+        """Some of the images, under the same resamples."""
+        return replace(
+            self, rows=self.rows[among], positive=self.positive[among],
+            weights=self.weights[:, among], folds=None,
+        )  # fmt: skip
 
 
 def images_of(predictions: Predictions, size: float, count: int = RESAMPLES) -> Tested:
@@ -85,16 +93,27 @@ def measure(
 ) -> Measured:
     """An arm's runs by these metrics."""
     found = predictions.runs[arm]
-    places = predictions.places(arm, of.size)
+    places, folds_of = predictions.places(arm, of.size), of.folds or {}
     if of.folds is None:
         pairs = [(found[place], found[place]) for place in places]
     else:
         pairs = [_pooled(of, found, repeat) for repeat in _repeats(predictions, places)]
     specificity = predictions.config.specificity
-    each = [_measured(of, ranked, plain, specificity, names) for ranked, plain in pairs]
-    draws = {name: [one[name] for one in each] for name in names}
+
+    def draws(pairs: list[tuple[Array, Array]], tests: list[Tested]) -> dict[str, list[Draw]]:
+        each = [
+            _measured(test, ranked, plain, specificity, names)
+            for test, (ranked, plain) in zip(tests, pairs, strict=True)
+        ]
+        return {name: [one[name] for one in each] for name in names}
+
+    alone = [place for place in places if place[0] in folds_of]
+    parts = [of.part(folds_of[name]) for name, _ in alone]
     runs = sum(len(found[place]) for place in places)
-    return Measured(arm, of.size, draws, runs, len(places))
+    return Measured(
+        arm, of.size, draws(pairs, [of] * len(pairs)),
+        draws([(found[place], found[place]) for place in alone], parts), runs, len(places),
+    )  # fmt: skip
 
 
 def _repeats(predictions: Predictions, places: list[Place]) -> list[list[Place]]:
@@ -158,7 +177,7 @@ def contrast(
     """arm - control."""
     one, other = arm.metrics[metric], control.metrics[metric]
     if of.folds is not None:
-        return folds.difference(one, other, of.df)
+        return folds.difference(one, other, arm.folds[metric], control.folds[metric], of.df)
     both = [predictions.places(each.arm, of.size) for each in (arm, control)]
     return intervals.difference(one, other, both[0] == both[1] and len(both[0]) > 1, of.df)
 

@@ -45,9 +45,9 @@ What each arm of a study is trained on, for a model of your own.
 
 Train one model (or several, with seeds 0, 1, 2, ...) on each file of train/, {unit}.{arm}.csv, with
 the same budget for each: the same number of steps. Begin the arms of a unit alike and no two units:
-what one random start does would be in all of them, and look like an arm's own. The arms %(as_real)s use the file of
-`real`: augment, weigh or oversample in your training. In train/, `when` says which images of the
-arm `pretrained` come in the first half of the training.
+what one random start does would be in all of them, and look like an arm's own.
+The arms %(as_real)s use the file of `real`: augment, weigh or oversample in your training. In
+train/, `when` says which images of the arm `pretrained` come in the first half of the training.
 Predict every image of test/{partition}.csv: the probability of %(positive)s. Patients of a
 test file are in none of its partition's training files.
 Write predictions.csv, a line an image, with the columns

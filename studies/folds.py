@@ -16,9 +16,10 @@ resampled t (2003), variance x (1/J + n_test/n_train) of the J folds' values, de
 calibration.  What is taken is the bootstrap's variance of the repeats' mean times 1.7, chosen on
 real radiographs, for every metric; of shares on the logit's scale.
 
-A difference of two arms on the same folds: what the folds have in common cancels.  Patients are
-resampled, all repeats' mean at a time, and nothing is added (the corrected t is twice as wide and
-holds in 100%).  It is of these folds' generators and classifiers.
+A difference of two arms on the same folds: what the folds have in common cancels (the corrected t
+is twice as wide and holds in 100%).  Patients are resampled, all repeats' mean at a time, and to
+that variance is added what the folds' own generators and classifiers make of it: the variance
+between the J folds' differences, less the mean of their own from resampling patients, over J.
 """
 
 from __future__ import annotations
@@ -60,12 +61,32 @@ def cross_validated(repeats: Sequence[Draw], df: float) -> Estimate:
     return _estimate(repeats, WIDER * _variance(each.mean(0)), _variance(each.mean(0)), df)
 
 
-def difference(one: Sequence[Draw], other: Sequence[Draw], df: float) -> Estimate:
-    """one - other, on the same folds."""
+def difference(
+    one: Sequence[Draw],
+    other: Sequence[Draw],
+    one_folds: Sequence[Draw],
+    other_folds: Sequence[Draw],
+    df: float,
+) -> Estimate:
+    """one - other, on the same folds: all of a repeat's pooled, and each fold by itself."""
     found = apart(one, other)
-    each = np.array([repeat.resampled[0] for repeat in found])
-    variance = _variance(each.mean(0))
-    return _estimate(found, variance, variance, df)
+    each = np.array([repeat.resampled.mean(0) for repeat in found])
+    patients, (model, model_df) = _variance(each.mean(0)), _model(apart(one_folds, other_folds))
+    below = patients**2 / df + (model**2 / model_df if model > 0 else 0.0)
+    freedom = (patients + model) ** 2 / below if below > 0 else df
+    return _estimate(found, patients + model, patients, freedom)
+
+
+def _model(folds: Sequence[Draw]) -> tuple[float, float]:
+    """What the folds' own generators and classifiers do to their mean difference, and its df."""
+    values = np.array([fold.values.mean() for fold in folds])
+    own = np.array([_variance(fold.resampled.mean(0)) for fold in folds])
+    known = ~np.isnan(values) & ~np.isnan(own)
+    count = int(known.sum())
+    if count < 2:
+        return 0.0, 1.0
+    more = float(values[known].var(ddof=1) - own[known].mean())
+    return max(0.0, more) / count, count - 1.0
 
 
 def _estimate(repeats: Sequence[Draw], variance: float, patients: float, df: float) -> Estimate:

@@ -9,7 +9,9 @@ resampled for a statement about new ones.  That is the readers and cases of Obuc
 
 where c comes from resampling the patients (the same resample for every run): what all draws have in
 common.  s² has the rest of the patients' part, which differs from draw to draw, so that nothing is
-counted twice.  Degrees of freedom are Satterthwaite's, of D - 1 and the patients' (Hillis 2007).
+counted twice.  Seeds are nested in draws (studies.runs.network_seed), so that s² has their part,
+too, and is taken as no less than what they make of it by themselves: three draws may come out alike
+by chance.  Degrees of freedom are Satterthwaite's, of D - 1 and the patients' (Hillis 2007).
 A single draw has its seeds as readers: its interval does not speak of other draws.
 """
 
@@ -109,14 +111,17 @@ def estimated(draws: Sequence[Draw], df: float) -> Estimate:
 
 
 def apart(one: Sequence[Draw], other: Sequence[Draw]) -> list[Draw]:
-    """Each draw's own difference, of the means over seeds."""
-    return [
-        Draw(
-            np.atleast_1d(a.values.mean() - b.values.mean()),
-            np.atleast_2d(a.resampled.mean(0) - b.resampled.mean(0)),
-        )
-        for a, b in zip(one, other, strict=True)
-    ]
+    """Each draw's own difference, seed by seed; of the means where one arm has fewer seeds."""
+    found = []
+    for a, b in zip(one, other, strict=True):
+        if len(a.values) != len(b.values):
+            a, b = _mean(a), _mean(b)
+        found.append(Draw(a.values - b.values, a.resampled - b.resampled))
+    return found
+
+
+def _mean(draw: Draw) -> Draw:
+    return Draw(np.atleast_1d(draw.values.mean()), np.atleast_2d(draw.resampled.mean(0)))
 
 
 def difference(one: Sequence[Draw], other: Sequence[Draw], paired: bool, df: float) -> Estimate:
@@ -140,7 +145,10 @@ def difference(one: Sequence[Draw], other: Sequence[Draw], paired: bool, df: flo
 
 @dataclass(frozen=True)
 class Parts:
-    """model: s²/D with model_df; shared: c; mean: of all runs in each resample, (B,)."""
+    """model: s²/D with model_df; shared: c; mean: of all runs in each resample, (B,).
+
+    draws, seeds: deviations of one among others, of draws' means and of seeds in a draw.
+    """
 
     value: float
     model: float
@@ -163,6 +171,10 @@ class Parts:
         count = len(readers)
         between = float(readers.var(ddof=1)) if count > 1 else 0.0
         model, model_df = between / count, max(count - 1, 1)
+        if len(draws) == len(within) > 1:
+            least = sum(draw.values.var(ddof=1) / len(draw.values) for draw in draws) / count**2
+            if least > model:
+                model, model_df = float(least), sum(len(draw.values) - 1 for draw in draws)
         shared = _common(errors)
         return cls(float(values.mean()), model, model_df, shared, resampled.mean(0), apart, seeds)
 

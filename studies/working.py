@@ -45,6 +45,7 @@ def do_unit(
 
     began = time.monotonic()
     study.begin()
+    study.clear(unit)
     if unit.kind == RESULTS:
         from studies.concluding import conclude
 
@@ -52,7 +53,6 @@ def do_unit(
         return
     if study.unit_record(unit.name).is_file():
         return
-    study.clear(unit.name)
     said: dict[str, Any] = {}
     if unit.kind == PREPARE:
         from studies.preparing import prepare

@@ -80,7 +80,7 @@ def write_results(study: Study) -> None:
 
 
 def do(study: Study, unit: Unit) -> None:
-    study.clear(unit.name)
+    study.clear(unit)
     before = [study.unit_record(name).read_bytes() for name in sorted(unit.after)]
     if unit.name == "results":
         write_results(study)

@@ -310,11 +310,13 @@ def test_results_are_of_those_who_are_through_and_the_verdict_waits(tmp_path: Pa
     assert mine == results(study)["readers"][0]
     lines = as_csv(study).splitlines()
     assert len(lines) == 1 + 4 * 44
-    assert all(line.split(",")[8] == "1" for line in lines[1:])
+    assert {(line.split(",")[6], line.split(",")[8]) for line in lines[1:]} == {("", "")}
     assert "reader 0" not in as_csv(study)
     assert "R. Reader" not in as_csv(study) + json.dumps(found)
     study.close()
     assert results(study)["verdict"]["verdict"] == "told_apart"
+    lines = [line.split(",") for line in as_csv(study).splitlines()]
+    assert {(line[6], line[8]) for line in lines[1:]} == {("real", "1"), ("synthetic", "1")}
     with pytest.raises(Conflict):
         study.invite("too late")
     final = results(study)
@@ -401,6 +403,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
         naive += alone.low <= truth <= alone.high
     assert held >= 500 * (0.95 - 3 * 0.0098)
     assert naive < 500 * 0.90
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_readers_who_all_say_the_same_make_no_interval_of_no_width(share: float) -> None:
+    strata = np.repeat([0, 1], 10)
+    right = np.tile(strata < 1 if share == 0.5 else np.full(20, share == 1.0), (3, 1))
+    found = statistics.mean_share(right, strata)
+    assert found == statistics.wilson(round(20 * share), 20)
+    assert found.high - found.low > 0.15
 
 
 @pytest.mark.parametrize(

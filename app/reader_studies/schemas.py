@@ -60,7 +60,9 @@ class Design(BaseModel):
     truncation: float
     repeats: int
     margin: float
-    seed: int
+    seed: int | None = Field(
+        description="null until it is closed: all that is drawn follows from it"
+    )
     name: str
     consent: str
 

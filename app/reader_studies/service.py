@@ -23,12 +23,14 @@ _KEY = ("id", "kind", "label", "seed", "file_sha256")
 
 def shown(study: ReaderStudy) -> dict[str, Any]:
     """A study without its key."""
-    base, record = f"/reader-studies/{study.id}", study.record
+    base, record, closed = f"/reader-studies/{study.id}", study.record, study.closed_at
+    design = record["design"] if closed else {**record["design"], "seed": None}  # as good as a key
     return {
         **{name: record[name] for name in ("id", "created_at", "model", "digest", "dataset")},
-        **{name: record[name] for name in ("design", "resolution", "patients")},
+        **{name: record[name] for name in ("resolution", "patients")},
+        "design": design,
         "items": len(study.key),
-        "closed_at": study.closed_at,
+        "closed_at": closed,
         "withdrawn": len(study.withdrawn),
         "readers": [progress_of(reader, study.log(reader).read()) for reader in study.readers()],
         "links": {

@@ -133,9 +133,12 @@ def results(study: ReaderStudy) -> dict[str, Any]:
 
 
 def lines(study: ReaderStudy) -> Iterator[list[Any]]:
-    """One line an answer, after a line of names.  Texts of people are in none."""
+    """One line an answer, after a line of names.  Texts of people are in none.
+
+    truth and correct are empty until the study is closed: together the lines are its key.
+    """
     yield list(COLUMNS)
-    key = study.key
+    key, closed = study.key, study.closed_at is not None
     for read in whole(study):
         reader = read.reader
         for place, (index, answer) in enumerate(
@@ -149,9 +152,9 @@ def lines(study: ReaderStudy) -> Iterator[list[Any]]:
                 item["id"],
                 int(place in reader.second),
                 item["label"] or "",
-                item["kind"],
+                item["kind"] if closed else "",
                 answer["answer"],
-                int(answer["answer"] == item["kind"]),
+                int(answer["answer"] == item["kind"]) if closed else "",
                 answer.get("confidence") or "",
                 answer["milliseconds"],
                 answer["at"],

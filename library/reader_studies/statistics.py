@@ -54,7 +54,8 @@ def mean_share(right: Bools, strata: NDArray[np.int64], these_readers: bool = Fa
     [MS(readers) + MS(items) - MS(rest)] / RI, with t by Satterthwaite as Hillis (2007) puts it.
     Readers are taken to differ by no less than the rest does, so that a few who agree by chance
     make no narrow interval.  Items vary within their stratum alone: a study has as many real as
-    synthetic images, whatever is drawn.  One reader alone: Wilson's interval.
+    synthetic images, whatever is drawn.  One reader alone: Wilson's interval.  So where nothing
+    varies, as when all are right about all: it is of the items, since readers may all be alike.
 
     these_readers: for items like these, and these very readers.
     """
@@ -82,6 +83,8 @@ def mean_share(right: Bools, strata: NDArray[np.int64], these_readers: bool = Fa
         ms_readers = max(items * float(by_reader.var(ddof=1)), ms_rest)
         total = ms_readers + max(ms_items - ms_rest, 0.0)
         freedom = (total / ms_readers) ** 2 * (readers - 1) if ms_readers else math.inf
+    if total == 0:
+        return wilson(round(mean * items), items)
     half = t_quantile(0.975, freedom) * math.sqrt(total / (readers * items))
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 

@@ -120,10 +120,14 @@ class Study:
         done = self.done()
         return [u for u in self.units if u.name not in done and done.issuperset(u.after)]
 
-    def clear(self, unit: str) -> None:
-        """Remove what a process that was killed has left half-written of a unit."""
-        for path in (self.unit_record(unit), self.unit_arrays(unit), self.partitions):
-            remove_left(path)
+    def clear(self, unit: Unit) -> None:
+        """Remove what a process that was killed has left half-written of a unit, before it is done.
+
+        Before the last one of all: a process may be killed late, when another has done its unit.
+        """
+        for each in self.units if unit.name == RESULTS else [unit]:
+            for path in (self.unit_record(each.name), self.unit_arrays(each.name), self.partitions):
+                remove_left(path)
 
     @property
     def scores(self) -> list[Path]:

@@ -190,7 +190,10 @@ def test_a_reader_consents_answers_goes_on_and_sees_only_their_own(
     assert "R. Reader" not in table.text + json.dumps(results)
     images = f"{study['links']['self']}/images.zip"
     assert api.http.get(images).status_code == 409
-    assert api.http.post(f"{study['links']['self']}/close").json()["closed_at"]
+    assert study["design"]["seed"] is None
+    closed = api.http.post(f"{study['links']['self']}/close").json()
+    assert closed["closed_at"]
+    assert closed["design"]["seed"] == 5
     assert other("POST", "consent", accepted=True, signed="x").status_code == 409
     assert reader("GET", "result").status_code == 200
     assert api.http.get(study["links"]["results"]).json()["verdict"]["verdict"] == "inconclusive"

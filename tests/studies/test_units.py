@@ -14,6 +14,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from library.errors import Conflict, InvalidValue
 from library.manifests import read_manifest
 from library.runs import RunFolder
 from library.studies.folder import Study
+from studies import network
 from studies.exporting import write_arms
 from studies.local import begin
 from studies.runs import run_unit
@@ -152,6 +154,38 @@ def test_what_a_kill_has_left_half_written_is_removed(folder: Path) -> None:
         path.with_name(f".{path.name}.0a1b2c3d.tmp").write_text("{")
     done(other, PREPARED)
     assert not list(other.path.rglob(".*.tmp"))
+
+
+def test_what_was_killed_late_is_removed_in_the_end(study: Study) -> None:
+    late = study.unit_arrays(RAN).with_name(f".{RAN}.npz.0a1b2c3d.tmp")
+    late.write_text("{")
+    before = study.unit_arrays(RAN).read_bytes()
+    study.clear(study.unit("results"))
+    assert not late.exists()
+    assert study.unit_arrays(RAN).read_bytes() == before
+
+
+def test_no_two_units_begin_their_networks_alike(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a start does to an arm would be in every draw, and look like the arm's own."""
+    other = begun(folder, "seeds", generators=2, arms=["real", "duplicates", "real_synthetic"])
+    seen: dict[str, list[int]] = {}
+    fitted = network.fitted
+
+    def noted(pictures: Any, given: Any, classes: int, _: int, seed: int) -> Any:
+        seen.setdefault(unit, []).append(seed)
+        return fitted(pictures, given, classes, 1, seed)
+
+    monkeypatch.setattr("studies.network.fitted", noted)
+    done(other, PREPARED)
+    for unit in (RAN, "runs-s1d0-g1"):
+        done(other, unit)
+    arms_and_seeds = {RAN: (3, 2), "runs-s1d0-g1": (1, 2)}  # a real arm is trained once
+    for unit, (arms, seeds) in arms_and_seeds.items():
+        assert len(seen[unit]) == arms * seeds
+        assert len(set(seen[unit])) == seeds
+    assert not set(seen[RAN]) & set(seen["runs-s1d0-g1"])
 
 
 def test_a_generator_is_trained_on_its_partition_alone(folder: Path) -> None:
