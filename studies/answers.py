@@ -199,13 +199,14 @@ def _limits(predictions: Predictions) -> list[str]:
     if config.kind == "small_class":
         limits.append(
             "The folds' classifiers learn from one another's test patients: an arm's interval is "
-            "widened for it. A contrast's is of these folds' generators and classifiers: other "
-            "generators of the same kind may differ by more."
+            "widened for it. A contrast's counts patients and how much the folds' generators and "
+            "classifiers differ; what all folds share, as most of their patients, is in none."
         )
         if predictions.large:
             limits.append(
                 "The large test has new positive patients; its negative images are those of the "
-                "folds."
+                "folds. It is a sample, too: with few patients it may lie outside an interval that "
+                "holds the truth."
             )
     else:
         if 1.0 in config.sizes:
@@ -219,9 +220,13 @@ def _limits(predictions: Predictions) -> list[str]:
                 "help more or less."
             )
         if config.test == "validation":
-            limits.append(
-                "The test images are the validation images, which chose the generator's weights."
-            )
+            chose = ", which chose the generator's weights" if config.generator.model else ""
+            limits.append(f"The test images are the validation images{chose}.")
+    if config.generator.images is not None:
+        limits.append(
+            "The synthetic images are a folder's. Whether their generator was trained on patients "
+            "who are tested on here cannot be told: if it was, they look too good."
+        )
     if config.seeds == 1:
         limits.append(
             "One classifier was trained of each kind, an arm and a generator: what another seed "

@@ -6,6 +6,7 @@ A usefulness study has one set of test patients, and its arms' runs differ by dr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -174,12 +175,17 @@ def interval(found: Estimate, metric: str) -> tuple[float, float]:
 def contrast(
     predictions: Predictions, of: Tested, arm: Measured, control: Measured, metric: str
 ) -> Estimate:
-    """arm - control."""
+    """arm - control; without an interval where both are never wrong, which says nothing."""
     one, other = arm.metrics[metric], control.metrics[metric]
     if of.folds is not None:
-        return folds.difference(one, other, arm.folds[metric], control.folds[metric], of.df)
-    both = [predictions.places(each.arm, of.size) for each in (arm, control)]
-    return intervals.difference(one, other, both[0] == both[1] and len(both[0]) > 1, of.df)
+        found = folds.difference(one, other, arm.folds[metric], control.folds[metric], of.df)
+    else:
+        both = [predictions.places(each.arm, of.size) for each in (arm, control)]
+        paired = both[0] == both[1] and len(both[0]) > 1
+        found = intervals.difference(one, other, paired, of.df)
+    if all(value(of, each, metric).variance == 0 for each in (arm, control)):
+        return replace(found, variance=math.nan)
+    return found
 
 
 def pairs(arms: list[Arm], primary: tuple[Arm, Arm]) -> Iterator[tuple[Arm, Arm]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from studies.words import arm_name, classifier_name, metric_name, size_name
+from studies.words import arm_name, classifier_name, metric_name, one_generator, size_name
 
 Content = Mapping[str, Any]
 
@@ -27,8 +27,9 @@ def facts(content: Content) -> dict[str, str]:
         "trained on": counted(content, "train"),
         "tested on": f"{counted(content, 'test')}, {tested(content)}",
         "generator": generator(content),
-        "classifiers": ", ".join(map(classifier_name, config["classifiers"]))
-        + f"; {config['seeds']} of each, an arm and a generator",
+        "classifiers": ", ".join(map(classifier_name, config["classifiers"])),
+        "trainings of a network": f"{config['seeds']}, an arm and "
+        + ("a fold" if small else "a draw of samples" if one_generator(content) else "a generator"),
         "classes with synthetic images": ", ".join(config["synthetic_classes"]) or "all",
         "budget of every arm": f"{config['epochs']:g} epochs of the real images, at least "
         f"{config['steps_min']} steps of 64",

@@ -68,8 +68,15 @@ class Estimate:
 
     @property
     def share_interval(self) -> tuple[float, float]:
-        """Of a value from 0 to 1: on the logit's scale, so that it stays inside."""
+        """Of a value from 0 to 1: on the logit's scale, so that it stays inside.
+
+        Of a classifier that is never wrong (or always): what Clopper and Pearson say of a share of
+        as many as the smaller class has patients.
+        """
         value = self.value
+        if self.variance == 0 and value in (0.0, 1.0):
+            least = ((1 - LEVEL) / 2) ** (1 / (self.df + 1))
+            return (least, 1.0) if value else (0.0, 1 - least)
         if not 0 < value < 1:
             low, high = self.interval
             return max(low, 0.0), min(high, 1.0)

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from library.studies.config import ARMS, NETWORK, PROBE
+from studies.arms import BATCH
 from studies.design import counted, generator, tested
-from studies.words import arm_name, classifier_name, metric_name, size_name
+from studies.folds import WIDER
+from studies.words import arm_name, classifier_name, metric_name, one_generator, size_name
 
 Content = Mapping[str, Any]
 _WIDTH = 100
@@ -32,8 +34,6 @@ _SOURCES = {
     "observer ROC analysis. Statistics in Medicine 2007;26:596-619.",
     "Holm 1979": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian "
     "Journal of Statistics 1979;6:65-70.",
-    "Nadeau 2003": "Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning "
-    "2003;52:239-281.",
     "Obuchowski 1995": "Obuchowski NA, Rockette HE. Hypothesis testing of diagnostic accuracy for "
     "multiple readers and multiple tests: an ANOVA approach with dependent observations. "
     "Communications in Statistics - Simulation and Computation 1995;24:285-308.",
@@ -128,21 +128,24 @@ def _data(content: Content) -> str:
         else "Patients are not known: images, not patients, were kept apart and counted as "
         "independent."
     )  # fmt: skip
+    trained = "classifiers" if one_generator(content) else "generator and classifiers"
     folds = (
         f" The patients were dealt into {config['folds']} folds, stratified by class, "
-        f"{config['repeats']} times; in each, generator and classifiers were trained on the other "
-        "folds alone."
+        f"{config['repeats']} times; in each, {trained} were trained on the other folds alone."
         if content["kind"] == "small_class" else ""
     )  # fmt: skip
     few = (
         f" {config['small_count']:,} images of {_marked(content['positive'])} took part."
         if config["small_count"] else ""
     )  # fmt: skip
-    smaller = [size for size in config["sizes"] if size != 1]
+    smaller = " and ".join(size_name(content, size) for size in config["sizes"] if size != 1)
+    shares = "drawn anew for each generator" + (
+        "" if one_generator(content) else ", which was trained on the same share"
+    )
     sizes = (
-        f" The study was repeated with {' and '.join(size_name(content, s) for s in smaller)}, "
-        "drawn anew for each generator, which was trained on the same share."
-        if smaller else ""
+        "" if not smaller
+        else f" The study was repeated with {smaller}, {shares}." if 1 in config["sizes"]
+        else f" Trained on was a share, {smaller}, {shares}."
     )  # fmt: skip
     source = f" {_marked(dataset['attribution'])}." if dataset.get("attribution") else ""
     return (
@@ -157,11 +160,17 @@ def _data(content: Content) -> str:
 def _training(content: Content) -> str:
     config = content["config"]
     ratios = dict.fromkeys((config["ratio"], *config["other_ratios"]))
+    only = ", ".join(map(_marked, config["synthetic_classes"]))
+    classes = (
+        f"Synthetic images, and the duplicates they are held against, are of {only} alone."
+        if only
+        else "Where real and synthetic images are trained on together, synthetic ones are in every "
+        "class, so that “synthetic” cannot stand for one, but for the arm that says otherwise."
+    )
     return (
         f"Synthetic images came from a generator ({_marked(generator(content))}). Every arm had "
-        f"the same budget, {config['epochs']:g} epochs of the real images, whatever it was trained "
-        "on. Where real and synthetic images are trained on together, synthetic ones are in every "
-        "class, so that “synthetic” cannot stand for one, but for the arm that says otherwise. The "
+        f"the same budget, whatever it was trained on: {config['epochs']:g} epochs of the real "
+        f"images, and no fewer than {config['steps_min']} steps of {BATCH} images. {classes} The "
         f"arms (k: images added for each real one, {', '.join(f'{k:g}' for k in ratios)}):"
     )
 
@@ -184,10 +193,23 @@ def _classifiers(content: Content) -> str:
         " on the same lists of images, were scored by the same code."
         if own else ""
     )  # fmt: skip
+    seeds = config["seeds"]
+    times = "once" if seeds == 1 else f"{seeds} times, each time from another start"
+    often = {
+        NETWORK: f"The network was trained {times}, for every arm and {_draw(content)}.",
+        PROBE: "The probe, which has one optimum, was fitted once for each of them"
+        + (f", and for each of {seeds} draws of duplicates." if seeds > 1 else "."),
+    }
     return (
-        f"Classifiers were {' and '.join(known[name] for name in config['classifiers'])}; "
-        f"{config['seeds']} of each, with other seeds, for every arm and generator.{added}"
+        f"Classifiers were {' and '.join(known[name] for name in config['classifiers'])}. "
+        f"{' '.join(often[name] for name in often if name in config['classifiers'])}{added}"
     )
+
+
+def _draw(content: Content) -> str:
+    if content["kind"] == "small_class":
+        return "fold"
+    return "draw of synthetic images" if one_generator(content) else "generator"
 
 
 def _own(classifier: str) -> str:
@@ -213,16 +235,28 @@ def _intervals(content: Content) -> str:
         return resampled + (
             "Predictions were pooled over folds as places among the negative images of their fold, "
             "since the scales of the folds’ classifiers differ (Airola 2011). The variance of an "
-            "arm’s value carries a correction for training sets that overlap "
-            "(Nadeau 2003); that of a difference between arms on the same folds is the patients’."
+            f"arm’s value is {WIDER:g} times that of the resampled patients, a factor found by "
+            "simulation, since the folds’ classifiers learn from one another’s test patients; that "
+            "of a difference between arms on the same folds is that of the resampled patients and, "
+            "added to it, the variance between the folds’ differences beyond what their patients "
+            "explain, over the number of folds. Intervals of shares are on the logit scale."
         )
+    who, of = _second_sample(content)
     return resampled + (
-        "Generators (with their share of the patients, at smaller sizes) were a second sample: "
-        "their variance was added to what all of them have in common, as that of readers is "
-        "to that of cases in multi-reader studies (Obuchowski 1995), with degrees of freedom after "
-        "Satterthwaite (Hillis 2007), so that intervals speak of new patients and of new "
-        "generators. Intervals of shares are on the logit scale."
+        f"{who} were a second sample: their variance was added to what all of them have in common, "
+        "as that of readers is to that of cases in multi-reader studies (Obuchowski 1995), with "
+        "degrees of freedom after Satterthwaite (Hillis 2007), so that intervals speak of new "
+        f"patients and of new {of}. Intervals of shares are on the logit scale."
     )
+
+
+def _second_sample(content: Content) -> tuple[str, str]:
+    """Beside patients: what was drawn, and what intervals speak of."""
+    if content["config"]["generators"] == 1:
+        return "Trainings of a classifier", "trainings, not of other generators"
+    if one_generator(content):
+        return "Draws of synthetic images", "samples of this generator, not of other generators"
+    return "Generators (with their share of the patients, at smaller sizes)", "generators"
 
 
 def _verdicts(content: Content) -> str:

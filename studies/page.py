@@ -99,6 +99,13 @@ def _dangers(content: Content) -> str:
     if content["data"]["test_split"] == "validation":
         found.append("Tested on the validation images: where they chose a checkpoint or a setting "
                      "before, they are not quite unseen.")  # fmt: skip
+    config = content["config"]
+    if config["generator"]["images"] and (
+        content["kind"] == "small_class" or min(config["sizes"]) < 1
+    ):
+        found.append("The synthetic images are the same folder’s in every part of the study: if "
+                     "their generator was trained on this dataset, it has seen patients who are "
+                     "tested on, or left out, in some of them.")  # fmt: skip
     return "".join(f"<p class=danger>{escape(text)}</p>" for text in found)
 
 

@@ -12,6 +12,7 @@ from evaluation.images import Rows
 from library.datasets.opened import Opened, open_dataset
 from library.errors import Conflict
 from library.studies.folder import Study
+from library.versions import ModelLibrary
 from studies.arrays import write_array, write_arrays
 from studies.images import SPLITS, Table, read_table
 from studies.partitions import Parts, draw
@@ -66,13 +67,25 @@ def prepare(study: Study, tell: Tell) -> dict[str, Any]:
         "positive": table.positive,
         "images": len(images),
         "patients_known": table.patients_known,
-        "dataset": {name: record[name] for name in ("id", "name", "fingerprint", "patients_by")},
+        "dataset": {
+            **{name: record[name] for name in ("id", "name", "fingerprint", "patients_by")},
+            "attribution": _attribution(study),
+        },
         "partitions": {
             name: {"train": _counted(table, part.train), "test": _counted(table, part.test)}
             for name, part in parts.items()
         },
         "large": _counted(table, large),
     }
+
+
+def _attribution(study: Study) -> str | None:
+    """Whom the images are owed to, as a version says that was trained on these very ones."""
+    if study.config.generator.model is None:
+        return None
+    card = ModelLibrary(study.data_dir / "models").find(study.config.generator.model).card
+    same = card["dataset"].get("fingerprint") == study.record["fingerprint"]
+    return str(card["attribution"]) if same and card.get("attribution") else None
 
 
 def _counted(table: Table, rows: Rows) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from studies.words import (
     chance,
     classifier_name,
     digits_of,
+    generator_name,
     group_name,
     groups,
     metric_name,
+    one_generator,
     signed,
     size_name,
     value,
@@ -33,8 +35,9 @@ def design(content: Content) -> str:
     """What was fixed beforehand."""
     words = (
         "<p>The configuration was closed before anything was trained. The primary contrast, its k "
-        "and its smallest useful effect were therefore not chosen by a result; every other "
-        "contrast is secondary, and its p is corrected for their number.</p>"
+        "and its smallest useful effect were therefore not chosen by a result of this study; every "
+        "other contrast is secondary, and its p is corrected for their number. Other studies of "
+        "the same images, if there are any, are not in that number.</p>"
     )
     used = dict.fromkeys(row["arm"] for row in content["arms"])
     arms = [(arm_name(arm), ARMS.get(arm, "")) for arm in used]
@@ -66,12 +69,20 @@ def arms(content: Content, figures: Mapping[str, bytes]) -> str:
     ]  # fmt: skip
     note = (
         "<p class=quiet>Every arm had the same budget. A run is one classifier; the interval holds "
-        "patients, generators or partitions, and classifiers. Well calibrated: slope 1, intercept "
-        "0. All intervals are in tables/arms.csv.</p>"
+        f"patients, {_whose(content)}, and classifiers. Well calibrated: slope 1, intercept 0. All "
+        "intervals are in tables/arms.csv.</p>"
     )
     alt = f"{metric_name(content)} of each arm, 95% intervals"
     picture = _folded(figure(figures, "arms.svg", alt), content["arms"])
     return note + _first_open(tables, _OTHERS) + picture
+
+
+def _whose(content: Content) -> str:
+    if content["kind"] == "small_class":
+        return "what the folds’ classifiers share"
+    if one_generator(content):
+        return "samples of the one generator, and no other"
+    return "generators or partitions"
 
 
 def _metric(row: Mapping[str, Any], name: str) -> str:
@@ -124,10 +135,10 @@ def low_data(content: Content, figures: Mapping[str, bytes]) -> str:
     """Empty where there is one size."""
     if "low-data.svg" not in figures:
         return ""
+    too = "" if one_generator(content) else ": the generator, too, was trained on those alone"
     words = (
-        "<p>The same study with fewer training patients: the generator, too, was trained on those "
-        "alone. Above what the arms reach, below what synthetic images add to as many "
-        "duplicates.</p>"
+        f"<p>The same study with fewer training patients{too}. Above what the arms reach, below "
+        "what synthetic images add to as many duplicates.</p>"
     )
     alt = f"{metric_name(content)} by share of the training set, 95% intervals"
     return section("With less data", words + figure(figures, "low-data.svg", alt))
@@ -153,7 +164,7 @@ def told_apart(content: Content) -> str:
 
 
 def _made_by(content: Content, row: Mapping[str, Any]) -> str:
-    name = f"generator {row['generator']}"
+    name = generator_name(content, row["generator"])
     several = len(content["config"]["sizes"]) > 1
     return f"{name}, {size_name(content, row['size'])}" if several else name
 

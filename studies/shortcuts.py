@@ -31,7 +31,11 @@ def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[ver
         if predictions.config.kind == "small_class":
             found[-1]["generator"] = number  # each fold has its own
     rows = [(f["size"], f["generator"], f["auroc"], *f["interval"]) for f in found]
-    return found, verdicts.told_apart_checks(rows, predictions.config.synthetic_classes)
+    return found, verdicts.told_apart_checks(
+        rows,
+        predictions.config.synthetic_classes,
+        "generator" if predictions.config.generator.trained else "samples",
+    )
 
 
 def _auroc(told: ToldApart, random: np.random.Generator) -> Estimate:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.images import Images
 from evaluation.reading import generated
+from library.datasets.index import ACCEPTED
 from library.datasets.opened import Opened, open_dataset
 from library.errors import InvalidValue
 from library.studies.folder import Study
@@ -141,4 +142,14 @@ def _check_folder(study: Study, dataset: Opened) -> None:
             field="config.generator.images",
             value=len(same),
             remedy="Give a folder of generated images alone.",
+        )
+    # Made larger they would be blurred, and real images are not.
+    sides = dataset.index.rows("min(min(width, height)) AS side", "WHERE status = ?", ACCEPTED)
+    side, needed = int(next(iter(sides))["side"]), study.config.resolution
+    if side < needed:
+        raise InvalidValue(
+            f"The smallest synthetic image has {side} pixels, and the study {needed}.",
+            field="config.resolution",
+            value=needed,
+            remedy=f"Use {side} or less, or give larger images.",
         )

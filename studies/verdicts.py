@@ -94,10 +94,12 @@ def usefulness_check(found: str, estimable: bool, text: str) -> Check:
 
 
 def told_apart_checks(
-    found: Iterable[tuple[float, int, float, float, float]], only: Sequence[str] = ()
+    found: Iterable[tuple[float, int, float, float, float]],
+    only: Sequence[str] = (),
+    whose: str = "generator",
 ) -> list[Check]:
     """found: size, generator, AUROC and its interval; only: the classes that get synthetic images,
-    where not all do.
+    where not all do; whose: what a generator's number counts.
 
     Told apart where an interval lies above 0.5.  Then a classifier can learn "synthetic" as well,
     which is harmless to the labels as long as every class has its share of synthetic images
@@ -106,7 +108,7 @@ def told_apart_checks(
     """
     checks = []
     for size, generator, value, low, high in found:
-        name = f"size {size:g}, generator {generator}"
+        name = f"size {size:g}, {whose} {generator}"
         shown = f"A linear probe tells real from synthetic images with AUROC {value:.3f}"
         shown = f"{shown} ({low:.3f} to {high:.3f}; {name})"
         if math.isnan(low):
@@ -142,11 +144,12 @@ def shortcut_check(
     There it is amber from an estimate above 1 - specificity on, if the interval lies above 0.
     """
     if math.isnan(low):
-        return Check(SHORTCUT, name, GREY, f"{name}: there are too few images to tell.")
+        text = f"{name}: there are too few synthetic images of the other classes to tell."
+        return Check(SHORTCUT, name, GREY, text)
     shown = (
-        f"{name}: synthetic images of the other classes are called positive "
-        f"{abs(difference):.1%} {'more' if difference >= 0 else 'less'} often than real ones "
-        f"(difference {low:+.1%} to {high:+.1%})"
+        f"{name}: of synthetic images of the other classes {abs(100 * difference):.1f} percentage "
+        f"points {'more' if difference >= 0 else 'fewer'} are called positive than of real ones "
+        f"({100 * low:+.1f} to {100 * high:+.1f})"
     )
     margin = 1 - specificity
     if low <= 0 or (not only and difference <= margin):
@@ -155,7 +158,7 @@ def shortcut_check(
         text = f"{shown}: with synthetic images of {', '.join(only)} alone, they stand for it."
         return Check(SHORTCUT, name, RED, text)
     if low <= margin and not only:
-        text = f"{shown}: how much more often is uncertain."
+        text = f"{shown}: how many more is uncertain."
         return Check(SHORTCUT, name, AMBER, text)
     if what_if:
         text = f"{shown}: were synthetic images added to one class alone, they would stand for it."

@@ -62,6 +62,15 @@ def arm_name(arm: str, ratio: float | None = None) -> str:
     return _ARMS[arm].format(k=f"{ratio:g}")
 
 
+def one_generator(content: Content) -> bool:
+    """Whether what is called its generators are samples of one, or of one folder."""
+    return content["config"]["generator"]["preset"] is None
+
+
+def generator_name(content: Content, number: int) -> str:
+    return f"{'samples' if one_generator(content) else 'generator'} {number}"
+
+
 def classifier_name(classifier: str) -> str:
     if classifier.startswith(f"{YOURS}:"):
         return f"your model {classifier[len(YOURS) + 1 :]}"

@@ -92,6 +92,18 @@ def test_duplicates_by_another_name_are_no_benefit(tmp_path: Path) -> None:
     assert found["lights"] == {"usefulness": "amber", "shortcut": "green", "told_apart": "amber"}
 
 
+@pytest.mark.parametrize("kind", ["usefulness", "small_class"])
+def test_two_classifiers_that_are_never_wrong_have_no_verdict(tmp_path: Path, kind: str) -> None:
+    gains = dict.fromkeys(("real", "duplicates", "real_synthetic"), 50.0)
+    given = {"kind": kind, "arms": list(gains)}
+    found = answers(planted_study(tmp_path, given, gains))
+    assert {each["metrics"]["auroc"]["value"] for each in found["arms"]} == {1.0}
+    assert all(0.5 < each["metrics"]["auroc"]["interval"][0] < 1 for each in found["arms"])
+    assert found["verdict"]["contrast"]["interval"] == [None, None]
+    assert found["verdict"]["verdict"] == "inconclusive"
+    assert found["lights"]["usefulness"] == "grey"
+
+
 def test_a_class_of_few_is_told_across_folds_and_held_to_the_large_test(tmp_path: Path) -> None:
     given = {"kind": "small_class", "small_count": 50, "folds": 4}
     study = planted_study(tmp_path, given, {"real_synthetic": 2.0}, images=400, large=160)

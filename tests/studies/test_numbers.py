@@ -172,6 +172,45 @@ def test_what_one_draw_has_alone_counts_and_what_all_share_counts_once() -> None
     assert one.df == pytest.approx(7)
 
 
+def test_draws_that_are_alike_by_chance_differ_by_what_their_seeds_make() -> None:
+    still = np.zeros((2, 50))
+    draws = [Draw(np.array([0.78, 0.82]), still), Draw(np.array([0.79, 0.81]), still)]
+    found = intervals.estimated(draws, 100)
+    # The mean of four seeds, whose deviations in their draws are 0.028 and 0.014.
+    assert found.variance == pytest.approx((0.0008 / 2 + 0.0002 / 2) / 4)
+    assert found.df == pytest.approx(2)
+    other = [Draw(draw.values - 0.3, still) for draw in draws]  # the same starts: they cancel
+    assert intervals.difference(draws, other, True, 100).variance == pytest.approx(0, abs=1e-20)
+
+
+def test_a_classifier_that_is_never_wrong_has_an_interval() -> None:
+    found = intervals.Estimate(1.0, 0.0, 9.0, 0.0, None, None)
+    assert found.share_interval == pytest.approx((0.6915, 1.0), abs=1e-4)  # of 10, by the tables
+    low, high = intervals.Estimate(0.0, 0.0, 9.0, 0.0, None, None).share_interval
+    assert (low, high) == pytest.approx((0.0, 0.3085), abs=1e-4)
+
+
+@pytest.mark.parametrize(("generators", "wanted"), [(0.0, 1.2), (0.02, 2.0)])
+def test_the_folds_own_generators_widen_a_difference(generators: float, wanted: float) -> None:
+    """Ten folds' differences with a deviation of 0.02 by patients, and by generators or not."""
+    random = np.random.default_rng(1)
+    ratios = []
+    for _ in range(300):
+        patients = random.normal(0, 0.02, (10, 200))
+        values = random.normal(0, 0.02, 10) + generators * random.normal(size=10)
+        each = [Draw(np.array([v]), p[None]) for v, p in zip(values, patients, strict=True)]
+        none = [Draw(np.zeros(1), np.zeros((1, 200)))] * 10
+        pooled = [
+            Draw(np.array([values[k : k + 5].mean()]), patients[k : k + 5].mean(0)[None])
+            for k in (0, 5)
+        ]
+        found = folds.difference(pooled, none[:2], each, none, 50)
+        ratios.append(found.variance / found.patients**2)
+        assert 9 <= found.df <= 9 + 50.01
+    assert np.mean(ratios) == pytest.approx(wanted, abs=0.2)
+    assert min(ratios) == pytest.approx(1)  # never less than the patients'
+
+
 @given(st.floats(0.01, 0.99), st.floats(1e-6, 1.0), st.floats(1, 100))
 @settings(deadline=None)
 def test_an_interval_of_a_share_stays_inside(value: float, variance: float, df: float) -> None:

@@ -194,10 +194,73 @@ def test_methods_say_what_was_fixed_and_whose_the_methods_are() -> None:
         assert "One data set of one hospital." in text
     assert "Obuchowski NA" in large
     assert "Obuchowski" not in small
-    assert "Nadeau C" in small
+    assert "1.7 times that of the resampled patients" in small
+    assert "generator and classifiers were trained on the other folds alone" in small
+    assert "no fewer than 500 steps of 64 images" in large
+    assert "The network was trained 3 times, each time from another start, for every arm" in large
+    assert "one optimum, was fitted once" in large
+    assert "The study was repeated with 25%" in large
+    assert "new patients and of new generators" in large
+    assert "Somebody et al" in large
     assert "25% of the training patients and 10% of the training patients" in large
     assert "4,000 to 4,027 images of 2,000 to 2,013 patients" in small
     assert "models of our own (mine)" in methods(CONTENTS["many"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "not_there"),
+    [
+        (
+            {"generator": {"preset": None, "model": "m@1", "images": None, "config": {}}},
+            "samples of this generator, not of other generators",
+            "of new generators",
+        ),
+        ({"generators": 1}, "new trainings, not of other generators", "of new generators"),
+        ({"sizes": [0.1]}, "Trained on was a share, 10% of the training patients", "repeated with"),
+        (
+            {"synthetic_classes": ["NORMAL"]},
+            "held against, are of NORMAL alone",
+            "in every class, so that",
+        ),
+        ({"seeds": 1}, "The network was trained once, for every arm", "draws of duplicates"),
+        ({"classifiers": ["probe"]}, "The probe, which has one optimum", "The network was trained"),
+    ],
+)
+def test_methods_say_what_was_done_and_nothing_else(
+    changes: dict[str, Any], there: str, not_there: str
+) -> None:
+    given = content(arms_of=FEW)
+    given["config"] |= changes
+    for part in given["data"]["partitions"]:
+        part["size"] = given["config"]["sizes"][0]
+    text = " ".join(methods(given).split())
+    assert there in text
+    assert not_there not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "dangers"),
+    [("usefulness", (1.0,), 0), ("usefulness", (1.0, 0.5), 1), ("small_class", (1.0,), 1)],
+)
+def test_a_folder_of_images_that_may_have_seen_everybody_is_a_danger(
+    kind: str, sizes: tuple[float, ...], dangers: int
+) -> None:
+    given = content(kind=kind, sizes=sizes, arms_of=FEW)
+    given["config"]["generator"] = {"preset": None, "model": None, "images": "/made", "config": {}}
+    assert html(given, {}).count("class=danger") == dangers
+    text = " ".join(methods(given).split())
+    assert "generator and classifiers were trained on" not in text
+    assert "generator, too, was trained on" not in text_of(html(given, {"low-data.svg": b"<svg/>"}))
+
+
+def test_samples_of_one_generator_are_not_called_generators() -> None:
+    given = content(arms_of=FEW)
+    assert "generator 1" in text_of(html(given, {}))
+    given["config"]["generator"] = {"preset": None, "model": "m@1", "images": None, "config": {}}
+    text = text_of(html(given, {}))
+    assert "generator 1" not in text
+    assert "samples 1" in text
+    assert "samples of the one generator, and no other" in text
 
 
 @pytest.fixture(scope="module")

@@ -226,6 +226,7 @@ def test_a_dataset_that_has_changed_is_not_studied_on(folder: Path) -> None:
     ("changes", "field", "words"),
     [
         ({"ratio": 5.0}, "config.generator.images", "are needed"),
+        ({"resolution": 128}, "config.resolution", "synthetic image has 64 pixels"),
         ({"positive": "NOBODY"}, "config.positive", "no images of 'NOBODY'"),
         ({"test": "validation"}, "config.test", "no validation images"),
         ({"generator": {"model": "chest-xray-turbo@2"}}, "config.generator.model", "and not"),
