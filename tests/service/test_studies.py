@@ -284,6 +284,13 @@ def test_a_study_is_fixed_begun_and_read_on_the_page(service: Studying, page: Pa
     form = page.get_by_role("form", name="New study")
     expect(form.get_by_label("Class to tell from the rest")).to_have_value("SHADOW")
     form.get_by_label("Name").fill("from the page")
+    tested = form.get_by_label("How it is tested")
+    few = form.get_by_text("images. With fewer than 200")
+    expect(few).to_contain_text("SHADOW has")
+    tested.select_option("small_class")  # it has a generator in every fold
+    expect(form.get_by_label("Generators", exact=True)).to_have_count(0)
+    expect(few).to_have_count(0)
+    tested.select_option("usefulness")
     form.get_by_label("Generators", exact=True).fill("none")
     form.get_by_role("button", name="What will it take?").click()
     expect(form.get_by_text("Use a whole number from 1 to 20.")).to_be_visible()

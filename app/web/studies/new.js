@@ -8,6 +8,7 @@ import { estimateStudy, startStudy } from "./service.js";
 
 const MEASURE_MS = 2000;
 const VERSION = "version ";
+const FEW = 200; // images of a class
 
 async function everything(signal) {
   const [made, listed, configs] = await Promise.all([
@@ -101,11 +102,12 @@ function Form({ ready, usable, presets, best }) {
         wrong[name] = `Use a ${isWhole ? "whole " : ""}number from ${low} to ${high}.`;
       return given;
     };
+    const folded = form.kind === "small_class"; // which has a generator in every fold
     const sizes = form.sizes
       .split(/[\s,;]+/)
       .filter(Boolean)
       .map(Number);
-    if (!sizes.length || !sizes.every((each) => each >= 0.01 && each <= 1))
+    if (!folded && (!sizes.length || !sizes.every((each) => each >= 0.01 && each <= 1)))
       wrong.sizes = "Use numbers from 0.01 to 1, with commas between them.";
     const seed = form.seed.trim() === "" ? null : value("seed", 0, 2147483647, true);
     const version = form.generator.startsWith(VERSION);
@@ -116,8 +118,7 @@ function Form({ ready, usable, presets, best }) {
       generator: version
         ? { model: form.generator.slice(VERSION.length) }
         : { preset: form.generator },
-      generators: value("generators", 1, 20, true),
-      ...(form.kind === "usefulness" ? { sizes } : {}),
+      ...(folded ? {} : { generators: value("generators", 1, 20, true), sizes }),
       ratio: value("ratio", 0.1, 10, false),
       seeds: value("seeds", 1, 50, true),
       smallest_useful_effect: value("effect", 0.0001, 0.5, false),
@@ -181,6 +182,7 @@ function Form({ ready, usable, presets, best }) {
   }
 
   const version = form.generator.startsWith(VERSION);
+  const images = chosen?.labels[form.positive]?.images ?? FEW;
   const input =
     (name, mode = "decimal") =>
     (tied) => html`<input ...${tied} type="text"
@@ -205,7 +207,8 @@ function Form({ ready, usable, presets, best }) {
           ${(tied) => html`<select ...${tied} value=${form.positive} onChange=${on("positive")}>
             ${Object.entries(chosen?.labels ?? {}).map(([label, tally]) => html`<option key=${label} value=${label}>${label} (${whole(tally.images)} images)</option>`)}</select>`}
         <//>
-        <${Field} label="How it is tested" error=${errors.kind}>
+        <${Field} label="How it is tested" error=${errors.kind}
+          hint=${images < FEW && form.kind === "usefulness" && `${form.positive} has ${whole(images)} images. With fewer than ${FEW} the held-out ones are too few to tell anything by; folds test them all.`}>
           ${(tied) => html`<select ...${tied} value=${form.kind} onChange=${on("kind")}>
             <option value="usefulness">On the dataset's held-out images</option>
             <option value="small_class">A class of few images: all patients, folded</option></select>`}
@@ -231,8 +234,12 @@ function Form({ ready, usable, presets, best }) {
           </select>`}
         <//>
         <div class="study-pair">
-          <${Field} label="Generators" error=${errors.generators} hint="Trained anew with other seeds.">
-            ${input("generators", "numeric")}<//>
+          ${
+            form.kind === "usefulness" &&
+            html`<${Field} label="Generators" error=${errors.generators}
+            hint=${version ? "It is one: its samples are drawn so many times." : "Trained anew with other seeds."}>
+            ${input("generators", "numeric")}<//>`
+          }
           <${Field} label="Classifiers each" error=${errors.seeds} hint="With other seeds.">
             ${input("seeds", "numeric")}<//>
         </div>
