@@ -19,6 +19,7 @@ from library.rounding import rounded
 from library.studies.folder import Study
 from studies import contrasts, metrics, scoring, verdicts
 from studies.contrasts import Measured, Tested
+from studies.limits import limits
 from studies.predictions import Arm, Predictions, as_named, read
 from studies.shortcuts import shortcut, told_apart
 
@@ -80,7 +81,7 @@ def answered(predictions: Predictions, identity: str, tell: Tell) -> dict[str, A
         "told_apart": told,
         "shortcut": shortcuts,
         "large_test": large,
-        "limits": _limits(predictions),
+        "limits": limits(predictions),
         "software": {"synthorax": __version__, **_software()},
     }
     whole: dict[str, Any] = rounded(content)
@@ -192,57 +193,6 @@ def _verdict(predictions: Predictions, primary: dict[str, Any] | None) -> dict[s
         config.metric, config.primary_classifier, config.ratio,
     )  # fmt: skip
     return {"verdict": primary["verdict"], "text": text, "contrast": primary}
-
-
-def _limits(predictions: Predictions) -> list[str]:
-    config, limits = predictions.config, []
-    if config.kind == "small_class":
-        limits.append(
-            "The folds' classifiers learn from one another's test patients: an arm's interval is "
-            "widened for it. A contrast's counts patients and how much the folds' generators and "
-            "classifiers differ; what all folds share, as most of their patients, is in none."
-        )
-        if predictions.large:
-            limits.append(
-                "The large test has new positive patients; its negative images are those of the "
-                "folds. It is a sample, too: with few patients it may lie outside an interval that "
-                "holds the truth."
-            )
-    else:
-        if 1.0 in config.sizes:
-            limits.append(
-                "At size 1 all arms share the training patients there are: other patients would "
-                "have trained other classifiers, which no interval here speaks of."
-            )
-        if config.generators == 1 or not config.generator.trained:
-            limits.append(
-                "There is one generator, and it is taken as it is: another training of it may "
-                "help more or less."
-            )
-        if config.test == "validation":
-            chose = ", which chose the generator's weights" if config.generator.model else ""
-            limits.append(f"The test images are the validation images{chose}.")
-    if config.generator.images is not None:
-        limits.append(
-            "The synthetic images are a folder's. Whether their generator was trained on patients "
-            "who are tested on here cannot be told: if it was, they look too good."
-        )
-    if config.seeds == 1:
-        limits.append(
-            "One classifier was trained of each kind, an arm and a generator: what another seed "
-            "would have changed is in no interval of a single generator."
-        )
-    if not predictions.patients_known:
-        limits.append(
-            "Patients are not known: every image counts as one of its own, and the intervals are "
-            "too narrow where they are not."
-        )
-    return [
-        *limits,
-        "One contrast was fixed beforehand; of all others the p values are corrected by Holm, "
-        "their intervals are not.",
-        "What was measured is these classifiers, on this data set and with this budget.",
-    ]
 
 
 def _software() -> dict[str, str]:

@@ -40,7 +40,7 @@ NOT_COVERED = (
     "how the data were prepared: what was refused, which duplicates were left out, the split",
     "what the service shows of the discriminator while it trains (its loss, D(x)); it is not part "
     "of this version",
-    "reports on this version, which compare it with real images",
+    "reports on this version and studies with it, which use real images",
     "other versions that were trained on the same patients: their budgets add up",
     "attacks on the rounding of floating-point noise (Mironov 2012)",
 )
