@@ -29,7 +29,8 @@ class Plan:
     """What is planted, in deviations of what all arms see.
 
     signal: between the classes; gain: of the arm's, beside it; wander: of the gain, from draw to
-    draw; own, seeds: of what a draw, and a seed, sees in an image that no other does.
+    draw; own, noise: of what a draw, and a seed, sees in an image that no other does; start: of
+    the gain, from seed to seed; common: whether a seed's is the same in all draws of an arm.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Plan:
     wander: float = 0.05
     own: float = 0.3
     noise: float = 0.3
+    start: float = 0.0
+    common: bool = False
     draws: int = 3
     control_draws: int = 1
     seeds: int = 3
@@ -50,6 +53,15 @@ PLANS = (
     Plan("no gain"),
     Plan("no gain, generators differ much", wander=0.15),
     Plan("no gain, classifiers differ much", own=0.6, noise=0.6),
+    Plan("no gain, starts differ much", start=0.25, seeds=2),
+    Plan("the same at a smaller size (paired draws)", start=0.25, seeds=2, control_draws=3),
+    Plan(
+        "the same, were a seed's start common to all draws (it is not)",
+        start=0.25,
+        seeds=2,
+        control_draws=3,
+        common=True,
+    ),
     Plan("no gain, five generators", draws=5),
     Plan("no gain, a smaller size (paired draws)", control_draws=3, wander=0.15),
     Plan("no gain, one generator that is taken as it is", draws=1, wander=0.0),
@@ -71,6 +83,7 @@ def study(plan: Plan, random: np.random.Generator) -> Estimate:
     weights = intervals.resamples(groups, random, RESAMPLES)
 
     def arm(gain: float, wander: float, draws: int) -> list[Draw]:
+        shared = random.normal(size=plan.seeds)
         return [
             _draw(
                 plan,
@@ -79,6 +92,7 @@ def study(plan: Plan, random: np.random.Generator) -> Estimate:
                 + plan.own * random.normal(size=len(groups)),
                 positive,
                 weights,
+                shared if plan.common else random.normal(size=plan.seeds),
                 random,
             )
             for _ in range(draws)
@@ -96,9 +110,11 @@ def _draw(
     seen: NDArray[np.float64],
     positive: NDArray[np.bool_],
     weights: NDArray[np.float64],
+    starts: NDArray[np.float64],
     random: np.random.Generator,
 ) -> Draw:
     scores = seen + plan.noise * random.normal(size=(plan.seeds, len(seen)))
+    scores += plan.start * starts[:, None] * positive
     once = metrics.once(len(seen))
     return Draw(
         np.array([metrics.auroc(each, positive, once)[0] for each in scores]),

@@ -11,7 +11,8 @@ more_real    the same of NORMAL and PNEUMONIA, with 60 images to train on and te
              ten times the images)
 duplicates   … are the training images themselves, under other names and in other bytes, without
              which a study refuses them
-no_signal    labels are drawn by lot, for patients as a whole; --repeats studies of a linear probe
+no_signal    labels are drawn by lot, for patients as a whole; --repeats studies of a linear probe,
+             or with --network of small networks, whose starts matter (60 steps)
 one_class    samples of a generator in the positive class alone
 """
 
@@ -150,7 +151,7 @@ def line(case: str, found: Mapping[str, Any]) -> str:
     )
 
 
-def config_of(case: str) -> dict[str, Any]:
+def config_of(case: str, network: bool) -> dict[str, Any]:
     config: dict[str, Any] = {
         "positive": POSITIVE,
         "generators": 3,
@@ -166,7 +167,10 @@ def config_of(case: str) -> dict[str, Any]:
     if case == "one_class":
         config |= {"synthetic_classes": [POSITIVE], "classifiers": ["probe", "network"]}
         config |= {"primary_classifier": "network", "generators": 1}
-    if case == "no_signal":
+    if case == "no_signal" and network:
+        config |= {"primary_classifier": "network", "classifiers": ["network"], "seeds": 2}
+        config |= {"steps_min": 60, "epochs": 1}
+    elif case == "no_signal":
         config["generators"] = 2
     return config
 
@@ -177,6 +181,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], metavar="CASE")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--network", action="store_true", help="of no_signal")
     parser.add_argument("--processes", type=int, default=1, help="repeats at the same time")
     arguments = parser.parse_args()
     work = arguments.work.absolute()
@@ -184,7 +189,7 @@ def main() -> None:
     print("| case | verdict | AUROC, synthetic less duplicates (95% interval) | lights |")
     print("|---|---|---|---|")
     for case in arguments.cases or CASES:
-        config = config_of(case)
+        config = config_of(case, arguments.network)
         if case != "no_signal":
             study = planted(arguments.source, work / case, case, 1, config, work / "data")
             print(line(case, done(study)), flush=True)

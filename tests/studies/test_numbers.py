@@ -302,6 +302,8 @@ def test_a_shortcut_is_more_than_twice_the_false_alarms(
         ("labels without a signal", BENEFIT, 0.0, 0.075), ("no gain", BENEFIT, 0.0, 0.075),
         ("no gain", HARM, 0.0, 0.075),
         ("no gain, a smaller size (paired draws)", BENEFIT, 0.0, 0.075),
+        ("the same at a smaller size (paired draws)", BENEFIT, 0.0, 0.075),
+        ("the same, were a seed's start common to all draws (it is not)", BENEFIT, 0.1, 0.5),
         ("a gain", BENEFIT, 0.9, 1.0), ("no gain that matters", EQUIVALENT, 0.9, 1.0),
     ],
 )  # fmt: skip
