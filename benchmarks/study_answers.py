@@ -19,17 +19,13 @@ from matplotlib.figure import Figure
 from evaluation.plots import drawn
 from library.atomic import read_json, write_bytes
 from library.studies.config import CLASSIFIERS
+from studies.design import counted
 from studies.figures import COLOURS, band
 from studies.words import arm_name, between, chance, classifier_name, signed, value
 
 Content = Mapping[str, Any]
 Studies = Mapping[str, Content]  # by the names of their folders
 _NAME, _ROW = 44, 0.42  # characters of a name's line; inches of a row
-
-
-def images_of(part: Mapping[str, Any]) -> str:
-    """`4,009 (2,117 patients)`."""
-    return f"{part['images']:,} ({part['patients']:,} patients)"
 
 
 def reached(content: Content, classifier: str, arm: str) -> Mapping[str, Any] | None:
@@ -50,14 +46,14 @@ def answers(studies: Studies) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * 8}"
     for name, content in studies.items():
-        first, contrast = content["data"]["partitions"][0], content["verdict"]["contrast"]
+        contrast = content["verdict"]["contrast"]
         classifier = content["config"]["primary_classifier"]
         values = (
             value((reached(content, classifier, arm) or {}).get("value"))
             for arm in ("real", "duplicates", "real_synthetic")
         )
         page = f"[`{name}`](studies/{name}/results.html)"
-        cells = [page, images_of(first["train"]), images_of(first["test"]), *values,
+        cells = [page, counted(content, "train"), counted(content, "test"), *values,
                  f"{signed(contrast['difference'], 4)} ({between(contrast['interval'], 4, True)})",
                  f"**{content['verdict']['verdict']}**"]  # fmt: skip
         yield f"| {' | '.join(cells)} |"
