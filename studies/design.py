@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from library.studies.config import NETWORK
 from studies.words import arm_name, classifier_name, metric_name, one_generator, size_name
 
 Content = Mapping[str, Any]
@@ -28,14 +29,15 @@ def facts(content: Content) -> dict[str, str]:
         "tested on": f"{counted(content, 'test')}, {tested(content)}",
         "generator": generator(content),
         "classifiers": ", ".join(map(classifier_name, config["classifiers"])),
-        "trainings of a network": f"{config['seeds']}, an arm and "
-        + ("a fold" if small else "a draw of samples" if one_generator(content) else "a generator"),
         "classes with synthetic images": ", ".join(config["synthetic_classes"]) or "all",
         "budget of every arm": f"{config['epochs']:g} epochs of the real images, at least "
         f"{config['steps_min']} steps of 64",
         "images": f"{config['resolution']} × {config['resolution']} pixels, {config['fit']}, all",
         "seed": str(config["seed"]),
     }  # fmt: skip
+    if NETWORK in config["classifiers"]:
+        each = "fold" if small else "draw of samples" if one_generator(content) else "generator"
+        found["trainings of a network"] = f"{config['seeds']}, an arm and a {each}"
     if small:
         found["folds"] = f"{config['folds']}, by patients, {config['repeats']} times"
     elif len(config["sizes"]) > 1:
