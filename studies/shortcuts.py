@@ -56,7 +56,7 @@ def shortcut(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdi
             if not places or not all(place in predictions.runs.get(arm, {}) for place in places):
                 continue
             estimate, synthetic, real = _called(predictions, arm, places)
-            low, high = estimate.interval
+            low, high = np.clip(estimate.interval, -1, 1).tolist()  # nan stays
             found.append(
                 {
                     **arm.at(size),
@@ -71,7 +71,7 @@ def shortcut(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdi
             name += ")" if size == 1 else f", size {size:g})"
             checks.append(
                 verdicts.shortcut_check(
-                    name, estimate.value, low, high, config.specificity,
+                    name, (synthetic, real), low, high, config.specificity,
                     arm.name == "one_class", config.synthetic_classes,
                 )
             )  # fmt: skip

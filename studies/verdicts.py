@@ -128,15 +128,16 @@ def told_apart_checks(
 
 
 def shortcut_check(
-    name: str, difference: float, low: float, high: float, specificity: float,
+    name: str, shares: tuple[float, float], low: float, high: float, specificity: float,
     what_if: bool = False, only: Sequence[str] = (),
 ) -> Check:  # fmt: skip
     """Whether synthetic images of the other classes are called positive more often than real ones.
 
-    only: the classes that get synthetic images in this study, where not all do.  Red then, where
-    even the interval's lower end is above 1 - specificity: among synthetic images there are more
-    than twice the false alarms there are among real ones (whose share is 1 - specificity by the
-    threshold), which is "synthetic" being taken for the class and no odd picture here and there.
+    shares: of synthetic images, and of real ones; low, high: of their difference; only: the classes
+    that get synthetic images in this study, where not all do.  Red then, where even the interval's
+    lower end is above 1 - specificity: among synthetic images there are more than twice the false
+    alarms there are among real ones (whose share is 1 - specificity by the threshold), which is
+    "synthetic" being taken for the class and no odd picture here and there.
 
     Where every class has them it is amber at most: it cannot come from the label, but the
     generator's classes then are not those of the real images.  what_if: the arm `one_class` of
@@ -146,10 +147,11 @@ def shortcut_check(
     if math.isnan(low):
         text = f"{name}: there are too few synthetic images of the other classes to tell."
         return Check(SHORTCUT, name, GREY, text)
+    difference = shares[0] - shares[1]
     shown = (
-        f"{name}: of synthetic images of the other classes {abs(100 * difference):.1f} percentage "
-        f"points {'more' if difference >= 0 else 'fewer'} are called positive than of real ones "
-        f"({100 * low:+.1f} to {100 * high:+.1f})"
+        f"{name}: {shares[0]:.1%} of synthetic images of the other classes are called positive, "
+        f"and {shares[1]:.1%} of real ones (a difference of {100 * low:+.1f} to "
+        f"{100 * high:+.1f} percentage points)"
     )
     margin = 1 - specificity
     if low <= 0 or (not only and difference <= margin):

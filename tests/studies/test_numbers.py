@@ -290,10 +290,10 @@ def test_synthetic_images_of_one_class_that_can_be_told_are_red() -> None:
 def test_a_shortcut_is_more_than_twice_the_false_alarms(
     only: list[str], what_if: bool, low: float, wanted: str
 ) -> None:
-    found = shortcut_check("an arm", low + 0.1, low, low + 0.2, 0.9, what_if, only)
+    found = shortcut_check("an arm", (low + 0.3, 0.2), low, low + 0.2, 0.9, what_if, only)
     assert found.verdict == wanted
     # In every class, an odd picture here and there is no shortcut.
-    assert shortcut_check("an arm", 0.08, 0.03, 0.13, 0.9).verdict == GREEN
+    assert shortcut_check("an arm", (0.18, 0.1), 0.03, 0.13, 0.9).verdict == GREEN
 
 
 @pytest.mark.parametrize(
