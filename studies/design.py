@@ -15,6 +15,12 @@ def facts(content: Content) -> dict[str, str]:
     """Name -> words, in the order in which a reader asks."""
     config, small = content["config"], content["kind"] == "small_class"
     others = [label for label in content["labels"] if label != content["positive"]]
+    each = "fold" if small else "draw of samples" if one_generator(content) else "generator"
+    trainings = (
+        {"trainings of a network": f"{config['seeds']} for each arm and {each}"}
+        if NETWORK in config["classifiers"]
+        else {}
+    )
     sizes = "; ".join(size_name(content, size) for size in config["sizes"])
     found = {
         "question": f"{content['positive']} against {', '.join(others)}",
@@ -29,15 +35,13 @@ def facts(content: Content) -> dict[str, str]:
         "tested on": f"{counted(content, 'test')}, {tested(content)}",
         "generator": generator(content),
         "classifiers": ", ".join(map(classifier_name, config["classifiers"])),
+        **trainings,
         "classes with synthetic images": ", ".join(config["synthetic_classes"]) or "all",
         "budget of every arm": f"{config['epochs']:g} epochs of the real images, at least "
         f"{config['steps_min']} steps of 64",
         "images": f"{config['resolution']} × {config['resolution']} pixels, {config['fit']}, all",
         "seed": str(config["seed"]),
     }  # fmt: skip
-    if NETWORK in config["classifiers"]:
-        each = "fold" if small else "draw of samples" if one_generator(content) else "generator"
-        found["trainings of a network"] = f"{config['seeds']}, an arm and a {each}"
     if small:
         found["folds"] = f"{config['folds']}, by patients, {config['repeats']} times"
     elif len(config["sizes"]) > 1:
