@@ -231,9 +231,7 @@ def intervals_of(found: Trial) -> dict[tuple[str, str], tuple[Interval, float]]:
             wide = Estimate(value.value, factor * value.patients**2, of.df, 0, None, None)
             rows[name, f"patients x {factor}"] = wide.share_interval, truth
     for arm, control in ((SYNTHETIC, DUPLICATES), (SYNTHETIC, REAL), (DUPLICATES, REAL)):
-        difference = contrasts.contrast(
-            found.predictions, of, measured[arm], measured[control], "auroc"
-        )
+        difference = contrasts.contrast(found.predictions, of, measured[arm], measured[control])
         truth = float(found.large[arm].mean() - found.large[control].mean())
         name = f"{arm.name} - {control.name}"
         rows[name, "as in studies.folds"] = difference.interval, truth

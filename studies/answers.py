@@ -141,7 +141,7 @@ def _contrasts(
     for classifier in dict.fromkeys(arm.classifier for arm in here):
         own = [arm for arm in here if arm.classifier == classifier]
         for arm, control in contrasts.pairs(own, primary):
-            each = contrasts.contrast(predictions, of, here[arm], here[control], config.metric)
+            each = contrasts.contrast(predictions, of, here[arm], here[control])
             found.append(
                 {
                     **arm.at(of.size),

@@ -35,12 +35,13 @@ _SHARES = ("auroc", "auprc", "sensitivity", "brier")  # from 0 to 1
 
 @dataclass(frozen=True)
 class Measured:
-    """An arm at a size: the draws of each metric, in a small_class study its repeats and folds."""
+    """An arm at a size: the draws of each metric, in a small_class study its repeats; and its
+    folds, of the metric that contrasts are of."""
 
     arm: Arm
     size: float
     metrics: dict[str, list[Draw]]
-    folds: dict[str, list[Draw]]
+    folds: list[Draw]
     runs: int
     trainings: int
 
@@ -94,27 +95,20 @@ def measure(
 ) -> Measured:
     """An arm's runs by these metrics."""
     found = predictions.runs[arm]
-    places, folds_of = predictions.places(arm, of.size), of.folds or {}
+    places, config = predictions.places(arm, of.size), predictions.config
+    alone: list[Draw] = []
     if of.folds is None:
         pairs = [(found[place], found[place]) for place in places]
     else:
         pairs = [_pooled(of, found, repeat) for repeat in _repeats(predictions, places)]
-    specificity = predictions.config.specificity
-
-    def draws(pairs: list[tuple[Array, Array]], tests: list[Tested]) -> dict[str, list[Draw]]:
-        each = [
-            _measured(test, ranked, plain, specificity, names)
-            for test, (ranked, plain) in zip(tests, pairs, strict=True)
-        ]
-        return {name: [one[name] for one in each] for name in names}
-
-    alone = [place for place in places if place[0] in folds_of]
-    parts = [of.part(folds_of[name]) for name, _ in alone]
+        for place in places:
+            fold, scores = of.part(of.folds[place[0]]), found[place]
+            draws_of = _measured(fold, scores, scores, config.specificity, (config.metric,))
+            alone.append(draws_of[config.metric])
+    each = [_measured(of, ranked, plain, config.specificity, names) for ranked, plain in pairs]
+    draws = {name: [one[name] for one in each] for name in names}
     runs = sum(len(found[place]) for place in places)
-    return Measured(
-        arm, of.size, draws(pairs, [of] * len(pairs)),
-        draws([(found[place], found[place]) for place in alone], parts), runs, len(places),
-    )  # fmt: skip
+    return Measured(arm, of.size, draws, alone, runs, len(places))
 
 
 def _repeats(predictions: Predictions, places: list[Place]) -> list[list[Place]]:
@@ -172,13 +166,13 @@ def interval(found: Estimate, metric: str) -> tuple[float, float]:
     return found.share_interval if metric in _SHARES else found.interval
 
 
-def contrast(
-    predictions: Predictions, of: Tested, arm: Measured, control: Measured, metric: str
-) -> Estimate:
-    """arm - control; without an interval where both are never wrong, which says nothing."""
+def contrast(predictions: Predictions, of: Tested, arm: Measured, control: Measured) -> Estimate:
+    """arm - control, by the study's metric; without an interval where both are never wrong, which
+    says nothing."""
+    metric = predictions.config.metric
     one, other = arm.metrics[metric], control.metrics[metric]
     if of.folds is not None:
-        found = folds.difference(one, other, arm.folds[metric], control.folds[metric], of.df)
+        found = folds.difference(one, other, arm.folds, control.folds, of.df)
     else:
         both = [predictions.places(each.arm, of.size) for each in (arm, control)]
         paired = both[0] == both[1] and len(both[0]) > 1

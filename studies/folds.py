@@ -30,7 +30,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.intervals import Array, Draw, Estimate, apart
+from studies.intervals import Array, Draw, Estimate, apart, summed
 
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
@@ -71,10 +71,9 @@ def difference(
     """one - other, on the same folds: all of a repeat's pooled, and each fold by itself."""
     found = apart(one, other)
     each = np.array([repeat.resampled.mean(0) for repeat in found])
-    patients, (model, model_df) = _variance(each.mean(0)), _model(apart(one_folds, other_folds))
-    below = patients**2 / df + (model**2 / model_df if model > 0 else 0.0)
-    freedom = (patients + model) ** 2 / below if below > 0 else df
-    return _estimate(found, patients + model, patients, freedom)
+    patients = _variance(each.mean(0))
+    variance, freedom = summed([_model(apart(one_folds, other_folds)), (patients, df)])
+    return _estimate(found, variance, patients, freedom)
 
 
 def _model(folds: Sequence[Draw]) -> tuple[float, float]:

@@ -179,7 +179,7 @@ class Parts:
         between = float(readers.var(ddof=1)) if count > 1 else 0.0
         model, model_df = between / count, max(count - 1, 1)
         if len(draws) == len(within) > 1:
-            least = sum(draw.values.var(ddof=1) / len(draw.values) for draw in draws) / count**2
+            least = sum(w / len(d.values) for w, d in zip(within, draws, strict=True)) / count**2
             if least > model:
                 model, model_df = float(least), sum(len(draw.values) - 1 for draw in draws)
         shared = _common(errors)
@@ -203,16 +203,23 @@ def _of(
     value: float, models: list[tuple[float, float]], shared: float, df: float, parts: Parts
 ) -> Estimate:
     shared = max(shared, 0.0) if not math.isnan(shared) else shared
-    terms = [*models, (shared, df)]
-    variance = sum(term for term, _ in terms)
+    variance, freedom = summed([*models, (shared, df)])
     if math.isnan(value):
-        variance = math.nan
-    below = sum(term * term / freedom for term, freedom in terms)
-    freedom = variance * variance / below if below > 0 else df
+        variance = freedom = math.nan
     return Estimate(
         value, variance, freedom, math.sqrt(shared) if shared >= 0 else math.nan,
         parts.draws, parts.seeds,
     )  # fmt: skip
+
+
+def summed(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The sum of variances with their degrees of freedom, and its own by Satterthwaite.
+
+    The last term's where all are 0.
+    """
+    variance = sum(term for term, _ in terms)
+    below = sum(term * term / freedom for term, freedom in terms)
+    return variance, variance * variance / below if below > 0 else terms[-1][1]
 
 
 def _together(deviations: Sequence[float | None]) -> float | None:

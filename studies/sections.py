@@ -164,7 +164,7 @@ def told_apart(content: Content) -> str:
 
 
 def _made_by(content: Content, row: Mapping[str, Any]) -> str:
-    name = generator_name(content, row["generator"])
+    name = generator_name(not one_generator(content), row["generator"])
     several = len(content["config"]["sizes"]) > 1
     return f"{name}, {size_name(content, row['size'])}" if several else name
 

@@ -34,7 +34,7 @@ def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[ver
     return found, verdicts.told_apart_checks(
         rows,
         predictions.config.synthetic_classes,
-        "generator" if predictions.config.generator.trained else "samples",
+        predictions.config.generator.trained,
     )
 
 

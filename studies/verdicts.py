@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from studies.words import generator_name
+
 BENEFIT, EQUIVALENT, INCONCLUSIVE, HARM = "benefit", "equivalent", "inconclusive", "harm"
 GREEN, AMBER, RED, GREY = "green", "amber", "red", "grey"
 USEFULNESS, SHORTCUT, TOLD_APART = "usefulness", "shortcut", "told_apart"
@@ -96,10 +98,10 @@ def usefulness_check(found: str, estimable: bool, text: str) -> Check:
 def told_apart_checks(
     found: Iterable[tuple[float, int, float, float, float]],
     only: Sequence[str] = (),
-    whose: str = "generator",
+    trained: bool = True,
 ) -> list[Check]:
     """found: size, generator, AUROC and its interval; only: the classes that get synthetic images,
-    where not all do; whose: what a generator's number counts.
+    where not all do; trained: by the study, each of the generators.
 
     Told apart where an interval lies above 0.5.  Then a classifier can learn "synthetic" as well,
     which is harmless to the labels as long as every class has its share of synthetic images
@@ -108,7 +110,7 @@ def told_apart_checks(
     """
     checks = []
     for size, generator, value, low, high in found:
-        name = f"size {size:g}, {whose} {generator}"
+        name = f"size {size:g}, {generator_name(trained, generator)}"
         shown = f"A linear probe tells real from synthetic images with AUROC {value:.3f}"
         shown = f"{shown} ({low:.3f} to {high:.3f}; {name})"
         if math.isnan(low):

@@ -67,8 +67,9 @@ def one_generator(content: Content) -> bool:
     return content["config"]["generator"]["preset"] is None
 
 
-def generator_name(content: Content, number: int) -> str:
-    return f"{'samples' if one_generator(content) else 'generator'} {number}"
+def generator_name(trained: bool, number: int) -> str:
+    """trained: by the study; else they are samples of one."""
+    return f"{'generator' if trained else 'samples'} {number}"
 
 
 def classifier_name(classifier: str) -> str:

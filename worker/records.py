@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from library.atomic import read_json, write_json
+from library.atomic import read_json, remove_left, write_json
 from library.locks import waiting
 from library.runs import EVENT_SCHEMA, run_folder
 
@@ -101,8 +101,7 @@ def keep_copy(data_dir: Path, record: Mapping[str, Any]) -> None:
     copy = {name: value for name, value in record.items() if name not in left_out}
     # API, supervisor and sweep write it; what one of them left half-written goes.
     with waiting(folder.path / "job.lock"):
-        for left in folder.path.glob(".job.json.*.tmp"):
-            left.unlink()
+        remove_left(folder.path / "job.json")
         write_json(folder.path / "job.json", copy)
 
 

@@ -22,7 +22,7 @@ from app.formats.archive import ZipForm
 from app.formats.encoding import FILE_FORMATS, Encoded
 from app.formats.webdataset import WebDatasetForm
 from app.generate.forms import AnswerForm
-from library.atomic import sync_folder, write_json
+from library.atomic import remove_left, sync_folder, write_json
 from library.generate_jobs import GenerateJob
 from library.identity import Identity, Origin
 from library.versions import label_index
@@ -44,8 +44,7 @@ def make_shard(job: GenerateJob, number: int, loaded: Loaded, tell: Tell) -> dic
     Raises what sampling raises, OSError, and InvalidValue for a label that the version lacks.
     """
     final = job.shard(number)
-    for left in final.parent.glob(f".{final.name}.*.tmp"):
-        left.unlink(missing_ok=True)
+    remove_left(final)
     temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from library.atomic import claim, new_folder, sync_folder, write_bytes
+from library.atomic import claim, new_folder, remove_left, sync_folder, write_bytes
 from library.datasets import duplicates, filters, outliers, statistics, table
 from library.datasets.archive import ArchiveSource
 from library.datasets.choices import Choices
@@ -208,8 +208,7 @@ def _salt(folder: Path) -> bytes:
     """The dataset's own salt, made once: withdrawals find a patient by it."""
     path = folder / "salt"
     if not path.is_file():
-        for left in folder.glob(".salt.*.tmp"):  # by a process that was killed
-            left.unlink()
+        remove_left(path)
         write_bytes(path, secrets.token_bytes(SALT_BYTES))
         path.chmod(0o600)
     return path.read_bytes()

@@ -125,8 +125,9 @@ class Study:
 
         Before the last one of all: a process may be killed late, when another has done its unit.
         """
+        remove_left(self.partitions)
         for each in self.units if unit.name == RESULTS else [unit]:
-            for path in (self.unit_record(each.name), self.unit_arrays(each.name), self.partitions):
+            for path in (self.unit_record(each.name), self.unit_arrays(each.name)):
                 remove_left(path)
 
     @property

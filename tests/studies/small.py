@@ -28,6 +28,11 @@ CONFIG: dict[str, Any] = {
     "fit": "crop",
     "seed": 5,
 }
+# Of the program's own generators: small enough to train in seconds.
+TRAINED: dict[str, Any] = {
+    "batch_size": 8, "generator_width": 8, "discriminator_width": 8,
+    "precision": "float32", "threads": 1,
+}  # fmt: skip
 PREPARED, RAN = "prepare", "runs-s1d0-g0"
 
 

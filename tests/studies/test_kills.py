@@ -14,18 +14,12 @@ from pathlib import Path
 import pytest
 
 from library.studies.folder import Study
-from tests.studies.small import begun
+from tests.studies.small import TRAINED, begun
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TRAINED = {
-    "preset": "quick",
-    "config": {
-        "epochs": 2, "batch_size": 8, "generator_width": 8, "discriminator_width": 8,
-        "precision": "float32", "threads": 1, "checkpoint_seconds": 0.2,
-    },
-}  # fmt: skip
+GENERATOR = {"preset": "quick", "config": {**TRAINED, "epochs": 2, "checkpoint_seconds": 0.2}}
 TIMINGS = "results-0/timings.json"
-CHANGES = {"generator": TRAINED, "resolution": 64, "generators": 2, "sizes": [1.0, 0.5]}
+CHANGES = {"generator": GENERATOR, "resolution": 64, "generators": 2, "sizes": [1.0, 0.5]}
 
 
 def program(study: Study, folder: Path) -> subprocess.Popen[bytes]:

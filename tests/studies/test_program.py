@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.small import begun
+from tests.studies.small import TRAINED, begun
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TRAINED = {
-    "preset": "quick",
-    "config": {
-        "epochs": 40, "batch_size": 8, "generator_width": 8, "discriminator_width": 8,
-        "precision": "float32", "threads": 1,
-    },
-}  # fmt: skip
+GENERATOR = {"preset": "quick", "config": {**TRAINED, "epochs": 40}}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +23,7 @@ TRAINED = {
 def test_a_study_ends_in_order_and_loses_nothing(
     tmp_path: Path, phase: str, asked: signal.Signals
 ) -> None:
-    changes = {"generator": TRAINED} if phase == "Training" else {"steps_min": 100_000}
+    changes = {"generator": GENERATOR} if phase == "Training" else {"steps_min": 100_000}
     study = begun(tmp_path, resolution=64, **changes)
     data = study.path.parent.parent
     command = [
