@@ -275,7 +275,7 @@ def test_without_a_half_life_there_is_no_average(data: Decoded) -> None:
 
 
 def test_the_probe_picks_the_fastest_that_this_cpu_computes(data: Decoded) -> None:
-    chosen, speeds = probe(tiny(precision="auto", batch_size=2), data, CPU)
+    chosen, speeds = probe(tiny(precision="auto", batch_size=2, epochs=100), data, CPU)
     emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"
     measured = [c for c in CANDIDATES if not (emulated and c.precision == "bfloat16")]
     assert speeds.keys() == {f"{c.precision} {c.layout}" for c in measured}
@@ -289,17 +289,25 @@ def test_a_named_precision_is_not_measured(precision: str, data: Decoded) -> Non
     assert (chosen.precision, chosen.channels_last, speeds) == (precision, True, {})
 
 
+def test_a_run_shorter_than_its_measuring_is_not_measured() -> None:
+    def never(_: Arithmetic) -> Any:
+        raise AssertionError("it is measured")
+
+    chosen, speeds = fastest(tiny(precision="auto"), CPU, never, planned=179)
+    assert (chosen.precision, chosen.channels_last, speeds) == ("float32", True, {})
+
+
 def test_the_probe_measures_every_candidate_and_trains_nothing(data: Decoded) -> None:
     tried: list[Arithmetic] = []
 
     def steps(arithmetic: Arithmetic) -> Any:
         return lambda: tried.append(arithmetic)
 
-    chosen, speeds = fastest(tiny(precision="auto"), CPU, steps)
+    chosen, speeds = fastest(tiny(precision="auto"), CPU, steps, planned=180)
     assert {CANDIDATES[0], CANDIDATES[1]} <= set(tried)
     assert chosen in tried
     assert len(speeds) == len(set(tried))
-    config = tiny(precision="auto")
+    config = tiny(precision="auto", epochs=100)
     game = game_of(config)
     weights = tensors_of(state_of(game))
     probe(config, data, CPU)

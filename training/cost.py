@@ -44,7 +44,7 @@ def cost(
         batches = Batches(data, config, device, private=private)
         return lambda: train_step(game, batches.batch(1), config, arithmetic)  # as training.run
 
-    how, _ = fastest(config, device, steps)
+    how, _ = fastest(config, device, steps, planned // config.batch_size)
     game = new_game(config, classes, device, how, planned=planned, private=private)
     batches = Batches(data, config, device, private=private)
     starts = [start for start in game.discriminator.phases if start < planned]

@@ -17,6 +17,7 @@ from library.errors import Unavailable
 
 _WARM_UP, _TIMED = 2, 4  # steps a candidate
 _HOPELESS = 4  # a candidate so many times slower than the best is not measured further
+_WORTH = 10  # a run on a CPU has so many times the steps of all candidates, or nothing is measured
 
 
 @dataclass(frozen=True)
@@ -103,18 +104,25 @@ def _keep_freed_memory() -> None:
 
 
 def fastest(
-    config: RunConfig, device: torch.device, steps: Callable[[Arithmetic], Callable[[], None]]
+    config: RunConfig,
+    device: torch.device,
+    steps: Callable[[Arithmetic], Callable[[], None]],
+    planned: int,
 ) -> tuple[Arithmetic, dict[str, float]]:
     """The fastest candidate, and images per second of each.
 
     A precision that the configuration names is taken without measuring, in channels_last, so that
     two runs of one configuration agree in their bits; `auto` depends on what is measured.
     `steps(arithmetic)` returns a function that trains throw-away networks by one step.
+    planned: steps of the whole run; a short one on a CPU is float32, since measuring would take
+    longer than it could gain.
     """
     if config.privacy.active:  # lengths are clipped in float32, and opacus unfolds its own way
         return Arithmetic("float32", False), {}
     if config.precision != "auto":
         return Arithmetic(config.precision, True), {}
+    if device.type == "cpu" and planned < _WORTH * len(CANDIDATES) * (_WARM_UP + _TIMED):
+        return Arithmetic("float32", True), {}
     allowed = list(CANDIDATES)
     if device.type == "cpu" and _emulates_bfloat16():
         allowed = [c for c in allowed if c.precision != "bfloat16"]

@@ -242,4 +242,4 @@ def probe(
         # Not the first step: with lazy penalties it is computed in float32 whatever is chosen.
         return lambda: train_step(game, batches.batch(1), config, arithmetic)
 
-    return fastest(config, device, steps)
+    return fastest(config, device, steps, config.epochs * batches.steps_per_epoch)
