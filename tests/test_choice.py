@@ -189,7 +189,7 @@ def test_fine_tuning_begins_with_both_networks(
     old_images = ModelLibrary(tmp_path / "models").find("small@1").card["training"]["images"]
     request = request_in(
         tmp_path, tuned, "tuned", fine_tune="small@1", epochs=1, learning_rate=1e-9,
-        learning_rate_final=0.0, ema_half_life_kimg=0.0, diffaugment={},
+        learning_rate_final=0.0, ema_half_life_kimg=0.0, diffaugment={}, validate_every_kimg=0.0,
     )  # fmt: skip
     _, events = trained(request)
     begun = next(e for e in events if e["type"] == "log" and e.get("model") == "small@1")
@@ -245,7 +245,7 @@ def test_an_ancestor_s_shape_is_taken_over(
 
 
 def test_a_public_version_has_its_discriminator_beside_it(folder: Path, tmp_path: Path) -> None:
-    request = request_in(tmp_path, folder, "public", epochs=1)
+    request = request_in(tmp_path, folder, "public", epochs=1, validate_every_kimg=0.0)
     content = json.loads(request.read_text())
     request.write_text(json.dumps({**content, "private": False}))
     trained(request)

@@ -121,7 +121,15 @@ def test_without_batch_statistics_two_processes_compute_what_one_does(tmp_path: 
     assert weights["adaptive.probability"] == pytest.approx(shared["adaptive.probability"])
 
 
-@pytest.mark.parametrize("how", ["kill the first", "kill the other", "SIGTERM", "stdin"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "kill the other",
+        "stdin",
+        pytest.param("kill the first", marks=pytest.mark.long),
+        pytest.param("SIGTERM", marks=pytest.mark.long),
+    ],
+)
 def test_however_it_is_ended_it_goes_on_to_the_same_bytes(
     whole: RunFolder, tmp_path: Path, how: str
 ) -> None:

@@ -12,6 +12,7 @@ from evaluation.images import Images
 
 SIDE = 48
 LABELS = ("HEALTHY", "SHADOW")
+FEW = (24, 20)  # patients of each class to train and to test on: a report on them is soon made
 
 
 def chests(

@@ -33,9 +33,9 @@ def written(folder: Path, seed: int, patients: int, prefix: str, size: int | Non
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("folders")
-    written(base / "real" / "train", 1, 60, "t")
-    written(base / "real" / "test", 2, 30, "h")
-    fake = written(base / "fake", 3, 30, "f")
+    written(base / "real" / "train", 1, 40, "t")
+    written(base / "real" / "test", 2, 20, "h")
+    fake = written(base / "fake", 3, 20, "f")
     first = next(iter((fake / "HEALTHY").iterdir()))
     for i in range(5):  # duplicates of one: the same bytes
         (fake / "HEALTHY" / f"again{i}.png").write_bytes(first.read_bytes())

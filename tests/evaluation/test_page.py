@@ -33,7 +33,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     protocol = Protocol(draws=30, no_verdict=30)
 
     def content(classes: int) -> Subject:
-        sets = [real(1, 70, classes), real(2, 35, classes, 1000), real(3, 35, classes, 2000)]
+        sets = [real(1, 50, classes), real(2, 26, classes, 1000), real(3, 26, classes, 2000)]
         made = Images.of(sets[2].levels, sets[2].classes)
         return Subject(LABELS[:classes], made, sets[1], sets[0], True)
 

@@ -23,8 +23,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
 
 
 def subject(classes: int = 2) -> Subject:
-    train, held = real(1, 80, classes), real(2, 40, classes, first=1000)
-    stand_in = real(3, 40, classes, first=2000)
+    train, held = real(1, 60, classes), real(2, 30, classes, first=1000)
+    stand_in = real(3, 30, classes, first=2000)
     labels = tuple("AB"[:classes])
     made = Images.of(stand_in.levels, stand_in.classes)
     return Subject(labels, made, held, train, True)
@@ -115,7 +115,7 @@ def test_progress_rises_to_the_end(cache: FeatureCache) -> None:
 
 def test_delivery_size_has_its_own_numbers(cache: FeatureCache) -> None:
     plain = subject(1)
-    large = [real(1, 80, 1, side=96), real(2, 40, 1, first=1000, side=96)]
+    large = [real(1, 60, 1, side=96), real(2, 30, 1, first=1000, side=96)]
     content = evaluate(replace(plain, delivery=(large[0], large[1])), cache, PROTOCOL, "rp").content
     assert content["protocol"]["delivery_resolution"] == 96
     native, delivered = content["fidelity"]["A"], content["fidelity_delivery"]["A"]

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from synthorax import Client
-from tests.evaluation.pictures import split_folders
+from tests.evaluation.pictures import FEW, split_folders
 from tests.service.conftest import TINY, Service, wait_until
 from tests.sets import packed
 
 folder = Path(sys.argv[1])
 roots = folder / "roots"
 roots.mkdir()
-archive = packed(split_folders(folder / "chests"), folder / "chests.zip")
+archive = packed(split_folders(folder / "chests", *FEW), folder / "chests.zip")
 (folder / "data").mkdir()
 service = Service(folder / "data", roots)
 service.start()

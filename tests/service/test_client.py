@@ -352,7 +352,9 @@ def test_a_folder_elsewhere_and_a_zip_are_uploaded(client: Client, tmp_path: Pat
         client.datasets.upload(tmp_path / "nothing.zip")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_an_end_of_the_service_under_wait_and_under_a_loader(
     own_service: Service, dataset: Path, number: signal.Signals
 ) -> None:

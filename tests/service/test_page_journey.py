@@ -8,7 +8,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.evaluation.pictures import split_folders
+from tests.evaluation.pictures import FEW, split_folders
 from tests.service.browser import visiting
 from tests.service.conftest import IMAGES, Service, wait_until
 from tests.sets import packed
@@ -84,7 +84,7 @@ def pressed(page: Page, role: Literal["button", "link"], name: str) -> None:
 def test_the_keyboard_alone_uploads_trains_and_reads_the_report(
     own_service: Service, browser: Browser, tmp_path: Path
 ) -> None:
-    archive = packed(split_folders(tmp_path / "chests"), tmp_path / "chests.zip")
+    archive = packed(split_folders(tmp_path / "chests", *FEW), tmp_path / "chests.zip")
     with visiting(browser) as page:
         page.goto(own_service.url)
         expect(page.locator("[data-index='15']")).to_be_visible()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.pictures import split_folders
+from tests.evaluation.pictures import FEW, split_folders
 from tests.service.conftest import ROOT, TINY, Service, wait_until
 from tests.sets import held_out, packed
 
@@ -57,7 +57,7 @@ def meant(
 ) -> dict[str, str]:
     """What the documents' placeholders stand for here."""
     place = tmp_path_factory.mktemp("shell")
-    folder = split_folders(roots / "shell")
+    folder = split_folders(roots / "shell", *FEW)
     archive = packed(folder, place / "export.zip")
     made = service.http.post("/datasets", content=archive.read_bytes(),
                              headers={"Content-Type": "application/zip"}).json()["id"]  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from synthorax import Client
-from tests.evaluation.pictures import split_folders
+from tests.evaluation.pictures import FEW, split_folders
 from tests.service.conftest import ROOT, TINY, Service
 
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,7 +22,7 @@ SHORT = repr({**TINY, "epochs": 1, "conditional": True})
 @pytest.fixture(scope="module")
 def folder(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     """Train and test of two classes, the patient in each file's name."""
-    return split_folders(tmp_path_factory.mktemp("snippets") / "chests")
+    return split_folders(tmp_path_factory.mktemp("snippets") / "chests", *FEW)
 
 
 @pytest.fixture(scope="module")
