@@ -12,9 +12,7 @@ from tests.faults.campaign import run
 SEED_MAX = 2**32
 
 
-@pytest.mark.parametrize(
-    "kills", [8, pytest.param(200, marks=pytest.mark.long)], ids=["8", "200"]
-)
+@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.long)], ids=["8", "200"])
 def test_every_job_ends_once_and_in_the_bytes_of_an_undisturbed_one(
     tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
