@@ -59,14 +59,14 @@ def answers(studies: Studies) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def arms(studies: Studies) -> Iterator[str]:
-    """What each arm reached, a column a study and classifier."""
-    columns = [(name, each) for name in studies for each in CLASSIFIERS[::-1]]
-    heads = (f"`{name}`, {classifier_name(each)}" for name, each in columns)
-    yield f"| arm | {' | '.join(heads)} |"
-    yield f"|{'---|' * (1 + len(columns))}"
+def arms(studies: Studies, classifier: str) -> Iterator[str]:
+    """What each arm reached by a classifier, a column a study."""
+    yield f"| {classifier_name(classifier)} | {' | '.join(f'`{name}`' for name in studies)} |"
+    yield f"|{'---|' * (1 + len(studies))}"
     for arm in next(iter(studies.values()))["config"]["arms"]:
-        found = [reached(studies[name], each, arm) for name, each in columns]
+        found = [reached(content, classifier, arm) for content in studies.values()]
+        if not any(found):
+            continue
         cells = (
             "–" if one is None else f"{value(one['value'])} ({between(one['interval'])})"
             for one in found
@@ -136,7 +136,8 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     given = parser.parse_args()
     studies = {folder.name: read_json(folder / "results.json") for folder in given.folders}
-    for lines in (answers(studies), arms(studies), against(studies)):
+    reaching = (arms(studies, classifier) for classifier in CLASSIFIERS[::-1])
+    for lines in (answers(studies), *reaching, against(studies)):
         print("\n".join(lines), end="\n\n")
     for name, content in studies.items():
         apart = ", ".join(value(row["auroc"]) for row in content["told_apart"])

@@ -12,13 +12,13 @@ arm: real images; duplicates; and real with as many synthetic ones, which are Ga
 fitted to the fold's training images and shifted a little, by another shift in every fold.  How
 often does the 95% interval hold the mean of the folds' classifiers on the large test?  And, of a
 difference, the mean of all draws' (what the arms are worth with other patients, generators and
-classifiers)?  Table: docs/studies.md.
+classifiers)?  The large test's images weigh so that its share of positive ones is the study's, on
+which AUPRC, Brier score and calibration depend.  Tables: docs/studies.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import multiprocessing
 import os
@@ -32,83 +32,20 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np
 from numpy.typing import NDArray
 
-from features.extractors import FeatureCache, efficientnet_lite0
-from library.images import load_grey
+from benchmarks.study_draws import Array, Deal, Images, planted, radiographs
+from library.studies.config import METRICS
 from library.studies.resolving import resolve
 from studies import contrasts, metrics
 from studies.intervals import Estimate
 from studies.predictions import Arm, Predictions
 from studies.student import quantile
 
-Array = NDArray[np.float64]
-SMALL, COMPONENTS, SIDE = 110, 64, 64
-STUDY_SHARE = 0.35  # of the patients, the rest is the large test
 PENALTY = 0.005  # of the difference of two classes' weights, as evaluation.probe has 0.01 of each
 SHIFT = 1.0  # of the planted generator: length, in deviations
 FOLDS, REPEATS = 5, 2
 REAL, DUPLICATES, SYNTHETIC = (
     Arm("probe", "real"), Arm("probe", "duplicates", 1.0), Arm("probe", "real_synthetic", 1.0),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Images:
-    features: Array
-    positive: NDArray[np.bool_]
-    groups: NDArray[np.int64]
-
-    def taken(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Images:
-        return Images(self.features[rows], self.positive[rows], self.groups[rows])
-
-
-Deal = Callable[[np.random.Generator], tuple[Images, Images]]  # study and large test
-
-
-def radiographs(folder: Path) -> Deal:
-    with open(folder / "manifest.csv", encoding="utf-8", newline="") as file:
-        lines = [row for row in csv.DictReader(file) if row["finding"] in ("VIRUS", "BACTERIA")]
-    levels = np.stack([load_grey(folder / row["file"], SIDE, "crop") for row in lines])
-    cache = FeatureCache(efficientnet_lite0(), Path.home() / ".cache/synthorax/features")
-    features = cache.features(levels).astype(np.float64)
-    features -= features.mean(0)
-    _, _, axes = np.linalg.svd(features, full_matrices=False)
-    points = features @ axes[:COMPONENTS].T
-    positive = np.array([row["finding"] == "VIRUS" for row in lines])
-    _, groups = np.unique([row["group"] for row in lines], return_inverse=True)
-    everything = Images(points, positive, groups.astype(np.int64))
-
-    def deal(random: np.random.Generator) -> tuple[Images, Images]:
-        order = random.permutation(everything.groups.max() + 1)
-        mine = order < STUDY_SHARE * len(order)
-        study, large = (everything.taken(part[everything.groups]) for part in (mine, ~mine))
-        counts = np.bincount(study.groups[study.positive], minlength=len(order))
-        shuffled = random.permutation(len(order))
-        kept = shuffled[np.cumsum(counts[shuffled]) <= SMALL]
-        return study.taken(~study.positive | np.isin(study.groups, kept)), large
-
-    return deal
-
-
-def planted(components: int = 32, apart: float = 1.5, shared: float = 0.5) -> Deal:
-    """Patients of one to several images; `shared`: their part of the variance."""
-
-    def some(random: np.random.Generator, count: int, is_positive: bool, first: int) -> Images:
-        member = np.repeat(np.arange(count), 1 + random.poisson(1.2, count))[:count]
-        patients = random.normal(size=(count, components))[member]
-        noise = random.normal(size=(len(member), components))
-        features = math.sqrt(shared) * patients + math.sqrt(1 - shared) * noise
-        features += is_positive * apart / math.sqrt(components)
-        return Images(features, np.full(len(member), is_positive), member + first)
-
-    def both(random: np.random.Generator, positive: int, negative: int) -> Images:
-        parts = [some(random, positive, True, 0), some(random, negative, False, positive)]
-        return Images(
-            np.concatenate([each.features for each in parts]),
-            np.concatenate([each.positive for each in parts]),
-            np.concatenate([each.groups for each in parts]),
-        )
-
-    return lambda random: (both(random, SMALL, 5 * SMALL), both(random, 4000, 4000))
 
 
 def probe(features: Array, positive: NDArray[np.bool_]) -> Callable[[Array], Array]:
@@ -166,14 +103,15 @@ def trained_on(train: Images, arm: Arm, random: np.random.Generator) -> Images:
 
 @dataclass
 class Trial:
-    """Predictions of a study, and each arm's folds: on their own tests and on the large one."""
+    """Predictions of a study, and each arm's folds by each metric: on their own tests and on the
+    large one."""
 
     predictions: Predictions
-    own: dict[Arm, Array]
-    large: dict[Arm, Array]
+    own: dict[Arm, dict[str, Array]]
+    large: dict[Arm, dict[str, Array]]
 
 
-def trial(deal: Deal, random: np.random.Generator, seed: int) -> Trial:
+def trial(deal: Deal, random: np.random.Generator, seed: int, names: tuple[str, ...]) -> Trial:
     study, large = deal(random)
     config = resolve(
         {
@@ -182,8 +120,10 @@ def trial(deal: Deal, random: np.random.Generator, seed: int) -> Trial:
         }
     )  # fmt: skip
     tests, runs = {}, {arm: {} for arm in (REAL, DUPLICATES, SYNTHETIC)}  # type: ignore[var-annotated]
-    own: dict[Arm, list[float]] = {arm: [] for arm in runs}
-    far: dict[Arm, list[float]] = {arm: [] for arm in runs}
+    own: dict[Arm, list[dict[str, Array]]] = {arm: [] for arm in runs}
+    far: dict[Arm, list[dict[str, Array]]] = {arm: [] for arm in runs}
+    share, shares = study.positive.mean(), large.positive.mean()
+    as_in_study = np.where(large.positive, share / shares, (1 - share) / (1 - shares))[None]
     for repeat in range(REPEATS):
         fold = folded(study, random)
         for k in range(FOLDS):
@@ -194,19 +134,24 @@ def trial(deal: Deal, random: np.random.Generator, seed: int) -> Trial:
                 asked = probe(train.features, train.positive)
                 scores = asked(study.features[inside])
                 runs[arm][name, 0] = scores[None]
-                for images, found in ((study.taken(inside), own), (large, far)):
-                    scores, once = asked(images.features), metrics.once(len(images.features))
-                    found[arm].append(float(metrics.auroc(scores, images.positive, once)[0]))
+                tested = study.positive[inside]
+                for told, positive, weights, found in (
+                    (scores, tested, metrics.once(len(tested)), own),
+                    (asked(large.features), large.positive, as_in_study, far),
+                ):
+                    found[arm].append(
+                        metrics.measured(told, positive, weights, config.specificity, names)
+                    )
     prepared = {"positive": 1, "labels": ["BACTERIA", "VIRUS"], "partitions": {}}
     predictions = Predictions(
         config, prepared, study.positive.astype(np.int64), study.groups, tests,
         np.zeros(0, np.int64), runs,
     )  # fmt: skip
-    return Trial(
-        predictions,
-        {arm: np.array(each) for arm, each in own.items()},
-        {arm: np.array(each) for arm, each in far.items()},
-    )
+    return Trial(predictions, *({a: _by_metric(each) for a, each in x.items()} for x in (own, far)))
+
+
+def _by_metric(folds: list[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.array([each[name][0] for each in folds]) for name in folds[0]}
 
 
 Interval = tuple[float, float]
@@ -215,49 +160,55 @@ Interval = tuple[float, float]
 def intervals_of(found: Trial) -> dict[tuple[str, str], tuple[Interval, float]]:
     """By what it is of and how it was made: an interval, and the large test's value."""
     of = contrasts.images_of(found.predictions, 1.0)
-    measured = {arm: contrasts.measure(found.predictions, of, arm, ("auroc",)) for arm in found.own}
     rows = {}
-    for arm in found.own:
-        value = contrasts.value(of, measured[arm], "auroc")
-        truth = float(found.large[arm].mean())
-        plain = Estimate(value.value, value.patients**2, of.df, 0, None, None)
-        fold = resampled_t(found.own[arm])
-        name = f"AUROC, {arm.name}"
-        rows[name, "as in studies.folds"] = value.share_interval, truth
-        rows[name, "patients resampled"] = plain.share_interval, truth
-        rows[name, "folds' corrected t"] = fold.interval, truth
-        rows[name, "folds' corrected t, logit"] = fold.share_interval, truth
-        for factor in (1.4, 2.0):
-            wide = Estimate(value.value, factor * value.patients**2, of.df, 0, None, None)
-            rows[name, f"patients x {factor}"] = wide.share_interval, truth
-    for arm, control in ((SYNTHETIC, DUPLICATES), (SYNTHETIC, REAL), (DUPLICATES, REAL)):
-        difference = contrasts.contrast(found.predictions, of, measured[arm], measured[control])
-        truth = float(found.large[arm].mean() - found.large[control].mean())
-        name = f"{arm.name} - {control.name}"
-        rows[name, "as in studies.folds"] = difference.interval, truth
-        own = replace(difference, variance=difference.patients**2, df=of.df)
-        rows[name, "patients resampled"] = own.interval, truth
-        fold = resampled_t(found.own[arm] - found.own[control])
-        rows[name, "folds' corrected t"] = fold.interval, truth
+    for metric in found.own[REAL]:
+        config = replace(found.predictions.config, metric=metric)
+        predictions = replace(found.predictions, config=config)
+        measured = {arm: contrasts.measure(predictions, of, arm, (metric,)) for arm in found.own}
+        for arm in found.own:
+            value = contrasts.value(of, measured[arm], metric)
+            fold = resampled_t(found.own[arm][metric])
+            made = {"as in studies.folds": value, "folds' corrected t, logit": fold}
+            for factor in (1.0, 1.4, 2.0):
+                wide = Estimate(value.value, factor * value.patients**2, of.df, 0, None, None)
+                made["patients resampled" if factor == 1 else f"patients x {factor}"] = wide
+            name = f"{metric}, {arm.name}"
+            truth = float(np.nanmean(found.large[arm][metric]))
+            for how, estimate in made.items():
+                rows[name, how] = contrasts.interval(estimate, metric), truth
+            rows[name, "folds' corrected t"] = fold.interval, truth
+        if metric not in METRICS:  # arms are not held against one another by it
+            continue
+        for arm, control in ((SYNTHETIC, DUPLICATES), (SYNTHETIC, REAL), (DUPLICATES, REAL)):
+            difference = contrasts.contrast(predictions, of, measured[arm], measured[control])
+            truth = float(np.nanmean(found.large[arm][metric] - found.large[control][metric]))
+            name = f"{metric}, {arm.name} - {control.name}"
+            rows[name, "as in studies.folds"] = difference.interval, truth
+            own = replace(difference, variance=difference.patients**2, df=of.df)
+            rows[name, "patients resampled"] = own.interval, truth
+            fold = resampled_t(found.own[arm][metric] - found.own[control][metric])
+            rows[name, "folds' corrected t"] = fold.interval, truth
     return rows
 
 
 def resampled_t(values: Array) -> Estimate:
     """Nadeau and Bengio's, of the folds' own values."""
+    values = values[~np.isnan(values)]
     variance = float(values.var(ddof=1)) * (1 / len(values) + 1 / (FOLDS - 1))
     return Estimate(float(values.mean()), variance, len(values) - 1, 0, None, None)
 
 
 _deal: Deal
+_metrics: tuple[str, ...]
 
 
 def _one(given: tuple[int, int]) -> dict[tuple[str, str], tuple[Interval, float]]:
     seed, draw = given
-    return intervals_of(trial(_deal, np.random.default_rng([seed, draw]), draw))
+    return intervals_of(trial(_deal, np.random.default_rng([seed, draw]), draw, _metrics))
 
 
 def main() -> None:
-    global _deal, FOLDS, REPEATS, SHIFT
+    global _deal, _metrics, FOLDS, REPEATS, SHIFT
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--planted", action="store_true")
@@ -267,9 +218,11 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--metrics", nargs="+", default=["auroc"], choices=metrics.NAMES)
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--repeats", type=int, default=REPEATS)
     given = parser.parse_args()
+    _metrics = tuple(given.metrics)
     FOLDS, REPEATS, SHIFT = given.folds, given.repeats, given.shift
     if given.planted == (given.folder is not None):
         parser.error("give either a folder or --planted")
