@@ -11,6 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
 
 from library.config import RunConfig, resolve
 from library.latents import latents
@@ -18,7 +21,7 @@ from library.presets import PRESETS
 from training.export import check, round_to_half, stored_tensors, to_onnx
 from training.networks import FAMILIES, architecture_of, build_discriminator, build_generator
 from training.networks.base import Discriminator, Generator
-from training.networks.efficientnet import Features
+from training.networks.efficientnet import Features, StridedDepthwise, padded
 from training.networks.lite import minibatch_deviation
 from training.sampling import estimate_statistics, sample
 from training.seeds import seed_torch
@@ -181,6 +184,27 @@ def test_the_frozen_network_is_the_published_one() -> None:
         (24, 64, 64), (40, 32, 32), (112, 16, 16), (320, 8, 8),
     ]  # fmt: skip
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
+
+
+@given(
+    st.sampled_from([3, 5]), st.integers(1, 5), st.integers(2, 9), st.integers(1, 3), st.integers(0)
+)
+def test_a_strided_depthwise_convolution_is_torch_s_and_so_is_its_gradient(
+    kernel: int, channels: int, half: int, images: int, seed: int
+) -> None:
+    random = torch.Generator().manual_seed(seed % 2**63)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=random, dtype=torch.float64)
+
+    weight, bias = drawn(channels, 1, kernel, kernel), drawn(channels)
+    x = drawn(images, channels, 2 * half, 2 * half).requires_grad_(True)
+    wanted = functional.conv2d(padded(x, kernel), weight, bias, 2, groups=channels)
+    found = StridedDepthwise.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(found, wanted)
+    gradient = drawn(*wanted.shape)
+    mine, theirs = (torch.autograd.grad(each, x, gradient)[0] for each in (found, wanted))
+    torch.testing.assert_close(mine, theirs)
 
 
 def test_minibatch_deviation_tells_the_variety_of_each_class() -> None:

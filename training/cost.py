@@ -36,7 +36,7 @@ def cost(
     """
     per_epoch = images // config.batch_size * config.batch_size
     planned = config.epochs * per_epoch
-    data = _made_up(config, max(1, classes))
+    data = made_up(config, max(1, classes))
     private = throwaway(config, len(data.images)) if config.privacy.active else None
 
     def steps(arithmetic: Arithmetic) -> Any:
@@ -100,7 +100,7 @@ def _rate(
     return turn * config.batch_size / statistics.median(took)
 
 
-def _made_up(config: RunConfig, classes: int) -> Decoded:
+def made_up(config: RunConfig, classes: int) -> Decoded:
     count = max(_IMAGES, config.batch_size)
     shape = (count, config.resolution, config.resolution)
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

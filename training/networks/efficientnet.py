@@ -7,6 +7,8 @@ network with weights of its own.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,10 +38,55 @@ class Convolution(nn.Module):
         if self.stride == 1:
             padding = self.kernel // 2
             return functional.conv2d(x, self.weight, self.bias, 1, padding, groups=self.groups)
-        before = (self.kernel - 2) // 2  # of an even side
-        after = self.kernel - 2 - before
-        x = functional.pad(x, (before, after, before, after))
-        return functional.conv2d(x, self.weight, self.bias, 2, groups=self.groups)
+        if self.groups > 1 and x.is_cpu and x.dtype == torch.bfloat16:
+            return StridedDepthwise.apply(x, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
+        return functional.conv2d(
+            padded(x, self.kernel), self.weight, self.bias, 2, groups=self.groups
+        )
+
+
+def padded(x: Tensor, kernel: int) -> Tensor:
+    """SAME padding of an even side for a stride of 2."""
+    before = (kernel - 2) // 2
+    after = kernel - 2 - before
+    return functional.pad(x, (before, after, before, after))
+
+
+class StridedDepthwise(torch.autograd.Function):
+    """x (n, c, s, s), s even; frozen weight (c, 1, k, k), bias (c,) -> (n, c, s / 2, s / 2).
+
+    A depthwise convolution of stride 2 whose gradient is four of stride 1: a pixel in an even row
+    was met by every second row of the kernel, one in an odd row by the others, and so with columns.
+    In bfloat16 on a CPU oneDNN's own gradient takes ten to forty times as long
+    (docs/performance.md); in float32 it is the faster one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.shape, ctx.kind = x.shape, x.dtype
+        # Two more rows and columns of padding before, whose outputs are dropped: a padded copy
+        # of the input would cost more.
+        padding = (weight.shape[-1] - 2) // 2 + 2
+        return functional.conv2d(x, weight, bias, 2, padding, groups=len(weight))[:, :, 1:, 1:]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        weight, half = weight.to(gradient.dtype), ctx.shape[-1] // 2
+        before = (weight.shape[-1] - 2) // 2
+        found = torch.empty(
+            ctx.shape, dtype=gradient.dtype, device=gradient.device,
+            memory_format=torch.channels_last,
+        )  # fmt: skip
+        for row in (0, 1):
+            for column in (0, 1):
+                taps = weight[:, :, (row + before) % 2 :: 2, (column + before) % 2 :: 2]
+                reach = (taps.shape[2] - 1, taps.shape[3] - 1)
+                met = functional.conv2d(gradient, taps.flip(2, 3), None, 1, reach, groups=len(taps))
+                top, left = (row + before) // 2, (column + before) // 2
+                found[:, :, row::2, column::2] = met[:, :, top : top + half, left : left + half]
+        return found.to(ctx.kind), None, None
 
 
 class Block(nn.Module):
