@@ -144,7 +144,8 @@ def shortcut_check(
     Where every class has them it is amber at most: it cannot come from the label, but the
     generator's classes then are not those of the real images.  what_if: the arm `one_class` of
     such a study, which shows what would be learned, and accuses no other arm: amber at most.
-    There it is amber from an estimate above 1 - specificity on, if the interval lies above 0.
+    There it is amber from an estimate above 1 - specificity on, and says so where the interval
+    does not lie above 0.
     """
     if math.isnan(low):
         text = f"{name}: there are too few synthetic images of the other classes to tell."
@@ -156,6 +157,9 @@ def shortcut_check(
         f"{100 * high:+.1f} percentage points)"
     )
     margin = 1 - specificity
+    if low <= 0 and difference > margin:
+        text = f"{shown}: the interval leaves open whether that is a shortcut."
+        return Check(SHORTCUT, name, AMBER, text)
     if low <= 0 or (not only and difference <= margin):
         return Check(SHORTCUT, name, GREEN, f"{shown}: no shortcut was found.")
     if low > margin and only:

@@ -296,6 +296,12 @@ def test_a_shortcut_is_more_than_twice_the_false_alarms(
     assert shortcut_check("an arm", (0.18, 0.1), 0.03, 0.13, 0.9).verdict == GREEN
 
 
+@pytest.mark.parametrize("only", [[], ["B"]])
+def test_what_three_generators_cannot_tell_is_no_absence_of_a_shortcut(only: list[str]) -> None:
+    found = shortcut_check("an arm", (0.45, 0.1), -0.14, 0.84, 0.9, not only, only)
+    assert (found.verdict, "leaves open" in found.text) == (AMBER, True)
+
+
 @pytest.mark.parametrize(
     ("name", "verdict", "least", "most"),
     [
