@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tests.faults.campaign import Campaign
+from tests.faults.campaign import FEW, MANY, Campaign
 from tests.faults.cluster import LEASE_SECONDS
 from tests.faults.jobs import EPOCHS
 
@@ -52,6 +52,6 @@ def page(campaign: Campaign, workers: int, alone: list[float]) -> str:
         jobs=len(campaign.jobs),
         epochs=EPOCHS,
         violations="; ".join(campaign.violations) or "none.",
-        few=30,
-        many=200,
+        few=FEW,
+        many=MANY,
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import run
+from tests.faults.campaign import FEW, MANY, run
 
 SEED_MAX = 2**32
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.long)], ids=["8", "200"])
+@pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_every_job_ends_once_and_in_the_bytes_of_an_undisturbed_one(
     tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
