@@ -10,6 +10,7 @@ classifiers.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from studies.words import arm_name, between, chance, classifier_name, signed, va
 
 Content = Mapping[str, Any]
 Studies = Mapping[str, Content]  # by the names of their folders
-_NAME, _ROW = 44, 0.42  # characters of a name's line; inches of a row
+_NAME, _ROW = 44, 0.46  # characters of a name's line; inches of a row
 
 
 def reached(content: Content, classifier: str, arm: str) -> Mapping[str, Any] | None:
@@ -127,7 +128,7 @@ def _forest(contents: Sequence[Content]) -> Figure:
 
 def _name(content: Content) -> str:
     question, _, rest = content["name"].partition(", ")
-    return f"{question}\n{rest[:_NAME]}"
+    return "\n".join([question, *textwrap.wrap(rest, _NAME)])
 
 
 def main() -> None:
