@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from library.config import resolve
@@ -28,15 +27,6 @@ from training.trainer import new_game, train_step
 
 CPU = torch.device("cpu")
 BATCH, SIDE, STEPS = 64, 128, 4
-
-
-def plainly(self: Convolution, x: Tensor) -> Tensor:
-    """Convolution.forward by torch alone."""
-    if self.stride == 1:
-        padding = self.kernel // 2
-        return functional.conv2d(x, self.weight, self.bias, 1, padding, groups=self.groups)
-    x = padded(x, self.kernel)
-    return functional.conv2d(x, self.weight, self.bias, 2, groups=self.groups)
 
 
 def seconds(of: Callable[[], object]) -> float:
@@ -76,7 +66,7 @@ def steps(ours: bool) -> Callable[[], None]:
     own = Convolution.forward
 
     def some() -> None:
-        Convolution.forward = own if ours else plainly  # type: ignore[method-assign]
+        Convolution.forward = own if ours else Convolution.plain  # type: ignore[method-assign]
         try:
             for step in range(1, 1 + STEPS):
                 train_step(game, batches.batch(step), config, how)

@@ -35,19 +35,27 @@ class Convolution(nn.Module):
         self.kernel = weight.shape[-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 2 and self.groups > 1 and x.is_cpu and x.dtype == torch.bfloat16:
+            return StridedDepthwise.apply(x, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
+        return self.plain(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The same by torch's own convolution alone."""
         if self.stride == 1:
             padding = self.kernel // 2
             return functional.conv2d(x, self.weight, self.bias, 1, padding, groups=self.groups)
-        if self.groups > 1 and x.is_cpu and x.dtype == torch.bfloat16:
-            return StridedDepthwise.apply(x, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
         return functional.conv2d(
             padded(x, self.kernel), self.weight, self.bias, 2, groups=self.groups
         )
 
 
+def padding_before(kernel: int) -> int:
+    """Of SAME padding of an even side for a stride of 2, which is kernel - 2 in all."""
+    return (kernel - 2) // 2
+
+
 def padded(x: Tensor, kernel: int) -> Tensor:
-    """SAME padding of an even side for a stride of 2."""
-    before = (kernel - 2) // 2
+    before = padding_before(kernel)
     after = kernel - 2 - before
     return functional.pad(x, (before, after, before, after))
 
@@ -67,14 +75,14 @@ class StridedDepthwise(torch.autograd.Function):
         ctx.shape, ctx.kind = x.shape, x.dtype
         # Two more rows and columns of padding before, whose outputs are dropped: a padded copy
         # of the input would cost more.
-        padding = (weight.shape[-1] - 2) // 2 + 2
+        padding = padding_before(weight.shape[-1]) + 2
         return functional.conv2d(x, weight, bias, 2, padding, groups=len(weight))[:, :, 1:, 1:]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
         weight, half = weight.to(gradient.dtype), ctx.shape[-1] // 2
-        before = (weight.shape[-1] - 2) // 2
+        before = padding_before(weight.shape[-1])
         found = torch.empty(
             ctx.shape, dtype=gradient.dtype, device=gradient.device,
             memory_format=torch.channels_last,
