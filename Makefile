@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Of the tests: they wait for one another's processes as much as they compute, and what waits for
 # its own threads leaves the CPU to the others soon (GOMP_SPINCOUNT: a quarter less CPU each).
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 
 .PHONY: run test test-long check format docs clean
 

@@ -160,13 +160,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return undisturbed_run(tmp_path_factory.mktemp("forty"), {**CONFIG, "epochs": 40})
+
+
 @pytest.mark.parametrize("kind", ["full", "read-only"])
 def test_a_disk_that_takes_no_more_leaves_the_checkpoint_good(
-    small_disk: Path, tmp_path: Path, kind: str
+    small_disk: Path, forty: RunFolder, kind: str
 ) -> None:
-    (tmp_path / "whole").mkdir()
-    whole = undisturbed_run(tmp_path / "whole", {**CONFIG, "epochs": 40})
-    request = disturbed_run(small_disk, {**CONFIG, "epochs": 40}, whole)
+    request = disturbed_run(small_disk, {**CONFIG, "epochs": 40}, forty)
     run = run_of(request)
     with Trainer(request) as trainer:
         trainer.wait_for("checkpoint", step=4)
@@ -192,7 +195,7 @@ def test_a_disk_that_takes_no_more_leaves_the_checkpoint_good(
     with Trainer(request) as trainer:
         assert trainer.end() == 0
     assert any("Resumed" in event.get("message", "") for event in trainer.events)
-    assert_same_end(run, whole)
+    assert_same_end(run, forty)
     epochs = [line["epoch"] for line in run.read_metrics() if line["scope"] == "epoch"]
     assert epochs == list(range(1, 41))
 

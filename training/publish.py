@@ -29,7 +29,6 @@ from library.versions import ModelLibrary, Version
 from training.card import write_card
 from training.checkpoints import State, load_checkpoint
 from training.export import check, round_to_half, stored_tensors, to_onnx
-from training.figures import loss_figure
 from training.networks import Generator, architecture_of
 from training.precision import Arithmetic
 from training.privacy import MEASURED_ON_IMAGES, Plan
@@ -153,6 +152,8 @@ def _fill(
         weights.append(folder / DISCRIMINATOR)
     write_bytes(folder / "samples.png", fixed_grid(generator))
     hidden = MEASURED_ON_IMAGES if config.privacy.active else ()
+    from training.figures import loss_figure  # matplotlib: half a second of no trainer's start
+
     write_bytes(folder / "loss.png", loss_figure(run, counters, hidden))
     epochs = [
         {name: value for name, value in line.items() if name not in hidden}
