@@ -59,6 +59,13 @@ def counted(content: Content, part: str) -> str:
     return f"{text} of {_range(each['patients'] for each in those)} patients"
 
 
+def left_out(content: Content) -> str:
+    """The images of a small class's large test, as the beginning of a sentence."""
+    rest = content["data"]["large_test"]
+    whose = "" if rest["patients"] is None else f", of {rest['patients']:,} other patients"
+    return f"The {rest['images']:,} other images of the small class{whose}"
+
+
 def _range(numbers: Iterable[int | None]) -> str:
     found = sorted({number for number in numbers if number is not None})
     if not found:

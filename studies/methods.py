@@ -10,7 +10,7 @@ from typing import Any
 
 from library.studies.config import ARMS, NETWORK, PROBE
 from studies.arms import BATCH
-from studies.design import counted, generator, tested
+from studies.design import counted, generator, left_out, tested
 from studies.folds import WIDER
 from studies.words import arm_name, classifier_name, metric_name, one_generator, size_name
 
@@ -273,8 +273,8 @@ def _verdicts(content: Content) -> str:
 
 def _checks(content: Content) -> str:
     shares = (
-        " The patients of the small class who were left out formed a large test set, on which "
-        "nothing was trained or chosen; it was compared with the cross-validated intervals."
+        f" {left_out(content)}, formed a large test set, on which nothing was trained or chosen; "
+        "it was compared with the cross-validated intervals."
         if content["large_test"] else ""
     )  # fmt: skip
     return (

@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluation.markup import details, fact_table, figure, section, table
 from library.studies.config import ARMS
-from studies.design import facts
+from studies.design import facts, left_out
 from studies.words import (
     arm_name,
     between,
@@ -212,9 +212,9 @@ def large_test(content: Content) -> str:
         for row in content["large_test"]
     ]  # fmt: skip
     words = (
-        f"<p>The study saw {content['config']['small_count']:,} images of the small class. Its "
-        "other patients, whom nothing was trained on, say what the cross-validated numbers were "
-        "worth: an honest 95% interval holds the large test’s value nearly always.</p>"
+        f"<p>The study saw {content['config']['small_count']:,} images of the small class. "
+        f"{left_out(content)}, on which nothing was trained, say what the cross-validated numbers "
+        "were worth: an honest 95% interval holds the large test’s value nearly always.</p>"
     )
     header = ("classifier, arm", "AUROC, cross-validated", "95% interval",
               "large test", "inside")  # fmt: skip

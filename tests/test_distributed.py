@@ -125,7 +125,7 @@ def test_without_batch_statistics_two_processes_compute_what_one_does(tmp_path: 
     "how",
     [
         "kill the other",
-        "stdin",
+        pytest.param("stdin", marks=pytest.mark.long),
         pytest.param("kill the first", marks=pytest.mark.long),
         pytest.param("SIGTERM", marks=pytest.mark.long),
     ],

@@ -97,6 +97,7 @@ def content(
             "partitions": _partitions(config, labels, patients_known),
             "patients_known": patients_known,
             "test_split": "folds" if small else "held_out",
+            **({"large_test": _large_test(positive, patients_known)} if small else {}),
         },
         "arms": arms,
         "contrasts": contrasts,
@@ -123,6 +124,11 @@ def content(
         "limits": ["One data set of one hospital.", f"Nothing beyond {positive} was looked at."],
         "software": {"synthorax": "0.1.0", "numpy": "2.3.1", "torch": "2.13.0"},
     }  # fmt: skip
+
+
+def _large_test(positive: str, patients_known: bool) -> dict[str, Any]:
+    return {"images": 1234, "patients": 987 if patients_known else None,
+            "labels": {positive: 1234}}  # fmt: skip
 
 
 def _said(verdict: str, positive: str) -> str:

@@ -65,6 +65,7 @@ def planted_study(
         {
             "unit": PREPARE, "labels": LABELS, "positive": 1, "images": images,
             "patients_known": True, "partitions": counted,
+            "large": {"images": len(far), "patients": len(np.unique(groups[far]))},
             "dataset": {"id": "d", "name": "planted", "fingerprint": "0" * 64},
         },
     )  # fmt: skip

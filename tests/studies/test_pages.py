@@ -69,6 +69,8 @@ def test_every_light_check_limit_and_arm_is_on_the_page(name: str) -> None:
         assert said in text
     assert ("With less data" in text) is False  # no figure was given
     assert ("The large test" in text) == (shown["kind"] == "small_class")
+    left_out = "The 1,234 other images of the small class, of 987 other patients"
+    assert (left_out in text) == (shown["kind"] == "small_class")
     assert text.count("real + 1 × synthetic") >= 2 * len(
         {row["classifier"] for row in shown["arms"]}
     )
@@ -195,6 +197,7 @@ def test_methods_say_what_was_fixed_and_whose_the_methods_are() -> None:
     assert "Obuchowski NA" in large
     assert "Obuchowski" not in small
     assert "1.7 times that of the resampled patients" in small
+    assert "The 1,234 other images of the small class, of 987 other patients, formed" in small
     assert "generator and classifiers were trained on the other folds alone" in small
     assert "no fewer than 500 steps of 64 images" in large
     assert "The network was trained 3 times, each time from another start, for every arm" in large
