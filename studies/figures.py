@@ -130,16 +130,17 @@ def _contrasts(content: Content) -> Figure | None:
     ends = np.abs([row["interval"] for row in rows])
     reach = 1.05 * max(min(float(ends.max()), 5 * float(np.median(ends))), 2 * delta)
     axis.set_xlim(-reach, reach)
+    edge = 0.96 * reach  # an arrow's head touches no words
     texts = [text for _, text in headings]
     for place, row in placed:
         low, high = row["interval"]
         colour = COLOURS[row["verdict"]]
-        axis.plot(np.clip([low, high], -reach, reach), [place, place], color=colour, lw=1.8)
-        if low < -reach:
-            axis.plot(-reach, place, "<", color=colour, ms=4, clip_on=False)
-        if high > reach:
-            axis.plot(reach, place, ">", color=colour, ms=4, clip_on=False)
-        if abs(row["difference"]) <= reach:
+        axis.plot(np.clip([low, high], -edge, edge), [place, place], color=colour, lw=1.8)
+        if low < -edge:
+            axis.plot(-edge, place, "<", color=colour, ms=4, clip_on=False)
+        if high > edge:
+            axis.plot(edge, place, ">", color=colour, ms=4, clip_on=False)
+        if abs(row["difference"]) <= edge:
             mark, large = ("D", 7) if row["primary"] else (_MARKS[row["verdict"]], 5)
             axis.plot(row["difference"], place, mark, color=colour, ms=large, mec="white", mew=0.6)
         texts.append(f"{arm_name(row['arm'], row['ratio'])} − {_control(row)}")
