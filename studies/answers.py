@@ -77,6 +77,7 @@ def answered(predictions: Predictions, identity: str, tell: Tell) -> dict[str, A
             "test_split": "folds" if config.kind == "small_class" else config.test,
             **({"large_test": prepared["large"]} if large else {}),
         },
+        "generators": predictions.generators,
         "arms": arms,
         "contrasts": found,
         "told_apart": told,

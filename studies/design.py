@@ -86,8 +86,9 @@ def generator(content: Content) -> str:
         return f"the published version {found['model']}"
     if found["images"]:
         return f"images that were given, {found['images']}"
+    shown = f"{_range(each['images'] for each in content['generators'])} images shown"
     if content["kind"] == "small_class":
-        return f"preset {found['preset']}, trained anew in every fold"
+        return f"preset {found['preset']}, trained anew in every fold, {shown}"
     count = config["generators"]
     times = "once" if count == 1 else f"{count} times with other seeds"
-    return f"preset {found['preset']}, trained {times} for each size"
+    return f"preset {found['preset']}, trained {times} for each size, {shown}"

@@ -79,6 +79,7 @@ def html(content: Content, figures: Mapping[str, bytes]) -> str:
         section("What each classifier reached", sections.arms(content, figures)),
         section("All contrasts", sections.contrasts(content, figures)),
         sections.low_data(content, figures),
+        section("The generators", sections.generators(content)),
         section("Told apart", sections.told_apart(content)),
         section("Shortcut", sections.shortcut(content)),
         section("The large test", sections.large_test(content)),

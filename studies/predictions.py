@@ -13,7 +13,7 @@ from library.atomic import read_json
 from library.errors import Unusable
 from library.studies.config import WITH_SYNTHETIC, StudyConfig
 from library.studies.folder import Study
-from library.studies.units import PREPARE, RUNS, Partition, generators_of, partitions
+from library.studies.units import GENERATOR, PREPARE, RUNS, Partition, generators_of, partitions
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -70,7 +70,7 @@ class Predictions:
     """classes, groups: of all images; tests: rows of each partition's, as predictions are ordered.
 
     runs: probability of the positive class, (seeds, images); large: of the large test's positive
-    images; shortcut: of synthetic images of the other classes.
+    images; shortcut: of synthetic images of the other classes; generators: see trained.
     """
 
     config: StudyConfig
@@ -83,6 +83,7 @@ class Predictions:
     large: Runs = field(default_factory=dict)
     shortcut: Runs = field(default_factory=dict)
     told_apart: dict[Place, ToldApart] = field(default_factory=dict)
+    generators: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def positive(self) -> NDArray[np.bool_]:
@@ -135,6 +136,23 @@ def read(study: Study) -> Predictions:
         place = unit.partition, unit.generator
         with np.load(study.unit_arrays(unit.name)) as file:
             _take(found, place, {name: file[name] for name in file.files}, unit.name)
+    found.generators = trained(study)
+    return found
+
+
+def trained(study: Study) -> list[dict[str, Any]]:
+    """The study's own generators: images shown, steps, and KID of a checkpoint that was chosen."""
+    sizes = {partition.name: partition.size for partition in partitions(study.config)}
+    found: list[dict[str, Any]] = []
+    for unit in study.units:
+        if unit.kind == GENERATOR and unit.partition is not None:
+            said = read_json(study.unit_record(unit.name))
+            number = len(found) if study.config.kind == "small_class" else unit.generator
+            found.append({
+                "size": sizes[unit.partition], "generator": number, "partition": unit.partition,
+                "images": said["images"], "steps": said["steps"],
+                "kid": (said.get("chosen") or {}).get("kid"),
+            })  # fmt: skip
     return found
 
 

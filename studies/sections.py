@@ -144,6 +144,25 @@ def low_data(content: Content, figures: Mapping[str, bytes]) -> str:
     return section("With less data", words + figure(figures, "low-data.svg", alt))
 
 
+def generators(content: Content) -> str:
+    """A row a generator of the study's own; empty where it has none."""
+    if not content["generators"]:
+        return ""
+    rows = [
+        (_made_by(content, row), row["partition"], f"{row['images']:,}", f"{row['steps']:,}",
+         value(row["kid"]))
+        for row in content["generators"]
+    ]  # fmt: skip
+    words = (
+        "<p>Images shown count each time that one was trained on. KID: from the images that chose "
+        "a checkpoint, the chosen one’s, mean of the classes; 0: the same distribution. With few "
+        "images shown, or a large KID, the study tells what an early generator is worth.</p>"
+    )
+    header = ("generator", "partition", "images shown", "steps", "KID")
+    tables = table("What the generators were trained for", header, rows)
+    return words + (details(f"All {len(rows)} generators", [tables]) if len(rows) > 6 else tables)
+
+
 def told_apart(content: Content) -> str:
     """A row a generator."""
     if not content["told_apart"]:

@@ -18,6 +18,7 @@ def tables(content: Content) -> dict[str, str]:
         {
             "arms": _arms(content),
             "contrasts": _contrasts(content),
+            "generators": _generators(content),
             "told_apart": _told_apart(content),
             "shortcut": _shortcut(content),
             "large_test": _large_test(content),
@@ -58,6 +59,11 @@ def _contrasts(content: Content) -> Table:
         for each in content["contrasts"]
     ]  # fmt: skip
     return header, rows
+
+
+def _generators(content: Content) -> Table:
+    header = ("size", "generator", "partition", "images", "steps", "kid")
+    return header, [tuple(each[name] for name in header) for each in content["generators"]]
 
 
 def _told_apart(content: Content) -> Table:

@@ -99,6 +99,14 @@ def content(
             "test_split": "folds" if small else "held_out",
             **({"large_test": _large_test(positive, patients_known)} if small else {}),
         },
+        "generators": [
+            {"size": partition.size, "generator": generator, "partition": partition.name,
+             "images": 70_400 + 64 * generator, "steps": 1_100 + generator,
+             "kid": 0.125 if generator else None}
+            for partition in partitions(config)
+            for generator in generators_of(config, partition)
+            if config.generator.trained
+        ],
         "arms": arms,
         "contrasts": contrasts,
         "told_apart": [

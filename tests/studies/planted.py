@@ -12,7 +12,7 @@ from library.atomic import write_json
 from library.studies.config import WITH_SYNTHETIC
 from library.studies.folder import Study, create
 from library.studies.resolving import resolve
-from library.studies.units import PREPARE, RUNS, partitions, runs_without_synthetic
+from library.studies.units import GENERATOR, PREPARE, RUNS, partitions, runs_without_synthetic
 from studies.predictions import WITH_RATIO, Arm
 
 LABELS = ["NORMAL", "PNEUMONIA"]
@@ -70,6 +70,9 @@ def planted_study(
         },
     )  # fmt: skip
     for unit in study.units:
+        if unit.kind == GENERATOR:
+            made = {"images": 640, "steps": 10, "chosen": {"kid": 0.25}}
+            write_json(study.unit_record(unit.name), {"unit": unit.name, **made})
         if unit.kind != RUNS:
             continue
         found: dict[str, NDArray[Any]] = {}

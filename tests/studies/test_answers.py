@@ -115,6 +115,8 @@ def test_a_class_of_few_is_told_across_folds_and_held_to_the_large_test(tmp_path
     assert high - low > 4.6 * real["spread"]["patients"]  # wider than patients resampled
     with np.load(study.partitions) as kept:
         assert found["data"]["large_test"]["images"] == len(kept["large"]) > 50
+    assert [each["generator"] for each in found["generators"]] == list(range(8))
+    assert {(each["images"], each["kid"]) for each in found["generators"]} == {(640, 0.25)}
     large = {each["arm"]: each for each in found["large_test"]}
     assert large["real"]["cross_validated"]["interval"] == [low, high]
     assert large["real"]["inside"] == (low <= large["real"]["large"]["value"] <= high)

@@ -71,6 +71,7 @@ def test_every_light_check_limit_and_arm_is_on_the_page(name: str) -> None:
     assert ("The large test" in text) == (shown["kind"] == "small_class")
     left_out = "The 1,234 other images of the small class, of 987 other patients"
     assert (left_out in text) == (shown["kind"] == "small_class")
+    assert ("70,400" in text) == ("images shown" in text) == bool(shown["generators"])
     assert text.count("real + 1 × synthetic") >= 2 * len(
         {row["classifier"] for row in shown["arms"]}
     )
@@ -111,7 +112,7 @@ def test_written_results_are_whole_and_the_same_each_time(folder: Path, tmp_path
     assert json.loads((found / "results.json").read_text()) == CONTENTS["small class"]
     assert json.loads((found / "timings.json").read_text()) == {"seconds": 1.5}
     names = {str(path.relative_to(found)) for path in found.rglob("*.*")}
-    made = ("arms", "contrasts", "told_apart", "shortcut", "large_test", "data")
+    made = ("arms", "contrasts", "generators", "told_apart", "shortcut", "large_test", "data")
     assert names == {
         "results.json", "timings.json", "results.html", "methods.md",
         *(f"tables/{name}.{kind}" for name in made for kind in ("csv", "tex")),
