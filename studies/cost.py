@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ def cost_of(config: StudyConfig, record: dict[str, Any], data_dir: Path) -> dict
     del data_dir  # nothing is read of it: what was decoded before makes it cheaper
     labels = chosen_labels(config, record["labels"])
     images = {n: int(record["splits"][n]["images"]) for n in record["splits"]}
+    of_class = {n: split["labels"] for n, split in record["splits"].items()}
     count = Counter(unit.kind for unit in units(config))
-    real = _training_images(config, images)
+    real = training_images(config, of_class, labels)
     threads = cpus.available()
     of_run = _run_seconds(config, len(labels))
     with_real, without = (runs(config, flag) for flag in (True, False))
@@ -70,12 +71,21 @@ def cost_of(config: StudyConfig, record: dict[str, Any], data_dir: Path) -> dict
     }
 
 
-def _training_images(config: StudyConfig, images: dict[str, int]) -> list[int]:
-    """Real training images of each partition, about."""
-    if config.kind == "small_class":
-        whole = images.get("train", 0) + images.get("validation", 0)
-        return [round(whole * (1 - 1 / config.folds)) for _ in partitions(config)]
-    return [round(part.size * images.get("train", 0)) for part in partitions(config)]
+def training_images(
+    config: StudyConfig, splits: Mapping[str, Mapping[str, int]], labels: Sequence[str]
+) -> list[int]:
+    """Real training images of each partition, about: who is of the large test is not known yet.
+
+    splits: images of each class in each split of the dataset; labels: those that take part.
+    """
+    folds = config.kind == "small_class"
+    among = [splits.get(name, {}) for name in (("train", "validation") if folds else ("train",))]
+    of = {label: sum(split.get(label, 0) for split in among) for label in labels}
+    if folds and config.small_count:
+        of[config.positive] = min(of[config.positive], config.small_count)
+    whole = sum(of.values())
+    shares = (1 - 1 / config.folds if folds else part.size for part in partitions(config))
+    return [round(share * whole) for share in shares]
 
 
 def _of_generators(config: StudyConfig, real: list[int]) -> list[int]:

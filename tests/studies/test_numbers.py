@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.study_errors import PLANS, rates
+from library.studies.resolving import resolve
 from studies import folds, intervals, metrics, student
+from studies.cost import training_images
 from studies.intervals import Draw
 from studies.verdicts import (
     AMBER,
@@ -320,3 +323,25 @@ def test_verdicts_are_right_where_it_is_known_what_is(
     python -m benchmarks.study_errors."""
     plan = next(plan for plan in PLANS if plan.name == name)
     assert least <= rates(plan, 40)[verdict] <= most
+
+
+@pytest.mark.parametrize(
+    ("given", "images"),
+    [
+        ({}, [90]),
+        ({"labels": ["BACTERIA", "VIRUS"]}, [50]),
+        ({"sizes": [0.5], "generators": 2}, [45, 45]),
+        ({"kind": "small_class", "folds": 2, "repeats": 1}, [50, 50]),
+        ({"kind": "small_class", "folds": 2, "repeats": 1, "small_count": 12}, [40, 40]),
+        ({"kind": "small_class", "folds": 2, "repeats": 1, "small_count": 99}, [50, 50]),
+    ],
+)
+def test_the_cost_counts_the_images_that_take_part(
+    given: dict[str, Any], images: list[int]
+) -> None:
+    train = {"NORMAL": 40, "BACTERIA": 20, "VIRUS": 30}
+    chosen_by = {"NORMAL": 6, "BACTERIA": 2, "VIRUS": 2}
+    splits = {"train": train, "validation": chosen_by, "held_out": train}
+    config = resolve({"positive": "VIRUS", **given})
+    labels = config.labels or tuple(train)
+    assert training_images(config, splits, labels) == images
