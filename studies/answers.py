@@ -75,7 +75,7 @@ def answered(predictions: Predictions, identity: str, tell: Tell) -> dict[str, A
             "partitions": partitions,
             "patients_known": predictions.patients_known,
             "test_split": "folds" if config.kind == "small_class" else config.test,
-            **({"large_test": prepared["large"]} if large else {}),
+            "large_test": prepared["large"] if large else None,
         },
         "generators": predictions.generators,
         "arms": arms,

@@ -140,16 +140,25 @@ def read(study: Study) -> Predictions:
     return found
 
 
+def numbered(config: StudyConfig) -> dict[Place, tuple[float, int]]:
+    """The size that each generator belongs to, and its number: a fold's own is its fold's."""
+    found: dict[Place, tuple[float, int]] = {}
+    for partition in partitions(config):
+        for generator in generators_of(config, partition):
+            number = len(found) if config.kind == "small_class" else generator
+            found[partition.name, generator] = partition.size, number
+    return found
+
+
 def trained(study: Study) -> list[dict[str, Any]]:
     """The study's own generators: images shown, steps, and KID of a checkpoint that was chosen."""
-    sizes = {partition.name: partition.size for partition in partitions(study.config)}
-    found: list[dict[str, Any]] = []
+    numbers, found = numbered(study.config), []
     for unit in study.units:
         if unit.kind == GENERATOR and unit.partition is not None:
             said = read_json(study.unit_record(unit.name))
-            number = len(found) if study.config.kind == "small_class" else unit.generator
+            size, number = numbers[unit.partition, unit.generator]
             found.append({
-                "size": sizes[unit.partition], "generator": number, "partition": unit.partition,
+                "size": size, "generator": number, "partition": unit.partition,
                 "images": said["images"], "steps": said["steps"],
                 "kid": (said.get("chosen") or {}).get("kid"),
             })  # fmt: skip

@@ -28,6 +28,7 @@ from studies.words import (
 
 Content = Mapping[str, Any]
 _OTHERS = "The other classifiers and sizes"
+_FIGURE = "The figure of all {}"
 _LONG = 40  # rows
 
 
@@ -73,7 +74,7 @@ def arms(content: Content, figures: Mapping[str, bytes]) -> str:
         "intervals are in tables/arms.csv.</p>"
     )
     alt = f"{metric_name(content)} of each arm, 95% intervals"
-    picture = _folded(figure(figures, "arms.svg", alt), content["arms"])
+    picture = _folded(figure(figures, "arms.svg", alt), len(content["arms"]), _LONG, _FIGURE)
     return note + _first_open(tables, _OTHERS) + picture
 
 
@@ -89,10 +90,9 @@ def _metric(row: Mapping[str, Any], name: str) -> str:
     return value(row["metrics"].get(name, {}).get("value"))
 
 
-def _folded(picture: str, rows: Sequence[Any]) -> str:
-    """A picture of many rows would hide what comes after it."""
-    long = picture and len(rows) > _LONG
-    return details(f"The figure of all {len(rows)}", [picture]) if long else picture
+def _folded(shown: str, count: int, most: int, summary: str) -> str:
+    """What has more rows than `most` would hide what comes after it: closed at first."""
+    return details(summary.format(count), [shown]) if shown and count > most else shown
 
 
 def _first_open(tables: Sequence[str], summary: str) -> str:
@@ -126,7 +126,8 @@ def contrasts(content: Content, figures: Mapping[str, bytes]) -> str:
     )
     alt = f"Every contrast in {metric_name(content)}, 95% intervals; shaded: too small to matter"
     return (
-        words + _folded(figure(figures, "contrasts.svg", alt), content["contrasts"])
+        words
+        + _folded(figure(figures, "contrasts.svg", alt), len(content["contrasts"]), _LONG, _FIGURE)
         + _first_open(tables, _OTHERS)
     )  # fmt: skip
 
@@ -160,7 +161,7 @@ def generators(content: Content) -> str:
     )
     header = ("generator", "partition", "images shown", "steps", "KID")
     tables = table("What the generators were trained for", header, rows)
-    return words + (details(f"All {len(rows)} generators", [tables]) if len(rows) > 6 else tables)
+    return words + _folded(tables, len(rows), 6, "All {} generators")
 
 
 def told_apart(content: Content) -> str:
@@ -179,7 +180,7 @@ def told_apart(content: Content) -> str:
     )
     header = ("images of", "AUROC", "95% interval", "n")
     tables = table("Told apart, by generator", header, rows)
-    return words + (details(f"All {len(rows)} generators", [tables]) if len(rows) > 6 else tables)
+    return words + _folded(tables, len(rows), 6, "All {} generators")
 
 
 def _made_by(content: Content, row: Mapping[str, Any]) -> str:
@@ -251,6 +252,7 @@ def data(content: Content) -> str:
     ]  # fmt: skip
     header = ("partition", "images", "patients", *content["labels"])
     partitions = table("Partitions", header, rows)
-    if len(rows) > 6:
-        partitions = details(f"All {len(rows) // 2} partitions", [partitions])
-    return fact_table(content["data"]["dataset"] or {}) + partitions
+    count = len(content["data"]["partitions"])
+    return fact_table(content["data"]["dataset"] or {}) + _folded(
+        partitions, count, 3, "All {} partitions"
+    )

@@ -6,30 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from library.studies.units import partitions
 from studies import intervals, metrics, verdicts
 from studies.intervals import Draw, Estimate
-from studies.predictions import Arm, Predictions, ToldApart
+from studies.predictions import Arm, Predictions, ToldApart, numbered
 from studies.words import arm_name, classifier_name
 
 
 def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdicts.Check]]:
-    size = {part.name: part.size for part in partitions(predictions.config)}
+    numbers = numbered(predictions.config)
     found: list[dict[str, Any]] = []
-    for number, ((partition, generator), each) in enumerate(sorted(predictions.told_apart.items())):
-        estimate = _auroc(each, np.random.default_rng([predictions.config.seed, 2, number]))
+    for i, (place, each) in enumerate(sorted(predictions.told_apart.items())):
+        size, number = numbers[place]
+        estimate = _auroc(each, np.random.default_rng([predictions.config.seed, 2, i]))
         low, high = estimate.share_interval
         found.append(
             {
-                "size": size[partition],
-                "generator": generator,
+                "size": size,
+                "generator": number,
                 "auroc": estimate.value,
                 "interval": [low, high],
                 "n": len(each.score),
             }
         )
-        if predictions.config.kind == "small_class":
-            found[-1]["generator"] = number  # each fold has its own
     rows = [(f["size"], f["generator"], f["auroc"], *f["interval"]) for f in found]
     return found, verdicts.told_apart_checks(
         rows,

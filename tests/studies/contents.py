@@ -97,7 +97,7 @@ def content(
             "partitions": _partitions(config, labels, patients_known),
             "patients_known": patients_known,
             "test_split": "folds" if small else "held_out",
-            **({"large_test": _large_test(positive, patients_known)} if small else {}),
+            "large_test": _large_test(positive, patients_known) if small else None,
         },
         "generators": [
             {"size": partition.size, "generator": generator, "partition": partition.name,
