@@ -16,9 +16,12 @@ TEST_PROCESSES ?= 4
 run: $(VENV)/run.stamp
 	@$(BIN)/synthorax serve
 
+# Hundreds of processes are started: each would compile the project anew.
+test test-long: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -m "not long and not alone" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m "alone and not long"
+	$(BIN)/python -m pytest -m "alone and not long" $$(grep -rl 'pytest.mark.alone' --include='test_*.py' tests)
 
 test-long: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m long

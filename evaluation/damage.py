@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +65,9 @@ def shuffled(levels: Levels, random: np.random.Generator, patches: int = 4) -> L
     return result
 
 
-def collapsed(levels: Levels, kept: int = COLLAPSED) -> Levels:
-    """A few of the images again and again."""
-    return levels[np.arange(len(levels)) % min(kept, max(1, len(levels) // 2))]
+def collapsed(images: NDArray[Any], kept: int = COLLAPSED) -> NDArray[Any]:
+    """A few of the images, or of their rows, again and again."""
+    return images[np.arange(len(images)) % min(kept, max(1, len(images) // 2))]
 
 
 def _each(levels: Levels, change: Callable[[Image.Image], Image.Image]) -> Levels:

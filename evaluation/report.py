@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.fidelity import equal_n
 from evaluation.images import Images, Protocol, Rows, Subject
 from evaluation.measuring import FeatureSets, Measurements, all_classes, measure
 from evaluation.ruler import ruler
@@ -116,7 +115,7 @@ def evaluate(
         found.append(cache.features(images.levels, told))
         before += len(images)
     features = FeatureSets(found[0], found[1], found[2] if subject.train else None)
-    rulers = _rulers(subject, cache, protocol, watch)
+    rulers = _rulers(subject, features, cache, protocol, watch)
     measurements = measure(subject, features, name, protocol, rulers, watch)
     delivery = _delivery(subject, cache, protocol, watch)
     watch.stop()
@@ -184,23 +183,19 @@ def _limits_of(subject: Subject) -> list[str]:
 
 
 def _rulers(
-    subject: Subject, cache: FeatureCache, protocol: Protocol, watch: Stopwatch
-) -> dict[str, list[dict[str, Any]]]:
-    """One ruler a class; without training images there is nothing to damage but the reference."""
-    train, reference, found = subject.train, subject.reference, {}
-    if train is None:
-        return {}
-    count = len(subject.labels)
+    subject: Subject, features: FeatureSets, cache: FeatureCache, protocol: Protocol,
+    watch: Stopwatch,
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
+    """One ruler a class; none where the training images are not known."""
+    count, found = len(subject.labels), {}
     for label, name in enumerate(subject.labels):
-        real = reference.taken(reference.rows(label))
-        others = reference.taken(reference.rows((label + 1) % count)) if count > 1 else None
-        made = len(subject.fakes.rows(label))
-        n = equal_n(len(real), made, min(len(train.rows(label)), protocol.pool), protocol)
 
         def told(done: int, total: int, label: int = label) -> None:
             watch("Damage ruler", (label + done / total) / count)
 
-        found[name] = ruler(label, train, others, real, n, cache, protocol, told)
+        rows = ruler(label, subject, features, cache, protocol, told)
+        if rows:
+            found[name] = rows
     return found
 
 

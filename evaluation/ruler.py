@@ -7,47 +7,56 @@ from typing import Any
 import numpy as np
 
 from evaluation import damage
-from evaluation.images import Images, Protocol, drawn
+from evaluation.fidelity import equal_n
+from evaluation.images import Protocol, Subject, drawn
+from evaluation.measuring import FeatureSets
 from features.distances import Gram
 from features.extractors import FeatureCache, Progress
 
 
 def ruler(
-    label: int, pool: Images, others: Images | None, reference: Images, n: int,
-    cache: FeatureCache, protocol: Protocol, tell: Progress,
+    label: int, subject: Subject, features: FeatureSets, cache: FeatureCache, protocol: Protocol,
+    tell: Progress,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Rows of `damage`, kid, fd, precision, coverage; worst last by KID.
 
-    pool: training images of all classes, of which `n` of class `label` are damaged; others: real
-    images of another class (None: there is none).
+    features: of the subject's sets, so that only what is damaged is computed.  Without training
+    images there is nothing to damage but the reference: no rows.
     """
+    train, reference = subject.train, subject.reference
+    if train is None or features.train is None:
+        return []
+    real, count = reference.rows(label), len(subject.labels)
+    most = min(len(train.rows(label)), protocol.pool)
+    n = equal_n(len(real), len(subject.fakes.rows(label)), most, protocol)
     random = np.random.default_rng([protocol.seed, 7, label])
-    rows = drawn(random, pool.rows(label), pool.groups, n)
-    clean = pool.levels[rows]
-    again = drawn(random, pool.rows(label), pool.groups, n)
-    half = drawn(random, np.arange(len(reference)), reference.groups, n)
-    kinds = {
-        "clean": clean,
-        # What memorising would score: fidelity cannot tell it from new images.
-        "copies of training": pool.levels[again],
+    rows = drawn(random, train.rows(label), train.groups, n)
+    again = drawn(random, train.rows(label), train.groups, n)
+    half = drawn(random, real, reference.groups, n)
+    clean = train.levels[rows]
+    damaged = {
         "flip": damage.flipped(clean),
         "lower resolution": damage.lower_resolution(clean),
         "blur": damage.blurred(clean),
         "noise 1": damage.noisy(clean, 1.0, random),
         "noise 5": damage.noisy(clean, 5.0, random),
         "shuffle": damage.shuffled(clean, random),
-        "collapse": damage.collapsed(clean),
     }
-    if others is not None:
+    known = {
+        "clean": features.train[rows],
+        # What memorising would score: fidelity cannot tell it from new images.
+        "copies of training": features.train[again],
+        "collapse": features.train[damage.collapsed(rows)],
+    }
+    if count > 1:
+        others = reference.rows((label + 1) % count)
         few = min(n, len(others))  # KID does not depend on it; FD and coverage do
-        rows = drawn(random, np.arange(len(others)), others.groups, few)
-        kinds["other class"] = others.levels[rows]
-    real = cache.features(reference.levels)[half]
+        known["other class"] = features.reference[drawn(random, others, reference.groups, few)]
     name, found = cache.extractor.name, []
-    for done, (kind, levels) in enumerate(kinds.items(), 1):
-        features = cache.features(levels)
-        gram = Gram(np.concatenate([real, features]))
-        a, b = np.arange(n), np.arange(n, n + len(levels))
+    for done, kind in enumerate([*known, *damaged], 1):
+        these = known[kind] if kind in known else cache.features(damaged[kind])
+        gram = Gram(np.concatenate([features.reference[half], these]))
+        a, b = np.arange(n), np.arange(n, n + len(these))
         numbers = gram.prdc(a, b)
         found.append(
             {
@@ -58,5 +67,5 @@ def ruler(
                 "coverage": numbers["coverage"],
             }
         )
-        tell(done, len(kinds))
+        tell(done, len(known) + len(damaged))
     return sorted(found, key=lambda row: (row["damage"] != "clean", row[f"kid_{name}"]))

@@ -27,7 +27,7 @@ from training.checkpoints import State, save_checkpoint
 from training.export import check, round_to_half, to_onnx
 from training.precision import Arithmetic, choose_device, prepare
 from training.privacy import throwaway
-from training.sampling import estimate_statistics, fixed_samples
+from training.sampling import at_once, estimate_statistics, fixed_samples
 from training.trainer import new_game
 
 _STEPS = 3  # until the optimisers' and the allocator's memory is there
@@ -106,7 +106,7 @@ def measure(request: RunRequest, size: int, device_name: str) -> int:
         generator = game.sampler.cpu()
         del game, batches, optimisers
         round_to_half(generator)
-        estimate_statistics(generator)
+        estimate_statistics(generator, 2 * at_once(config.resolution))  # more take no more
         exported = Path(folder) / "model.onnx"
         onnx.save(to_onnx(generator), exported)
         check(generator, exported)

@@ -56,14 +56,19 @@ def png(levels: NDArray[np.uint8]) -> bytes:
 
 
 @torch.no_grad()
+def at_once(resolution: int) -> int:
+    """Images of one chunk: fewer large ones, since publishing must not need more memory than the
+    training did."""
+    return min(128, max(16, 128 * 128**2 // resolution**2))
+
+
 def estimate_statistics(generator: Generator, count: int = 1024, chunk: int = 0) -> None:
     """Set batch norm's statistics to means over `count` latents (seeds 0 …), in place.
 
     Training leaves moving averages that lag behind the weights; sampling uses the statistics,
     never those of a batch, so that an image does not depend on its neighbours.
     """
-    # Fewer large images at once: publishing must not need more memory than the training did.
-    chunk = chunk or min(128, max(16, 128 * 128**2 // generator.resolution**2))
+    chunk = chunk or at_once(generator.resolution)
     device = next(generator.parameters()).device
     norms = [m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

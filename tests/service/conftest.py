@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import httpx
@@ -179,9 +181,24 @@ def dataset(roots: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
-    """A library with tiny@1 (no classes) and tiny@2 (conditional), trained for real."""
-    folder = tmp_path_factory.mktemp("models")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory, dataset: Path, worker_id: str) -> Path:
+    """A library with tiny@1 (no classes) and tiny@2 (conditional), trained for real.
+
+    Once for all processes of the tests: whoever comes first trains, the others wait.
+    """
+    if worker_id == "master":
+        return _tiny_models(tmp_path_factory.mktemp("models"), dataset)
+    folder = tmp_path_factory.getbasetemp().parent / "models"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "done"
+        if not done.exists():
+            done.symlink_to(_tiny_models(Path(mkdtemp(dir=folder)), dataset))
+        return done.resolve()
+
+
+def _tiny_models(folder: Path, dataset: Path) -> Path:
     for name, conditional in (("plain", False), ("classes", True)):
         (folder / name).mkdir()
         run_training(train_request(dataset, conditional=conditional), folder / name)
