@@ -146,8 +146,8 @@ def line(case: str, found: Mapping[str, Any]) -> str:
     low, high = each["interval"]
     lights = ", ".join(f"{name} {light}" for name, light in found["lights"].items())
     return (
-        f"| {case} | {found['verdict']['verdict']} | {each['difference']:+.4f} "
-        f"({low:+.4f} to {high:+.4f}) | {lights} |"
+        f"| {case} | {found['verdict']['verdict']} | {each['difference']:+z.4f} "
+        f"({low:+z.4f} to {high:+z.4f}) | {lights} |"
     )
 
 

@@ -152,6 +152,6 @@ def _scorecard(content: Content) -> str:
     }
     if probe:
         items["Congruence"] += (
-            f"; synthetic to real AUROC gap {probe['gap_synthetic_to_real']:+.3f}"
+            f"; synthetic to real AUROC gap {probe['gap_synthetic_to_real']:+z.3f}"
         )
     return "\n".join(f"- **{name}**: {text}." for name, text in items.items())

@@ -138,8 +138,8 @@ def usefulness_checks(
     low, high = found["gain_interval"]
     gain = found["gain_over_duplicates"]
     shown = (
-        f"Real and synthetic images against real and duplicated ones: AUROC {gain:+.4f} "
-        f"({low:+.4f} to {high:+.4f})"
+        f"Real and synthetic images against real and duplicated ones: AUROC {gain:+z.4f} "
+        f"({low:+z.4f} to {high:+z.4f})"
     )
     if low > 0:
         verdict, text = GREEN, f"{shown}: the probe gained."

@@ -226,7 +226,7 @@ def _usefulness(content: Content, figures: Mapping[str, bytes]) -> str:
         f"<p>A linear probe, tested on {probe['n_test']:,} images of patients that it has not "
         f"seen. Added images: {escape(added)}. "
         f"Real and synthetic against real and as many duplicates: AUROC "
-        f"<b>{probe['gain_over_duplicates']:+.4f}</b> ({low:+.4f} to {high:+.4f}). "
+        f"<b>{probe['gain_over_duplicates']:+z.4f}</b> ({low:+z.4f} to {high:+z.4f}). "
         "This is a look, not a verdict: the classifier that will be used may differ.</p>"
     )
     header = ("trained on", "AUROC", "95% interval, by patients", "balanced accuracy")

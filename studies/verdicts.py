@@ -77,7 +77,7 @@ def said(
         return f"No verdict: the {name}'s difference has no interval."
     many = "one synthetic image" if ratio == 1 else f"{ratio:g} synthetic images"
     shown = (
-        f"{name} {difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}) with {many} for each "
+        f"{name} {difference:+z.4f} (95% interval {low:+z.4f} to {high:+z.4f}) with {many} for each "
         f"real one, against as many duplicates ({classifier})"
     )
     return {
@@ -153,8 +153,8 @@ def shortcut_check(
     difference = shares[0] - shares[1]
     shown = (
         f"{name}: {shares[0]:.1%} of synthetic images of the other classes are called positive, "
-        f"and {shares[1]:.1%} of real ones (a difference of {100 * low:+.1f} to "
-        f"{100 * high:+.1f} percentage points)"
+        f"and {shares[1]:.1%} of real ones (a difference of {100 * low:+z.1f} to "
+        f"{100 * high:+z.1f} percentage points)"
     )
     margin = 1 - specificity
     if low <= 0 and difference > margin:
