@@ -77,8 +77,8 @@ def said(
         return f"No verdict: the {name}'s difference has no interval."
     many = "one synthetic image" if ratio == 1 else f"{ratio:g} synthetic images"
     shown = (
-        f"{name} {difference:+z.4f} (95% interval {low:+z.4f} to {high:+z.4f}) with {many} for each "
-        f"real one, against as many duplicates ({classifier})"
+        f"{name} {difference:+z.4f} (95% interval {low:+z.4f} to {high:+z.4f}) with {many} for "
+        f"each real one, against as many duplicates ({classifier})"
     )
     return {
         BENEFIT: f"The synthetic images help: {shown}.",
