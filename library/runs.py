@@ -87,6 +87,11 @@ class RunFolder:
         return self.path / "finish.json"
 
     @property
+    def collapsed(self) -> Path:
+        """When a collapse ended the run: its step and images, the last epoch's before the signs."""
+        return self.path / "collapsed.json"
+
+    @property
     def published(self) -> Path:
         return self.path / "published.json"
 

@@ -87,6 +87,8 @@ def generator(content: Content) -> str:
     if found["images"]:
         return f"images that were given, {found['images']}"
     shown = f"{_range(each['images'] for each in content['generators'])} images shown"
+    if collapsed := sum(each["collapsed"] is not None for each in content["generators"]):
+        shown += f" ({collapsed} collapsed and ended with a checkpoint from before)"
     if content["kind"] == "small_class":
         return f"preset {found['preset']}, trained anew in every fold, {shown}"
     count = config["generators"]

@@ -1,4 +1,9 @@
-"""A unit that trains a generator: `python -m training` on the images of one partition alone."""
+"""A unit that trains a generator: `python -m training` on the images of one partition alone.
+
+A generator whose game has ended (training/health.py) does not end the study: it is used as it was
+before the signs, as the trainer offers for any run, and the results say so.  Only its training
+images decide that.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,7 @@ from studies.stopping import Stopping
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "study"  # what its version is named; it never comes to the library
+TRAINER = ("-m", "training")
 _RESUMABLE = 75
 _SHARED = ("decoded", "features", "models")  # with the service: caches, and what fine-tuning needs
 
@@ -32,11 +38,27 @@ class TrainingFailed(SynthoraxError):
 def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str, Any]:
     """Train, or go on training; what the unit's record is to say.
 
+    `collapsed` there: images that had been shown when the samples collapsed, or None.
     Raises SynthoraxError with the trainer's own problem; Stopped once a checkpoint is written.
     """
     run = RunFolder(study.generator(unit.name))
     request = _request(study, unit, run, tell)
-    command = [sys.executable, "-m", "training", "run", str(request), "--lifeline"]
+    last = _last_word(run, request, tell, stopping)
+    if _has_collapsed(last) and _end_before(run):
+        last = _last_word(run, request, tell, stopping)
+    if last.get("status") == "succeeded":
+        card = read_json(run.prepared / "model.json")
+        facts = {name: card["training"].get(name) for name in ("images", "steps", "chosen")}
+        collapsed = read_json(run.collapsed)["images"] if run.collapsed.is_file() else None
+        return {"digest": card["digest"], **facts, "collapsed": collapsed}
+    if last.get("status") == "failed":
+        raise _as_told(last["error"])
+    raise TrainingFailed(f"The trainer of {unit.name} ended with {last.get('status')}.")
+
+
+def _last_word(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) -> dict[str, Any]:
+    """Run a trainer to its end; the last status that it told of."""
+    command = [sys.executable, *TRAINER, "run", str(request), "--lifeline"]
     last: dict[str, Any] = {}
     # Its stdin is its lifeline: it writes a checkpoint and ends when this process does.
     with subprocess.Popen(
@@ -51,13 +73,27 @@ def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str,
             elif event["type"] == "status":
                 last = event
     stopping.check()
-    if last.get("status") == "succeeded":
-        card = read_json(run.prepared / "model.json")
-        facts = {name: card["training"].get(name) for name in ("images", "steps", "chosen")}
-        return {"digest": card["digest"], **facts}
-    if last.get("status") == "failed":
-        raise _as_told(last["error"])
-    raise TrainingFailed(f"The trainer of {unit.name} ended with {trainer.returncode}.")
+    return last
+
+
+def _has_collapsed(last: dict[str, Any]) -> bool:
+    return last.get("status") == "failed" and last["error"]["type"].endswith("/collapsed")
+
+
+def _end_before(run: RunFolder) -> bool:
+    """Decide that a collapsed run ends with its last epoch before the signs.
+
+    The trainer goes on to it from a checkpoint, whichever there is: that depends on the clock, and
+    where it ends does not.  False: there is no such epoch.
+    """
+    last = read_json(run.collapsed)["step_before"]
+    if not last:
+        return False
+    for path in run.checkpoints.glob("[0-9]*.safetensors"):
+        if int(path.stem) > last:
+            path.unlink()
+    write_json(run.finish, {"step": last, "epochs": read_json(run.request)["config"]["epochs"]})
+    return True
 
 
 def _request(study: Study, unit: Unit, run: RunFolder, tell: Tell) -> Path:

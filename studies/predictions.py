@@ -151,7 +151,10 @@ def numbered(config: StudyConfig) -> dict[Place, tuple[float, int]]:
 
 
 def trained(study: Study) -> list[dict[str, Any]]:
-    """The study's own generators: images shown, steps, and KID of a checkpoint that was chosen."""
+    """The study's own generators: images shown, steps, KID of a checkpoint that was chosen.
+
+    collapsed: images shown when its samples did, if they did; `images` are those before.
+    """
     numbers, found = numbered(study.config), []
     for unit in study.units:
         if unit.kind == GENERATOR and unit.partition is not None:
@@ -160,7 +163,7 @@ def trained(study: Study) -> list[dict[str, Any]]:
             found.append({
                 "size": size, "generator": number, "partition": unit.partition,
                 "images": said["images"], "steps": said["steps"],
-                "kid": (said.get("chosen") or {}).get("kid"),
+                "kid": (said.get("chosen") or {}).get("kid"), "collapsed": said.get("collapsed"),
             })  # fmt: skip
     return found
 

@@ -161,7 +161,21 @@ def generators(content: Content) -> str:
     )
     header = ("generator", "partition", "images shown", "steps", "KID")
     tables = table("What the generators were trained for", header, rows)
-    return words + _folded(tables, len(rows), 6, "All {} generators")
+    return words + _folded(tables, len(rows), 6, "All {} generators") + _collapsed(content)
+
+
+def _collapsed(content: Content) -> str:
+    found = [
+        f"{_made_by(content, row)} (after {row['collapsed']:,} images, {row['images']:,} are used)"
+        for row in content["generators"]
+        if row["collapsed"] is not None
+    ]
+    if not found:
+        return ""
+    return (
+        "<p><b>Collapsed in training</b>, and used as they were at the last checkpoint before the "
+        f"signs: {'; '.join(found)}.</p>"
+    )
 
 
 def told_apart(content: Content) -> str:

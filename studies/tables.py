@@ -62,7 +62,7 @@ def _contrasts(content: Content) -> Table:
 
 
 def _generators(content: Content) -> Table:
-    header = ("size", "generator", "partition", "images", "steps", "kid")
+    header = ("size", "generator", "partition", "images", "steps", "kid", "collapsed")
     return header, [tuple(each[name] for name in header) for each in content["generators"]]
 
 

@@ -222,12 +222,18 @@ class Loop:
         wrong = self.health.look(
             measures["d_x"], measures["d_g_z1"], varieties, self.batches.steps_per_epoch
         )
+        counters = self.state.counters
         if wrong is None:
+            if not self.health.doubtful:
+                counters["step_before"] = counters["step"]
             return
         if self.config.on_collapse == "continue":
             self.events.log(wrong, level="warning")
             return
-        good = self.state.counters.get("good_step")
+        step, before = counters["step"], counters.get("step_before", 0)
+        images = step * self.config.batch_size
+        write_json(self.run.collapsed, {"step": step, "images": images, "step_before": before})
+        good = counters.get("good_step")
         remedy = ""
         if good is not None:
             drop_checkpoints_after(self.run.checkpoints, good)

@@ -102,7 +102,8 @@ def content(
         "generators": [
             {"size": partition.size, "generator": generator, "partition": partition.name,
              "images": 70_400 + 64 * generator, "steps": 1_100 + generator,
-             "kid": 0.125 if generator else None}
+             "kid": 0.125 if generator else None,
+             "collapsed": 80_000 if generator == 1 else None}
             for partition in partitions(config)
             for generator in generators_of(config, partition)
             if config.generator.trained

@@ -72,6 +72,8 @@ def test_every_light_check_limit_and_arm_is_on_the_page(name: str) -> None:
     left_out = "The 1,234 other images of the small class, of 987 other patients"
     assert (left_out in text) == (shown["kind"] == "small_class")
     assert ("70,400" in text) == ("images shown" in text) == bool(shown["generators"])
+    collapsed = [each for each in shown["generators"] if each["collapsed"]]
+    assert ("after 80,000 images" in text) == bool(collapsed)
     assert text.count("real + 1 × synthetic") >= 2 * len(
         {row["classifier"] for row in shown["arms"]}
     )

@@ -24,13 +24,13 @@ from library.errors import Conflict, InvalidValue
 from library.manifests import read_manifest
 from library.runs import RunFolder
 from library.studies.folder import Study
-from studies import network
+from studies import generators, network
 from studies.exporting import write_arms
 from studies.local import begin
 from studies.runs import run_unit
 from studies.stopping import Stopped, Stopping
 from studies.working import do_unit
-from tests.studies.small import PREPARED, RAN, begun, request, work
+from tests.studies.small import PREPARED, RAN, TRAINED, begun, request, work
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -206,6 +206,44 @@ def test_a_generator_is_trained_on_its_partition_alone(folder: Path) -> None:
     said = read_json(other.unit_record("runs-s0.5d0-g0"))["synthetic"]
     counts = read_json(other.unit_record(PREPARED))["partitions"]["s0.5d0"]["train"]["labels"]
     assert all(said[label] >= count for label, count in counts.items())
+
+
+# A trainer whose samples are thought to look alike from the sixth epoch on.
+COLLAPSING = """
+import sys
+from training import health
+from training.__main__ import main
+
+look = health.Health.look
+
+def looked(self, d_x, d_g_z, varieties, steps):
+    alike = self._counters["step"] // steps > 5
+    health.VARIED, health.THIN = (-1.0, 10.0) if alike else (10.0, -1.0)
+    return look(self, d_x, d_g_z, varieties, steps)
+
+health.Health.look = looked
+sys.exit(main())
+"""
+
+
+def test_a_collapsed_generator_is_used_as_it_was_before_wherever_its_checkpoints_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trainer.py").write_text(COLLAPSING)
+    monkeypatch.setattr(generators, "TRAINER", (str(tmp_path / "trainer.py"),))
+    said = []
+    for every in (0, 4):  # no checkpoint from before the signs; one of the fourth epoch
+        config = {**TRAINED, "epochs": 20, "checkpoint_every_epochs": every, "batch_size": 16}
+        generator = {"preset": "quick", "config": config}
+        other = begun(folder, f"alike{every}", generator=generator, sizes=[0.5], resolution=64)
+        done(other, PREPARED, "generator-s0.5d0-g0")
+        said.append(read_json(other.unit_record("generator-s0.5d0-g0")))
+    one, two = said
+    assert one["steps"] % 5 == 0
+    assert one["images"] == one["steps"] * 16
+    assert one["collapsed"] == one["images"] // 5 * 8  # three epochs of signs
+    names = ("digest", "images", "steps", "collapsed")
+    assert [two[name] for name in names] == [one[name] for name in names]
 
 
 def test_the_order_of_units_is_what_they_need(study: Study, folder: Path) -> None:
