@@ -16,7 +16,8 @@ from evaluation.views import Views
 from features.distances import Gram
 
 SUBSETS = 8  # of the fakes, at most
-_PAIR_POOL = 2000  # pairs of real images whose MS-SSIM the floors draw from
+_PAIR_POOL = 2000  # pairs of real images whose MS-SSIM the floors draw from, at most
+_PAIRS_EACH = 20  # of one image: more of a few tell little that is new
 _LOW = ("precision", "density", "coverage")  # worse when lower
 _SHARES = ("precision", "coverage", "duplicates")  # counted in steps of 1 / n
 Tick = Callable[[], None]
@@ -170,7 +171,7 @@ def _nearest(rows: NDArray[np.float32], groups: Rows | None) -> NDArray[np.float
 
 def _pool_likeness(images: Images, random: np.random.Generator) -> NDArray[np.float64]:
     """MS-SSIM of many pairs of real images; an image is in several."""
-    passes = -(-_PAIR_POOL // max(1, len(images) // 2))
+    passes = min(_PAIRS_EACH, -(-_PAIR_POOL // max(1, len(images) // 2)))
     found = [pair_likeness(images, _PAIR_POOL, random) for _ in range(passes)]
     return np.concatenate(found)[:_PAIR_POOL]
 

@@ -17,7 +17,7 @@ from library.store.objects import check_url
 from library.weak_secrets import refuse_weak_password
 from library.webhooks import signing_key
 
-COUNT_MIN, COUNT_MAX = 200, 10_000  # samples of each class in a report
+COUNT_MIN, COUNT_MAX = 50, 10_000  # samples of each class in a report; lights need 200
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

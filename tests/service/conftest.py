@@ -62,7 +62,7 @@ class Service:
             "SYNTHORAX_DATASET_ROOTS": str(roots),
             "SYNTHORAX_PORT": str(self.port),
             "SYNTHORAX_URL": self.url,
-            "SYNTHORAX_REPORT_COUNT": "200",  # the least: a report takes minutes else
+            "SYNTHORAX_REPORT_COUNT": "50",  # the least: a report takes minutes else
             **environment,
         }
         self.words: Path | None = None  # a file for what `serve` writes to stderr
