@@ -88,7 +88,7 @@ def generator(content: Content) -> str:
         return f"images that were given, {found['images']}"
     shown = f"{_range(each['images'] for each in content['generators'])} images shown"
     if collapsed := sum(each["collapsed"] is not None for each in content["generators"]):
-        shown += f" ({collapsed} collapsed and ended with a checkpoint from before)"
+        shown += f" ({collapsed} collapsed, used as of the last epoch before the signs)"
     if content["kind"] == "small_class":
         return f"preset {found['preset']}, trained anew in every fold, {shown}"
     count = config["generators"]

@@ -173,7 +173,7 @@ def _collapsed(content: Content) -> str:
     if not found:
         return ""
     return (
-        "<p><b>Collapsed in training</b>, and used as they were at the last checkpoint before the "
+        "<p><b>Collapsed in training</b>, and used as they were at the last epoch before the "
         f"signs: {'; '.join(found)}.</p>"
     )
 
