@@ -49,8 +49,7 @@ def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str,
     if last.get("status") == "succeeded":
         card = read_json(run.prepared / "model.json")
         facts = {name: card["training"].get(name) for name in ("images", "steps", "chosen")}
-        collapsed = read_json(run.collapsed)["images"] if run.collapsed.is_file() else None
-        return {"digest": card["digest"], **facts, "collapsed": collapsed}
+        return {"digest": card["digest"], **facts, "collapsed": _collapsed(run, facts["steps"])}
     if last.get("status") == "failed":
         raise _as_told(last["error"])
     raise TrainingFailed(f"The trainer of {unit.name} ended with {last.get('status')}.")
@@ -78,6 +77,13 @@ def _last_word(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) ->
 
 def _has_collapsed(last: dict[str, Any]) -> bool:
     return last.get("status") == "failed" and last["error"]["type"].endswith("/collapsed")
+
+
+def _collapsed(run: RunFolder, steps: int) -> int | None:
+    """Images that had been shown at the collapse before which the run was ended, if it was."""
+    seen = read_json(run.collapsed) if run.collapsed.is_file() else {"step_before": None}
+    images: int | None = seen["images"] if seen["step_before"] == steps else None
+    return images
 
 
 def _end_before(run: RunFolder) -> bool:
