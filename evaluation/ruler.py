@@ -52,10 +52,11 @@ def ruler(
         others = reference.rows((label + 1) % count)
         few = min(n, len(others))  # KID does not depend on it; FD and coverage do
         known["other class"] = features.reference[drawn(random, others, reference.groups, few)]
+    against = features.reference[half]
     name, found = cache.extractor.name, []
     for done, kind in enumerate([*known, *damaged], 1):
         these = known[kind] if kind in known else cache.features(damaged[kind])
-        gram = Gram(np.concatenate([features.reference[half], these]))
+        gram = Gram(np.concatenate([against, these]))
         a, b = np.arange(n), np.arange(n, n + len(these))
         numbers = gram.prdc(a, b)
         found.append(

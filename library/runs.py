@@ -25,6 +25,11 @@ NOISE_KEY = "noise.key"
 _LOCK_PAUSE = 0.1  # s, between two tries
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints of a folder, {step}.safetensors each, newest first."""
+    return sorted(folder.glob("[0-9]*.safetensors"), reverse=True)
+
+
 class FolderBusy(Conflict):
     slug, title = "folder-busy", "Another trainer is at work"
 
@@ -122,7 +127,7 @@ class RunFolder:
         if not self.checkpoints.is_dir() and listed.is_file():
             found = read_json(listed)
             return found
-        for path in sorted(self.checkpoints.glob("[0-9]*.safetensors"), reverse=True):
+        for path in checkpoints(self.checkpoints):
             try:
                 facts, size = _facts(path), path.stat()
                 counters = json.loads(facts["counters"])

@@ -17,17 +17,17 @@ from library.atomic import read_json, write_json
 from library.datasets.derived import derive
 from library.digest import digest_json
 from library.errors import SynthoraxError
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from library.studies.folder import Study
 from library.studies.units import Unit
 from library.versions import Version
 from studies.preparing import Tell, open_parent, split_of
 from studies.stopping import Stopping
+from training.health import Collapsed
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "study"  # what its version is named; it never comes to the library
 TRAINER = ("-m", "training")
-_RESUMABLE = 75
 _SHARED = ("decoded", "features", "models")  # with the service: caches, and what fine-tuning needs
 
 
@@ -43,20 +43,21 @@ def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str,
     """
     run = RunFolder(study.generator(unit.name))
     request = _request(study, unit, run, tell)
-    last = _last_word(run, request, tell, stopping)
-    if _has_collapsed(last) and _end_before(run):
-        last = _last_word(run, request, tell, stopping)
-    if last.get("status") == "succeeded":
-        card = read_json(run.prepared / "model.json")
-        facts = {name: card["training"].get(name) for name in ("images", "steps", "chosen")}
-        return {"digest": card["digest"], **facts, "collapsed": _collapsed(run, facts["steps"])}
-    if last.get("status") == "failed":
-        raise _as_told(last["error"])
-    raise TrainingFailed(f"The trainer of {unit.name} ended with {last.get('status')}.")
+    problem = _run(run, request, tell, stopping)
+    if problem and problem["type"].endswith(f"/{Collapsed.slug}") and _end_before(run):
+        problem = _run(run, request, tell, stopping)
+    if problem:
+        raise _as_told(problem)
+    card = read_json(run.prepared / "model.json")
+    facts = {name: card["training"].get(name) for name in ("images", "steps", "chosen")}
+    return {"digest": card["digest"], **facts, "collapsed": _collapsed(run, facts["steps"])}
 
 
-def _last_word(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) -> dict[str, Any]:
-    """Run a trainer to its end; the last status that it told of."""
+def _run(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) -> dict[str, Any] | None:
+    """Run a trainer to its end; the problem that it told of, None where it succeeded.
+
+    Raises TrainingFailed where it ended without a word.
+    """
     command = [sys.executable, *TRAINER, "run", str(request), "--lifeline"]
     last: dict[str, Any] = {}
     # Its stdin is its lifeline: it writes a checkpoint and ends when this process does.
@@ -72,11 +73,9 @@ def _last_word(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) ->
             elif event["type"] == "status":
                 last = event
     stopping.check()
-    return last
-
-
-def _has_collapsed(last: dict[str, Any]) -> bool:
-    return last.get("status") == "failed" and last["error"]["type"].endswith("/collapsed")
+    if last.get("status") not in ("succeeded", "failed"):
+        raise TrainingFailed(f"The trainer of {run.path.name} ended with {trainer.returncode}.")
+    return last.get("error")
 
 
 def _collapsed(run: RunFolder, steps: int) -> int | None:
@@ -95,7 +94,7 @@ def _end_before(run: RunFolder) -> bool:
     last = read_json(run.collapsed)["step_before"]
     if not last:
         return False
-    for path in run.checkpoints.glob("[0-9]*.safetensors"):
+    for path in checkpoints(run.checkpoints):
         if int(path.stem) > last:
             path.unlink()
     write_json(run.finish, {"step": last, "epochs": read_json(run.request)["config"]["epochs"]})

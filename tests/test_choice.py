@@ -21,12 +21,12 @@ from library.datasets.records import begin
 from library.decoded import decode
 from library.errors import InvalidValue
 from library.requests import read_request
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from library.versions import ModelLibrary
 from tests.sets import picture
 from tests.test_resume import assert_same_end
 from tests.trainer import Trainer
-from training.checkpoints import State, checkpoints, load_checkpoint
+from training.checkpoints import State, load_checkpoint
 from training.precision import Arithmetic
 from training.selection import best_weights
 from training.stopping import RESUMABLE

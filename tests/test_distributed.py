@@ -17,13 +17,12 @@ from safetensors.numpy import load_file
 
 from library.decoded import Decoded
 from library.errors import InvalidValue
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from tests.faults.cluster import commands
 from tests.sets import decoded as decoded_of
 from tests.test_resume import assert_same_end, disturbed_run, epoch_lines, run_of, undisturbed_run
 from tests.trainer import REAL, Trainer, write_request
 from training.batches import Batches
-from training.checkpoints import checkpoints
 from training.distributed import Team, check_divides
 from training.stopping import RESUMABLE
 

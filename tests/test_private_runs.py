@@ -19,12 +19,11 @@ from library.atomic import read_json
 from library.config import resolve
 from library.decoded import Decoded
 from library.errors import Conflict, InvalidValue
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from library.versions import ModelLibrary, Version
 from tests.test_resume import assert_same_end, run_of
 from tests.trainer import Trainer, write_request
 from training.ancestor import _check_public
-from training.checkpoints import checkpoints
 from training.privacy import MEASURED_ON_IMAGES, Plan, begin
 
 # 6 steps an epoch; of the 24 images each is a patient's only one.

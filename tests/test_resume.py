@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from tests.trainer import Trainer, write_request
-from training.checkpoints import checkpoints
 from training.stopping import RESUMABLE
 
 # 6 steps an epoch; checkpoints after every step, so that a kill is always between two.

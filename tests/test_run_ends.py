@@ -18,7 +18,7 @@ import pytest
 from library.decoded import Decoded
 from library.errors import Conflict
 from library.requests import read_request
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from library.versions import ModelLibrary
 from tests.sets import decoded as decoded_of
 from tests.test_resume import (
@@ -32,7 +32,6 @@ from tests.test_resume import (
 from tests.trainer import REAL, Trainer, write_request
 from training import health
 from training.batches import Batches
-from training.checkpoints import checkpoints
 from training.events import Events
 from training.health import Collapsed, Health, of_classes, of_real_images
 from training.loop import Loop

@@ -28,7 +28,7 @@ from library.digest import digest_file, digest_version
 from library.errors import Conflict, InvalidValue, SynthoraxError, Unavailable
 from library.latents import latents
 from library.requests import RunRequest, read_request
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from library.versions import ModelLibrary, Version
 from tests.sets import decoded as decoded_of
 from tests.trainer import REAL, TINY, Trainer, write_request
@@ -37,7 +37,7 @@ from training import ema
 from training.adam import Optimiser
 from training.augment import affine, augment
 from training.batches import Batches
-from training.checkpoints import State, checkpoints, load_checkpoint, save_checkpoint
+from training.checkpoints import State, load_checkpoint, save_checkpoint
 from training.events import Events
 from training.export import TOLERANCE, ExportDiffers, check, round_to_half, to_onnx
 from training.figures import write_figures

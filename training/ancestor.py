@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from library.ancestors import DISCRIMINATOR, find_ancestor
 from library.errors import InvalidValue
 from library.requests import RunRequest
-from library.runs import run_folder
+from library.runs import checkpoints, run_folder
 from library.versions import ModelLibrary, Version
-from training.checkpoints import checkpoints
 from training.trainer import Game
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from library.atomic import write_bytes
 from library.digest import digest_version
+from library.runs import checkpoints
 from training.adam import Optimiser
 
 KEPT = 2
@@ -75,11 +76,6 @@ def save_checkpoint(
 
 def _digest(counters: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     return digest_version(counters, {name: tensor.numpy() for name, tensor in tensors.items()})
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints, newest first."""
-    return sorted(folder.glob("[0-9]*.safetensors"), reverse=True)
 
 
 def drop_checkpoints_after(folder: Path, step: int) -> None:

@@ -28,7 +28,7 @@ from library.atomic import read_json, sync_folder, write_json
 from library.config import RunConfig
 from library.decoded import Decoded
 from library.errors import Conflict, InvalidValue
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from training.accountant import noise_for, opacus_there, spent, spent_of_patient
 
 KEY_BYTES = 32
@@ -255,7 +255,7 @@ def _kept_secret(run: RunFolder) -> Secret:
         key = bytes.fromhex(path.read_text())
         if len(key) == KEY_BYTES:
             return Secret(key)
-    if any(run.checkpoints.glob("[0-9]*.safetensors")):
+    if checkpoints(run.checkpoints):
         raise Conflict(
             f"The noise key of the run {run.path.name!r} is gone.",
             remedy="Publish its checkpoint as it is, or train anew: with another key the steps "

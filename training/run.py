@@ -19,11 +19,10 @@ from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
 from library.private import check_alone
 from library.requests import RunRequest, read_request
-from library.runs import FolderBusy
+from library.runs import FolderBusy, checkpoints
 from library.versions import ModelLibrary
 from training.ancestor import begin_from
 from training.batches import Batches
-from training.checkpoints import checkpoints
 from training.data import prepare_data
 from training.distributed import Team, check_divides, join, local_device
 from training.events import Events
