@@ -45,16 +45,17 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 
 # A stamp is made only after pip has ended well, so an interrupted set-up is done again.
+# Python compiles what is imported when it is imported: pip would compile all of it, on one core.
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Synthorax needs $(PYTHON); set PYTHON=… to another name of Python 3.11." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[local]'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:
