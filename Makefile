@@ -20,6 +20,7 @@ run: $(VENV)/run.stamp
 test test-long: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/dev.stamp
+	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest --collect-only --quiet >/dev/null  # compiled once, not by each process
 	OMP_NUM_THREADS=1 GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -m "not long and not alone" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m "alone and not long" $$(grep -rl 'pytest.mark.alone' --include='test_*.py' tests)
 
@@ -45,15 +46,15 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 
 # A stamp is made only after pip has ended well, so an interrupted set-up is done again.
-# Python compiles what is imported when it is imported: pip would compile all of it, on one core.
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Synthorax needs $(PYTHON); set PYTHON=… to another name of Python 3.11." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[local]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local]'
 	@touch $@
 
+# For the tests, Python compiles what is imported when it is imported: pip would compile all of it, on one core.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import nn
 
+from features.sessions import session
 from library.errors import SynthoraxError
 from library.latents import latents
 from training.graph import translate
@@ -52,7 +52,7 @@ def check(generator: Generator, path: Path, count: int = 64) -> float:
 
     Raises ExportDiffers above TOLERANCE.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    runtime = session(path)
     z = latents(range(count), generator.latent_dim)
     label = np.arange(count, dtype=np.int64) % max(1, generator.classes)
     generator = generator.cpu().float().eval()
@@ -60,7 +60,7 @@ def check(generator: Generator, path: Path, count: int = 64) -> float:
     for start in range(0, count, _CHUNK):
         part = slice(start, start + _CHUNK)
         feed = {"z": z[part], "label": label[part]} if generator.classes else {"z": z[part]}
-        on_runtime = session.run(["images"], feed)[0]
+        on_runtime = runtime.run(["images"], feed)[0]
         on_torch = generator(torch.from_numpy(z[part]), torch.from_numpy(label[part])).numpy()
         # numpy's maximum: what is no number must not be passed over.
         difference = float(np.maximum(difference, np.abs(on_runtime - on_torch).max()))

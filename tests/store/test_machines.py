@@ -84,13 +84,19 @@ def test_what_one_machine_trains_the_other_generates(machines: Machines, dataset
     wait_until(lambda: active(here) == [model])
 
 
+def told(machine: Machine, job: str, kind: str) -> list[dict[str, Any]]:
+    """What a job has told of one kind, oldest first."""
+    events = machine.get(f"/train-jobs/{job}/events?limit=1000")["data"]
+    return [event for event in events if event["type"] == kind]
+
+
 @pytest.fixture(scope="module")
 def moved(machines: Machines, dataset: str) -> dict[str, Any]:
     """A job whose machine was killed while it trained; as it ended on the other one."""
     here, there = machines.here, machines.there
     job = here.train(dataset, "moved", **LONG)
-    checkpoints = here.data_dir / "runs" / job / "checkpoints"
-    wait_until(lambda: list(checkpoints.glob("*.safetensors")))
+    # It is sent to the bucket when it is told of.
+    wait_until(lambda: told(here, job, "checkpoint"))
     for trainer in here.trainers():  # it waits at where it is until the bucket has a checkpoint
         os.kill(trainer, signal.SIGSTOP)
     wait_until(lambda: there.get(f"/train-jobs/{job}/checkpoints")["data"])
@@ -108,8 +114,8 @@ def test_a_killed_machine_s_job_goes_on_elsewhere(
     here, there = machines.here, machines.there
     assert moved["status"] == "succeeded", there.words()
     assert moved["attempt"] == 2
-    told = there.get(f"/train-jobs/{moved['id']}/events?limit=1000")["data"]
-    assert [each for each in told if "Resumed from the checkpoint" in str(each.get("message"))]
+    logs = told(there, moved["id"], "log")
+    assert [log for log in logs if "Resumed from the checkpoint" in log["message"]]
     assert pixels(here, moved["model"]) == pixels(there, moved["model"])
 
 
