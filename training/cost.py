@@ -25,12 +25,13 @@ from training.trainer import Game, new_game, train_step
 
 SECONDS = 30.0
 _IMAGES = 512  # of the made-up set
+_FEWEST = 3  # turns, where that takes no longer than asked
 
 
 def cost(
     config: RunConfig, images: int, classes: int, device: torch.device, seconds: float = SECONDS
 ) -> dict[str, Any]:
-    """Seconds of the whole run, images/s, and the peak of memory, measured for about `seconds`.
+    """Seconds of the whole run, images/s, and the peak of memory: `seconds` of steps, or all of them.
 
     images: of the dataset's train split; classes: its labels.
     """
@@ -53,7 +54,7 @@ def cost(
         game.head_start = game.discriminator.phases[-1]
     total, phases = 0.0, []
     for start, end in zip(starts, [*starts[1:], planned], strict=True):
-        rate = _rate(game, batches, config, how, start, seconds / len(starts), device)
+        rate = _rate(game, batches, config, how, (start, end), seconds / len(starts), device)
         phases.append({"from_images": start, "images_per_second": round(rate, 1)})
         total += (end - start) / rate
     memory = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else own_bytes()
@@ -70,14 +71,16 @@ def cost(
 
 
 def _rate(
-    game: Game, batches: Batches, config: RunConfig, how: Arithmetic, start: int,
+    game: Game, batches: Batches, config: RunConfig, how: Arithmetic, phase: tuple[int, int],
     seconds: float, device: torch.device,
 ) -> float:  # fmt: skip
-    """Images per second from `start` images on.
+    """Images per second in a phase, from so many images to so many; no longer than it takes.
 
     By whole turns of the lazy penalties, whose steps take longer than the others.
     """
+    start, end = phase
     turn = config.penalty_every if config.penalty else 1
+    enough = max(_FEWEST, -(-(end - start) // (turn * config.batch_size)))
     step_on = stepper(game, config, how, device)
     first = -(-start // config.batch_size) // turn * turn + turn
 
@@ -95,7 +98,7 @@ def _rate(
         one(step)
     took: list[float] = []
     began = time.perf_counter()
-    while not took or time.perf_counter() - began < seconds:
+    while not took or (len(took) < enough and time.perf_counter() - began < seconds):
         took.append(sum(one(first + i) for i in range(turn)))
     return turn * config.batch_size / statistics.median(took)
 
