@@ -31,7 +31,7 @@ _FEWEST = 3  # turns, where that takes no longer than asked
 def cost(
     config: RunConfig, images: int, classes: int, device: torch.device, seconds: float = SECONDS
 ) -> dict[str, Any]:
-    """Seconds of the whole run, images/s, and the peak of memory: `seconds` of steps, or all of them.
+    """Seconds of the whole run, images/s, and the peak of memory, of `seconds` of its steps or all.
 
     images: of the dataset's train split; classes: its labels.
     """
