@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from library.runs import RunFolder, run_folder
+from library.runs import RunFolder, checkpoints, run_folder
 from library.versions import ModelLibrary, Version
 from tests.faults.cluster import Cluster
 from tests.faults.jobs import EPOCHS
@@ -68,7 +68,7 @@ def _metrics(job: str, run: RunFolder) -> Iterator[str]:
 
 
 def _final(run: RunFolder) -> dict[str, bytes]:
-    newest = max(run.checkpoints.glob("[0-9]*.safetensors"))
+    newest = checkpoints(run.checkpoints)[0]
     tensors = load_file(newest)
     return {name: tensor.tobytes() for name, tensor in tensors.items()} | {
         "step": newest.stem.encode()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from library.keys import KeyFile, new_key
+from library.runs import checkpoints, run_folder
 from tests.service.conftest import WAIT_SECONDS, Service, train_request, wait_until
 from tests.service.processes import kill_all
 from tests.service.test_train_jobs import follow
@@ -66,8 +67,8 @@ def test_a_service_whose_disk_is_lost_goes_on_from_its_backup(
         report = kept.http.get(f"/models/{finished['model']}/reports").json()["data"]
         wait_until(lambda: kept.http.get(f"/datasets/{uploaded}").json()["status"] == "ready")
         running = kept.train(dataset, epochs=LONG, checkpoint_seconds=0.2)["id"]
-        folder = kept.data_dir / "runs" / running / "checkpoints"
-        wait_until(lambda: len(list(folder.glob("[0-9]*.safetensors"))) > 1)
+        run = run_folder(kept.data_dir, running)
+        wait_until(lambda: len(checkpoints(run.checkpoints)) > 1)
         request = {**train_request(dataset), "dataset": uploaded}
         queued = kept.http.post("/train-jobs", json=request).json()["id"]
         pictures = samples(kept)
