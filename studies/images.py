@@ -15,6 +15,7 @@ from library.datasets.opened import Opened
 from library.errors import InvalidValue
 from library.images import Fit
 from library.studies.config import StudyConfig
+from library.studies.resolving import covers_all, every_class
 
 SPLITS = ("train", "validation", "held_out")
 
@@ -90,4 +91,6 @@ def chosen_labels(config: StudyConfig, there: object) -> list[str]:
             value=wanted,
             remedy="Name a dataset with two or more classes.",
         )
+    if covers_all(config, wanted):
+        raise every_class(config)
     return sorted(wanted)

@@ -17,7 +17,9 @@ from library.requests import DATASET_ID
 from library.studies import folder
 from library.studies.config import StudyConfig
 from library.studies.folder import Study
+from library.studies.lineage import wrong_lineage
 from library.studies.resolving import resolve
+from library.versions import ModelLibrary
 from studies.images import chosen_labels
 
 
@@ -90,6 +92,9 @@ def _read(
     with open_dataset(data_dir, named, lambda *_: None) as opened:
         record = opened.record
     chosen_labels(config, record["labels"])
+    library = ModelLibrary(data_dir / "models")
+    if wrong := wrong_lineage(config, record["fingerprint"], library):
+        raise InvalidValue.of(wrong)
     return content, config, record
 
 

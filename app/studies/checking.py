@@ -17,7 +17,8 @@ from library.datasets.roots import within_roots
 from library.errors import Conflict, InvalidValue, NotFound
 from library.settings import Settings
 from library.studies.config import StudyConfig
-from library.studies.resolving import resolve
+from library.studies.lineage import wrong_lineage
+from library.studies.resolving import covers_all, every_class, resolve
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_validation
 
@@ -69,6 +70,7 @@ def check(
         wrong += error.parts or (error,)
     if config is not None and record is not None:
         wrong += _together(config, record)
+        wrong += wrong_lineage(config, record["fingerprint"], library)
     if wrong or config is None or record is None:
         raise InvalidValue.of(wrong)
     return Checked(config, record)
@@ -162,6 +164,8 @@ def _together(config: StudyConfig, record: Mapping[str, Any]) -> list[InvalidVal
             text = f"The dataset {record['id']!r} has no class {', '.join(map(repr, unknown))}."
             field = f"config.{name}"
             wrong.append(InvalidValue(text, field=field, value=list(given), remedy=remedy))
+    if covers_all(config, labels):
+        wrong.append(every_class(config))
     tested = record["splits"].get(config.test, {}).get("images")
     if config.kind == "usefulness" and not tested:
         wrong.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -144,6 +144,18 @@ def _trained(config: StudyConfig) -> list[InvalidValue]:
         ours = {f"config.{name}" for name in wanted}
         return [each if each.field in ours else _below(each) for each in error.parts or (error,)]
     return []
+
+
+def covers_all(config: StudyConfig, labels: Iterable[str]) -> bool:
+    """Whether synthetic_classes names each of the classes that take part, of these in a dataset."""
+    return set(config.synthetic_classes) >= set(config.labels or labels)
+
+
+def every_class(config: StudyConfig) -> InvalidValue:
+    """It would be taken for a study in which `synthetic` can stand for a class."""
+    given = list(config.synthetic_classes)
+    text = f"config.synthetic_classes is {given!r}: every class that takes part."
+    return _wrong("synthetic_classes", given, text, "Leave it out: it says that some do without.")
 
 
 def _together(config: StudyConfig) -> list[InvalidValue]:

@@ -30,6 +30,7 @@ from studies.local import begin
 from studies.runs import run_unit
 from studies.stopping import Stopped, Stopping
 from studies.working import do_unit
+from tests.evaluation.pictures import LABELS
 from tests.studies.small import PREPARED, RAN, TRAINED, begun, request, work
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -267,6 +268,7 @@ def test_a_dataset_that_has_changed_is_not_studied_on(folder: Path) -> None:
         ({"resolution": 128}, "config.resolution", "synthetic image has 64 pixels"),
         ({"positive": "NOBODY"}, "config.positive", "no images of 'NOBODY'"),
         ({"test": "validation"}, "config.test", "no validation images"),
+        ({"synthetic_classes": list(LABELS)}, "config.synthetic_classes", "every class that takes"),
         ({"generator": {"model": "chest-xray-turbo@2"}}, "config.generator.model", "and not"),
     ],
 )
