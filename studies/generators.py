@@ -24,11 +24,18 @@ from library.versions import Version
 from studies.preparing import Tell, open_parent, split_of
 from studies.stopping import Stopping
 from training.health import Collapsed
+from training.stopping import FOLDER_BUSY
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "study"  # what its version is named; it never comes to the library
 TRAINER = ("-m", "training")
+# An earlier trainer, whose worker was killed, may hold the folder; each waits for it for a while.
+_TRIES = 10
 _SHARED = ("decoded", "features", "models")  # with the service: caches, and what fine-tuning needs
+
+
+class TrainerDied(RuntimeError):
+    """Killed, or crashed: no error of the study's, and no reason to end it."""
 
 
 class TrainingFailed(SynthoraxError):
@@ -56,8 +63,22 @@ def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str,
 def _run(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) -> dict[str, Any] | None:
     """Run a trainer to its end; the problem that it told of, None where it succeeded.
 
-    Raises TrainingFailed where it ended without a word.
+    Raises TrainerDied where it ended without a word: the next attempt goes on from its checkpoint.
     """
+    for _ in range(_TRIES):
+        code, last = _followed(run, request, tell, stopping)
+        stopping.check()
+        if last.get("status") in ("succeeded", "failed"):
+            return last.get("error")
+        if code != FOLDER_BUSY:
+            break
+    raise TrainerDied(f"The trainer of {run.path.name} ended with {code}.")
+
+
+def _followed(
+    run: RunFolder, request: Path, tell: Tell, stopping: Stopping
+) -> tuple[int, dict[str, Any]]:
+    """Start a trainer and tell of it until it ends; its exit status and its last word."""
     command = [sys.executable, *TRAINER, "run", str(request), "--lifeline"]
     last: dict[str, Any] = {}
     # Its stdin is its lifeline: it writes a checkpoint and ends when this process does.
@@ -72,10 +93,7 @@ def _run(run: RunFolder, request: Path, tell: Tell, stopping: Stopping) -> dict[
                 tell("Training", _fraction(event, run))
             elif event["type"] == "status":
                 last = event
-    stopping.check()
-    if last.get("status") not in ("succeeded", "failed"):
-        raise TrainingFailed(f"The trainer of {run.path.name} ended with {trainer.returncode}.")
-    return last.get("error")
+    return trainer.returncode, last
 
 
 def _collapsed(run: RunFolder, steps: int) -> int | None:

@@ -46,6 +46,7 @@ def prepare(study: Study, tell: Tell) -> dict[str, Any]:
         table = read_table(dataset, study.config, study.data_dir / "decoded")
         parts, large = draw(table, study.config)
         record = dataset.record
+    folder = study.config.generator.images
     images = table.images
     study.work.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_array(levels_path(study), images.levels)
@@ -76,7 +77,14 @@ def prepare(study: Study, tell: Tell) -> dict[str, Any]:
             for name, part in parts.items()
         },
         "large": _counted(table, large),
+        "folder": None if folder is None else _folder(study, Path(folder)),
     }
+
+
+def _folder(study: Study, path: Path) -> dict[str, Any]:
+    """The user's own synthetic images as they are now: every unit is to draw from the same."""
+    with open_dataset(study.data_dir, path, lambda *_: None) as dataset:
+        return {name: dataset.record[name] for name in ("fingerprint", "labels")}
 
 
 def _attribution(study: Study) -> str | None:

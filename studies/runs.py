@@ -6,11 +6,10 @@ Each run is a pure function of the study, so that what a killed process had done
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,7 +27,7 @@ from features.extractors import FeatureCache, efficientnet_lite0
 from library import cpus
 from library.atomic import read_json
 from library.digest import digest_json
-from library.studies.config import PROBE
+from library.studies.config import PROBE, StudyConfig
 from library.studies.folder import Study
 from library.studies.runs import Run, runs
 from library.studies.units import PREPARE, Unit, runs_without_synthetic
@@ -40,7 +39,7 @@ from studies.stopping import Stopped, Stopping
 from studies.synthetic import synthetic_images
 from studies.told_apart import told_apart
 
-SPARE = 200  # synthetic images of each other class that no classifier sees: for the shortcut
+SPARE = 200  # synthetic images of a class that no classifier sees: for the shortcut
 _SHORTCUT = ("one_class", "real_synthetic")
 _LOOK_SECONDS = 0.5  # between two looks at whether to go on
 _FEATURES = 0.15  # of a unit's time, about
@@ -54,7 +53,7 @@ def run_unit(
     processes: of the classifiers, as many as cores if left out; 0: in this one.
     """
     assert unit.partition is not None
-    folder = study.work / "partial" / unit.name
+    folder = study.parts(unit.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     tell("Synthetic images", 0.0)
     synthetic = _synthetic(study, unit, folder)
@@ -73,13 +72,12 @@ def run_unit(
             prefix = "" if name == "test" else f"{name}/"
             found[f"{prefix}{key}"] = np.stack([part[name] for part in parts])
     write_arrays(study.unit_arrays(unit.name), found)
-    shutil.rmtree(folder, ignore_errors=True)
-    parts_of = read_parts(study, unit.partition)
-    counts = np.bincount(synthetic.classes).tolist()
+    parts_of, labels = read_parts(study, unit.partition), _labels(study)
+    counts = np.bincount(synthetic.classes, minlength=len(labels)).tolist()
     return {
         "runs": len(wanted),
         "steps": steps(study.config, len(parts_of.train)),
-        "synthetic": dict(zip(_labels(study), counts, strict=True)),
+        "synthetic": dict(zip(labels, counts, strict=True)),
     }
 
 
@@ -91,19 +89,27 @@ def _labels(study: Study) -> list[str]:
 def _synthetic(study: Study, unit: Unit, folder: Path) -> Images:
     """Made once a unit, and left in its folder for the processes of its runs."""
     levels, classes = folder / "synthetic.npy", folder / "classes.npy"
-    if not classes.is_file():
+    if not (levels.is_file() and classes.is_file()):
         assert unit.partition is not None
         prepared = read_json(study.unit_record(PREPARE))
         with np.load(study.partitions) as kept:
             real = np.bincount(kept["classes"][kept[f"train/{unit.partition}"]])
-        spare = np.full(len(real), SPARE)
-        spare[prepared["positive"]] = 0
-        labels = prepared["labels"]
+        labels, spare = prepared["labels"], np.zeros(len(real), np.int64)
+        spare[_shown_spare(study.config, labels)] = SPARE
         counts = wanted_of_each(study.config, labels, real)
         made = synthetic_images(study, unit, labels, counts, spare)
         write_array(levels, made.levels)
         write_array(classes, made.classes)
     return Images.of(np.load(levels), np.load(classes))
+
+
+def _shown_spare(config: StudyConfig, labels: Sequence[str]) -> list[int]:
+    """Numbers of the classes that “synthetic”, if it was learned, would make look like others."""
+    return [
+        number
+        for number, label in enumerate(labels)
+        if (label == config.positive) == config.negatives_alone
+    ]
 
 
 def _told_apart(
@@ -236,7 +242,7 @@ class Material:
         with np.load(study.partitions) as kept:
             self.classes: Rows = kept["classes"]
             self.large: Rows = kept["large"]
-        folder = study.work / "partial" / unit.name
+        folder = study.parts(unit.name)
         self.real = np.load(levels_path(study), mmap_mode="r")
         self.made, self.made_classes = (
             np.load(folder / "synthetic.npy", mmap_mode="r"), np.load(folder / "classes.npy")
@@ -252,13 +258,12 @@ class Material:
 
     @property
     def spare(self) -> Rows:
-        """Synthetic images of other classes that no run is trained on."""
+        """Synthetic images that no run is trained on."""
         rows, config = [], self.study.config
         real = np.bincount(self.classes[self.parts.train])
         counts = wanted_of_each(config, self.labels, real)
-        for label in range(len(self.labels)):
-            if label != self.positive:
-                rows.append(np.flatnonzero(self.made_classes == label)[counts[label] :])
+        for label in _shown_spare(config, self.labels):
+            rows.append(np.flatnonzero(self.made_classes == label)[counts[label] :])
         return np.concatenate(rows)
 
     def predictions(self, run: Run) -> dict[str, NDArray[np.float32]]:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from evaluation.images import Images
 from evaluation.reading import generated
+from library.atomic import read_json
 from library.datasets.index import ACCEPTED
 from library.datasets.opened import Opened, open_dataset
-from library.errors import InvalidValue
+from library.errors import Conflict, InvalidValue
 from library.studies.folder import Study
-from library.studies.units import GENERATOR, Unit
+from library.studies.units import GENERATOR, PREPARE, Unit
 from library.versions import ModelLibrary, Version
 from studies.generators import trained_version
 from studies.images import read_images
@@ -98,6 +99,7 @@ def _of_folder(
     """Another draw of the folder's images for each generator, without replacement."""
     with open_dataset(study.data_dir, folder, lambda *_: None) as dataset:
         _check_folder(study, dataset)
+        _check_same(study, dataset, folder)
         there = dataset.record["labels"]
         _check_classes(labels, counts, there)
         images, names = read_images(
@@ -118,6 +120,17 @@ def _of_folder(
     chosen = np.concatenate(rows)
     classes = np.repeat(np.arange(len(labels)), [len(each) for each in rows])
     return Images.of(np.asarray(images.levels[chosen]), classes)
+
+
+def _check_same(study: Study, dataset: Opened, folder: Path) -> None:
+    kept = read_json(study.unit_record(PREPARE)).get("folder")
+    if kept is not None and kept["fingerprint"] != dataset.record["fingerprint"]:
+        raise Conflict(
+            f"The folder {str(folder)!r} is no longer what it was when the study began.",
+            field="config.generator.images",
+            value=str(folder),
+            remedy="Bring its pictures back and resume the study, or begin a new one.",
+        )
 
 
 def _check_classes(labels: Sequence[str], counts: NDArray[np.int64], there: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,3 +69,5 @@ def do_unit(
         said = run_unit(study, unit, tell, stopping, processes)
     seconds = round(time.monotonic() - began, 3)
     write_json(study.unit_record(unit.name), {"unit": unit.name, **said, "seconds": seconds})
+    # Of no use any more; sooner, a kill would have cost all of it.
+    shutil.rmtree(study.parts(unit.name), ignore_errors=True)

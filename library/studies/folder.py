@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,6 +130,12 @@ class Study:
         for each in self.units if unit.name == RESULTS else [unit]:
             for path in (self.unit_record(each.name), self.unit_arrays(each.name)):
                 remove_left(path)
+        if unit.name == RESULTS:
+            shutil.rmtree(self.parts(""), ignore_errors=True)
+
+    def parts(self, unit: str) -> Path:
+        """Of a unit of runs under way: its synthetic images, and the predictions of each run."""
+        return self.work / "partial" / unit
 
     @property
     def scores(self) -> list[Path]:

@@ -67,8 +67,8 @@ def test_a_service_whose_disk_is_lost_goes_on_from_its_backup(
         report = kept.http.get(f"/models/{finished['model']}/reports").json()["data"]
         wait_until(lambda: kept.http.get(f"/datasets/{uploaded}").json()["status"] == "ready")
         running = kept.train(dataset, epochs=LONG, checkpoint_seconds=0.2)["id"]
-        run = run_folder(kept.data_dir, running)
-        wait_until(lambda: len(checkpoints(run.checkpoints)) > 1)
+        folder = run_folder(kept.data_dir, running)
+        wait_until(lambda: len(checkpoints(folder.checkpoints)) > 1)
         request = {**train_request(dataset), "dataset": uploaded}
         queued = kept.http.post("/train-jobs", json=request).json()["id"]
         pictures = samples(kept)
