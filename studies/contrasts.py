@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from library.errors import Unusable
+from library.studies.config import PROBE
 from studies import folds, intervals, metrics
 from studies.intervals import RESAMPLES, Array, Draw, Estimate
 from studies.predictions import Arm, Place, Predictions
@@ -176,10 +177,16 @@ def contrast(predictions: Predictions, of: Tested, arm: Measured, control: Measu
     else:
         both = [predictions.places(each.arm, of.size) for each in (arm, control)]
         paired = both[0] == both[1] and len(both[0]) > 1
-        found = intervals.difference(one, other, paired, of.df)
+        differ = differs(arm.arm), differs(control.arm)
+        found = intervals.difference(one, other, paired, of.df, differ)
     if all(value(of, each, metric).variance == 0 for each in (arm, control)):
         return replace(found, variance=math.nan)
     return found
+
+
+def differs(arm: Arm) -> bool:
+    """Whether another run of the same arm would end elsewhere: a probe has one optimum."""
+    return arm.classifier != PROBE or arm.name == "duplicates"
 
 
 def pairs(arms: list[Arm], primary: tuple[Arm, Arm]) -> Iterator[tuple[Arm, Arm]]:

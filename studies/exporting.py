@@ -43,8 +43,9 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 _README = """\
 What each arm of a study is trained on, for a model of your own.
 
-Train one model (or several, with seeds 0, 1, 2, ...) on each file of train/, {unit}.{arm}.csv, with
-the same budget for each: the same number of steps. Begin the arms of a unit alike and no two units:
+Train two models or more (seeds 0, 1, ...) on each file of train/, {unit}.{arm}.csv, with the same
+budget for each: the same number of steps. Of one alone how far another would be off is not known,
+and is taken from the arms that it is held against. Begin the arms of a unit alike and no two units:
 what one random start does would be in all of them, and look like an arm's own.
 The arms %(as_real)s use the file of `real`: augment, weigh or oversample in your training. In
 train/, `when` says which images of the arm `pretrained` come in the first half of the training.

@@ -131,8 +131,18 @@ def _mean(draw: Draw) -> Draw:
     return Draw(np.atleast_1d(draw.values.mean()), np.atleast_2d(draw.resampled.mean(0)))
 
 
-def difference(one: Sequence[Draw], other: Sequence[Draw], paired: bool, df: float) -> Estimate:
-    """one - other.  paired: both have the same draws, whose own differences are then counted."""
+def difference(
+    one: Sequence[Draw],
+    other: Sequence[Draw],
+    paired: bool,
+    df: float,
+    differ: tuple[bool, bool] = (False, False),
+) -> Estimate:
+    """one - other.  paired: both have the same draws, whose own differences are then counted.
+
+    differ: whether another training of each would end elsewhere; how far is taken from the other
+    arm's runs, where there is one alone.
+    """
     if paired:
         found = estimated(apart(one, other), df)
         seeds = [Parts.of(each).seeds for each in (one, other)]
@@ -147,7 +157,12 @@ def difference(one: Sequence[Draw], other: Sequence[Draw], paired: bool, df: flo
         a.value - b.value, a.model + b.model, 0.0, shared, a.mean - b.mean,
         _together([a.draws, b.draws]), _together([a.seeds, b.seeds]),
     )  # fmt: skip
-    return _of(both.value, [(a.model, a.model_df), (b.model, b.model_df)], shared, df, both)
+    models = [
+        mine.lent(yours) if differs and sum(len(draw.values) for draw in runs) == 1
+        else (mine.model, mine.model_df)
+        for mine, yours, runs, differs in ((a, b, one, differ[0]), (b, a, other, differ[1]))
+    ]  # fmt: skip
+    return _of(both.value, models, shared, df, both)
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,11 @@ class Parts:
     mean: Array
     draws: float | None
     seeds: float | None
+
+    def lent(self, other: Parts) -> tuple[float, float]:
+        """The model's part of a single run: what one of another arm's has, generator and all."""
+        spread = other.seeds if other.draws is None else other.draws
+        return (0.0, 1.0) if spread is None else (spread**2, other.model_df)
 
     @classmethod
     def of(cls, draws: Sequence[Draw]) -> Parts:

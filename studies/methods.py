@@ -12,34 +12,18 @@ from library.studies.config import ARMS, NETWORK, PROBE
 from studies.arms import BATCH
 from studies.design import counted, generator, left_out, tested
 from studies.folds import WIDER
-from studies.words import arm_name, classifier_name, metric_name, one_generator, size_name
+from studies.sources import cited
+from studies.words import (
+    arm_name,
+    classifier_name,
+    metric_name,
+    negatives_alone,
+    one_generator,
+    size_name,
+)
 
 Content = Mapping[str, Any]
 _WIDTH = 100
-_SOURCES = {
-    "Airola 2011": "Airola A, Pahikkala T, Waegeman W, De Baets B, Salakoski T. An experimental "
-    "comparison of cross-validation techniques for estimating the area under the ROC curve. "
-    "Computational Statistics & Data Analysis 2011;55:1828-1844.",
-    "Brier 1950": "Brier GW. Verification of forecasts expressed in terms of probability. Monthly "
-    "Weather Review 1950;78:1-3.",
-    "Collins 2024": "Collins GS, Moons KGM, Dhiman P, et al. TRIPOD+AI statement. BMJ "
-    "2024;385:e078378.",
-    "Cox 1958": "Cox DR. Two further applications of a model for binary regression. Biometrika "
-    "1958;45:562-565.",
-    "Geirhos 2020": "Geirhos R, Jacobsen JH, Michaelis C, et al. Shortcut learning in deep neural "
-    "networks. Nature Machine Intelligence 2020;2:665-673.",
-    "Hanley 1982": "Hanley JA, McNeil BJ. The meaning and use of the area under a receiver "
-    "operating characteristic (ROC) curve. Radiology 1982;143:29-36.",
-    "Hillis 2007": "Hillis SL. A comparison of denominator degrees of freedom methods for multiple "
-    "observer ROC analysis. Statistics in Medicine 2007;26:596-619.",
-    "Holm 1979": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian "
-    "Journal of Statistics 1979;6:65-70.",
-    "Obuchowski 1995": "Obuchowski NA, Rockette HE. Hypothesis testing of diagnostic accuracy for "
-    "multiple readers and multiple tests: an ANOVA approach with dependent observations. "
-    "Communications in Statistics - Simulation and Computation 1995;24:285-308.",
-    "Tejani 2024": "Tejani AS, Klontzas ME, Gatti AA, et al. Checklist for artificial intelligence "
-    "in medical imaging (CLAIM): 2024 update. Radiology: Artificial Intelligence 2024;6:e240300.",
-}
 # Part of this text -> items of CLAIM (2024) and of TRIPOD+AI that ask for it.
 _ITEMS = (
     ("Data; which patients are in which partition", "7, 19, 20", "5, 16"),
@@ -77,7 +61,7 @@ def methods(content: Content) -> str:
         _checklists(),
     ]  # fmt: skip
     text = "\n\n".join(part for part in parts if part)
-    return f"{text}\n\n## References\n\n{_list(_cited(text))}\n"
+    return f"{text}\n\n## References\n\n{_list(cited(text))}\n"
 
 
 def _marked(text: Any) -> str:
@@ -176,7 +160,8 @@ def _training(content: Content) -> str:
 
 
 def _arms(content: Content) -> list[str]:
-    return [f"{arm_name(arm)}: {ARMS[arm]}" for arm in content["config"]["arms"]]
+    used = {row["arm"] for row in content["arms"]}
+    return [f"{arm_name(arm)}: {ARMS[arm]}" for arm in content["config"]["arms"] if arm in used]
 
 
 def _classifiers(content: Content) -> str:
@@ -277,12 +262,26 @@ def _checks(content: Content) -> str:
         "it was compared with the cross-validated intervals."
         if content["large_test"] else ""
     )  # fmt: skip
+    told = "A linear probe, out of fold, was asked to tell synthetic from real images."
+    return f"{_shortcut(content)}{told}{shares}"
+
+
+def _shortcut(content: Content) -> str:
+    """Of what was looked at: a folder may have had no image to spare."""
+    if not content["shortcut"]:
+        return ""
+    positive = _marked(content["positive"])
+    alone = (
+        ", also after synthetic images had been trained on in one class alone"
+        if any(row["arm"] == "one_class" for row in content["shortcut"]) else ""
+    )  # fmt: skip
+    whose, taken = (
+        (positive, "another class") if negatives_alone(content) else ("the other classes", positive)
+    )
     return (
-        "For shortcuts (Geirhos 2020), classifiers were shown synthetic images of the other "
-        "classes that they were not trained on, and the share taken for "
-        f"{_marked(content['positive'])} was compared with that of real ones, also after synthetic "
-        "images had been trained on in one class alone. A linear probe, out of fold, was asked to "
-        f"tell synthetic from real images.{shares}"
+        f"For shortcuts (Geirhos 2020), classifiers were shown synthetic images of {whose} that "
+        f"they were not trained on, and the share taken for {taken} was compared with that of "
+        f"real ones{alone}. "
     )
 
 
@@ -298,8 +297,3 @@ def _checklists() -> str:
         *(f"| {part} | {claim} | {tripod} |" for part, claim, tripod in _ITEMS),
     ]
     return "\n".join(lines)
-
-
-def _cited(text: str) -> list[str]:
-    flat = " ".join(text.split())
-    return [source for name, source in _SOURCES.items() if name in flat]

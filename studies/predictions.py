@@ -153,6 +153,7 @@ def numbered(config: StudyConfig) -> dict[Place, tuple[float, int]]:
 def trained(study: Study) -> list[dict[str, Any]]:
     """The study's own generators: images shown, steps, KID of a checkpoint that was chosen.
 
+    chose: the classes whose images that KID was of, None where nothing was chosen.
     collapsed: images shown when its samples did, if they did; `images` are those before.
     """
     numbers, found = numbered(study.config), []
@@ -160,10 +161,13 @@ def trained(study: Study) -> list[dict[str, Any]]:
         if unit.kind == GENERATOR and unit.partition is not None:
             said = read_json(study.unit_record(unit.name))
             size, number = numbers[unit.partition, unit.generator]
+            chosen = said.get("chosen") or {}
+            by_label = chosen.get("by_label")
             found.append({
                 "size": size, "generator": number, "partition": unit.partition,
-                "images": said["images"], "steps": said["steps"],
-                "kid": (said.get("chosen") or {}).get("kid"), "collapsed": said.get("collapsed"),
+                "images": said["images"], "steps": said["steps"], "kid": chosen.get("kid"),
+                "chose": None if by_label is None else sorted(by_label),
+                "collapsed": said.get("collapsed"),
             })  # fmt: skip
     return found
 

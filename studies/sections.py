@@ -19,6 +19,7 @@ from studies.words import (
     group_name,
     groups,
     metric_name,
+    negatives_alone,
     one_generator,
     signed,
     size_name,
@@ -207,17 +208,24 @@ def shortcut(content: Content) -> str:
     """A table a classifier and size."""
     if not content["shortcut"]:
         return ""
-    positive = content["positive"]
+    positive, taken = content["positive"], f"Taken for {content['positive']}"
     words = (
         f"<p>How often images of the other classes are taken for {escape(positive)}: synthetic "
         "ones, and real ones. Where synthetic images were trained on in one class alone, "
         f"“synthetic” can become a sign of {escape(positive)}; then the first share is the "
         "larger.</p>"
     )
+    if negatives_alone(content):
+        taken = f"{positive} taken for another class"
+        words = (
+            f"<p>How often images of {escape(positive)} are taken for another class: synthetic "
+            "ones, and real ones. Synthetic images were trained on in other classes alone, whose "
+            "sign “synthetic” can become; then the first share is the larger.</p>"
+        )
     header = ("trained on", "of synthetic", "of real", "difference", "95% interval")
     tables = [
         table(
-            f"Taken for {positive}: {group_name(content, *group)}",
+            f"{taken}: {group_name(content, *group)}",
             header,
             [
                 (arm_name(row["arm"], row.get("ratio")), _share(row["rate_synthetic"]),

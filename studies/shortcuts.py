@@ -70,7 +70,7 @@ def shortcut(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdi
             checks.append(
                 verdicts.shortcut_check(
                     name, (synthetic, real), low, high, config.specificity,
-                    arm.name == "one_class", config.synthetic_classes,
+                    arm.name == "one_class", config.synthetic_classes, config.negatives_alone,
                 )
             )  # fmt: skip
     return found, checks
@@ -81,9 +81,11 @@ def _called(
 ) -> tuple[Estimate, float, float]:
     """How much more often synthetic images of the other classes are called positive than real ones.
 
+    Where synthetic images are of other classes alone: those of the positive one called negative.
     At the threshold of the fixed specificity on the real test images of the same run.
     """
-    specificity, seed = predictions.config.specificity, predictions.config.seed
+    config = predictions.config
+    seed, at = config.seed, (config.specificity, config.negatives_alone)
     draws, synthetic, real, df = [], [], [], 1 << 30
     drawn: dict[bytes, Any] = {}
     for number, place in enumerate(places):
@@ -98,11 +100,11 @@ def _called(
         again = intervals.resamples(np.arange(made.shape[1]), random)
         values, resampled = [], []
         for own, others in zip(predictions.runs[arm][place], made, strict=True):
-            rates = _rates(own, others, positive, metrics.once(len(rows)), None, specificity)
+            rates = _rates(own, others, positive, metrics.once(len(rows)), None, *at)
             values.append(rates[0][0] - rates[1][0])
             synthetic.append(rates[0][0])
             real.append(rates[1][0])
-            more = _rates(own, others, positive, weights, again, specificity)
+            more = _rates(own, others, positive, weights, again, *at)
             resampled.append(more[0] - more[1])
         draws.append(Draw(np.array(values), np.array(resampled)))
         df = min(df, intervals.patients_df(groups, positive))
@@ -110,12 +112,16 @@ def _called(
 
 
 def _rates(
-    own: Any, others: Any, positive: Any, weights: Any, again: Any, specificity: float
+    own: Any, others: Any, positive: Any, weights: Any, again: Any, specificity: float, below: bool
 ) -> tuple[Any, Any]:
-    """Shares above the threshold: of the synthetic images, and of the real negative ones, (B,)."""
+    """Shares above the threshold: of the synthetic images, and of the real negative ones, (B,).
+
+    below: not above it, and of the real positive ones.
+    """
     bar = metrics.threshold(own, positive, weights, specificity)
-    above = others > bar[:, None]
-    made = above.mean(1) if again is None else (above * again).sum(1) / again.sum(1)
-    down = weights[:, ~positive]
-    real = ((own[~positive] > bar[:, None]) * down).sum(1) / np.maximum(down.sum(1), 1)
+    wrong = (others > bar[:, None]) != below
+    made = wrong.mean(1) if again is None else (wrong * again).sum(1) / again.sum(1)
+    among = positive == below
+    heavy = weights[:, among]
+    real = (((own[among] > bar[:, None]) != below) * heavy).sum(1) / np.maximum(heavy.sum(1), 1)
     return made, real

@@ -131,9 +131,11 @@ def told_apart_checks(
 
 def shortcut_check(
     name: str, shares: tuple[float, float], low: float, high: float, specificity: float,
-    what_if: bool = False, only: Sequence[str] = (),
+    what_if: bool = False, only: Sequence[str] = (), missed: bool = False,
 ) -> Check:  # fmt: skip
     """Whether synthetic images of the other classes are called positive more often than real ones.
+
+    missed: whether those of the positive class are called negative more often.
 
     shares: of synthetic images, and of real ones; low, high: of their difference; only: the classes
     that get synthetic images in this study, where not all do.  Red then, where even the interval's
@@ -147,12 +149,14 @@ def shortcut_check(
     There it is amber from an estimate above 1 - specificity on, and says so where the interval
     does not lie above 0.
     """
+    whose = "the positive class" if missed else "the other classes"
     if math.isnan(low):
-        text = f"{name}: there are too few synthetic images of the other classes to tell."
+        text = f"{name}: there are too few synthetic images of {whose} to tell."
         return Check(SHORTCUT, name, GREY, text)
     difference = shares[0] - shares[1]
     shown = (
-        f"{name}: {shares[0]:.1%} of synthetic images of the other classes are called positive, "
+        f"{name}: {shares[0]:.1%} of synthetic images of {whose} are called "
+        f"{'negative' if missed else 'positive'}, "
         f"and {shares[1]:.1%} of real ones (a difference of {100 * low:+z.1f} to "
         f"{100 * high:+z.1f} percentage points)"
     )

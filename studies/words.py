@@ -53,6 +53,12 @@ LIGHTS = {
 }
 
 
+def negatives_alone(content: Content) -> bool:
+    """As StudyConfig.negatives_alone, of a study's content."""
+    given = content["config"]["synthetic_classes"]
+    return bool(given) and content["positive"] not in given
+
+
 def arm_name(arm: str, ratio: float | None = None) -> str:
     """`real + 1 × synthetic`; an arm that is not known by its own name."""
     if arm not in _ARMS:

@@ -114,6 +114,11 @@ class StudyConfig:
         }
 
     @property
+    def negatives_alone(self) -> bool:
+        """Synthetic images are of other classes than `positive`, and can stand for not being it."""
+        return bool(self.synthetic_classes) and self.positive not in self.synthetic_classes
+
+    @property
     def ratios(self) -> tuple[float, ...]:
         """The primary one first."""
         return (self.ratio, *(k for k in self.other_ratios if k != self.ratio))

@@ -13,8 +13,8 @@ import pytest
 from library.errors import InvalidValue, Unusable
 from library.studies.folder import Study
 from studies.answers import answers
-from studies.contrasts import images_of
-from studies.predictions import WITH_RATIO, Predictions, places, read
+from studies.contrasts import contrast, images_of, measure, value
+from studies.predictions import WITH_RATIO, Arm, Predictions, places, read
 from studies.scoring import COLUMNS, scored
 from tests.studies.planted import planted_study
 
@@ -69,6 +69,38 @@ def test_synthetic_images_of_one_class_light_the_shortcut(found: dict[str, Any])
     # They can be told from real ones, and each class has them.
     assert found["lights"]["told_apart"] == "amber"
     assert all(each["auroc"] > 0.8 for each in found["told_apart"])
+
+
+def test_synthetic_images_of_the_negative_class_alone_light_it_too(tmp_path: Path) -> None:
+    given = {"synthetic_classes": ["NORMAL"], "arms": ["real", "duplicates", "real_synthetic"]}
+    study = planted_study(tmp_path, given, {"real": 3.0, "real_synthetic": 3.0})
+    found = answers(study)
+    [row] = found["shortcut"]
+    # Planted: they look like negatives, whatever they are of.
+    assert row["rate_synthetic"] > 0.8 > 0.2 > row["rate_real"]
+    assert found["lights"]["shortcut"] == found["lights"]["told_apart"] == "red"
+    text = " ".join(check["text"] for check in found["checks"] if check["light"] == "shortcut")
+    assert "of synthetic images of the positive class are called negative" in text
+    assert "with synthetic images of NORMAL alone, they stand for it" in text
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_one_training_of_an_arm_has_the_others_variance(tmp_path: Path, seeds: int) -> None:
+    arms = {"classifiers": ["network"], "primary_classifier": "network", "seeds": seeds}
+    given = {**arms, "arms": ["real", "duplicates", "real_synthetic"], "generators": 5}
+    read_ = read(planted_study(tmp_path, given, {}))
+    of = images_of(read_, 1.0)
+    made, control = (
+        measure(read_, of, Arm("network", name, 1.0)) for name in ("real_synthetic", "duplicates")
+    )
+    spread = value(of, made, "auroc").draws
+    assert control.runs == seeds
+    assert spread is not None
+    found = contrast(read_, of, made, control)
+    model = found.variance - found.patients**2
+    least = spread**2 / 5  # of the five generators' own mean
+    assert (model == pytest.approx(least + spread**2)) == (seeds == 1)
+    assert model > least
 
 
 def test_the_same_study_gives_the_same_bytes_and_plain_json(

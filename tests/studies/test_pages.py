@@ -244,6 +244,28 @@ def test_methods_say_what_was_done_and_nothing_else(
     assert not_there not in text
 
 
+def test_methods_name_no_arm_and_no_check_that_was_not_run() -> None:
+    given = content(arms_of=FEW)
+    text = methods(given)
+    assert "real, augmented" not in text  # the configuration has it, this classifier not
+    assert "in one class alone" in text
+    assert "Geirhos" in text
+    given["shortcut"] = [row for row in given["shortcut"] if row["arm"] != "one_class"]
+    assert "in one class alone" not in methods(given)
+    given["shortcut"] = []
+    assert "Geirhos" not in methods(given)
+
+
+def test_images_of_the_negative_classes_alone_are_spoken_of_as_such() -> None:
+    given = content(arms_of=FEW)
+    given["config"]["synthetic_classes"] = ["NORMAL"]
+    assert "synthetic images of PNEUMONIA" in " ".join(methods(given).split())
+    page = text_of(html(given, {}))
+    assert "How often images of PNEUMONIA are taken for another class" in page
+    assert "PNEUMONIA taken for another class: " in page
+    assert "of the other classes are taken for" not in page
+
+
 @pytest.mark.parametrize(
     ("kind", "sizes", "dangers"),
     [("usefulness", (1.0,), 0), ("usefulness", (1.0, 0.5), 1), ("small_class", (1.0,), 1)],
