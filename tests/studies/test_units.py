@@ -24,11 +24,13 @@ from library.errors import Conflict, InvalidValue
 from library.manifests import read_manifest
 from library.runs import RunFolder
 from library.studies.folder import Study
+from library.versions import ModelLibrary
 from studies import generators, network
 from studies.exporting import write_arms
 from studies.local import begin
 from studies.runs import run_unit
 from studies.stopping import Stopped, Stopping
+from studies.synthetic import check_version
 from studies.working import do_unit
 from tests.evaluation.pictures import LABELS
 from tests.studies.small import PREPARED, RAN, TRAINED, begun, request, work
@@ -269,7 +271,7 @@ def test_a_dataset_that_has_changed_is_not_studied_on(folder: Path) -> None:
         ({"positive": "NOBODY"}, "config.positive", "no images of 'NOBODY'"),
         ({"test": "validation"}, "config.test", "no validation images"),
         ({"synthetic_classes": list(LABELS)}, "config.synthetic_classes", "every class that takes"),
-        ({"generator": {"model": "chest-xray-turbo@2"}}, "config.generator.model", "and not"),
+        ({"generator": {"model": "chest-xray-turbo@2"}}, "config.generator.model", "on another"),
     ],
 )
 def test_what_cannot_be_studied_is_said(
@@ -278,6 +280,12 @@ def test_what_cannot_be_studied_is_said(
     with pytest.raises(InvalidValue, match=words) as told:
         done(begun(folder, "wrong", **changes), PREPARED, RAN)
     assert told.value.field == field
+
+
+def test_a_version_of_other_classes_cannot_stand(study: Study) -> None:
+    version = ModelLibrary(study.data_dir / "models").find("chest-xray-turbo@2")
+    with pytest.raises(InvalidValue, match="draws NORMAL, PNEUMONIA, and not HEALTHY, SHADOW"):
+        check_version(study, version, LABELS)
 
 
 def test_real_images_are_not_taken_for_synthetic_ones(folder: Path) -> None:
