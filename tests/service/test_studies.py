@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 
 from app.studies.checking import check
 from app.studies.schemas import StudyRequest
+from library.datasets.records import read_record
 from library.errors import Conflict as ServiceConflict
 from library.settings import Settings
 from library.studies import folder as studies
+from library.versions import BUNDLED
 from synthorax import Client, Conflict, InvalidRequest, JobFailed
 from synthorax.cli.commands import app
 from tests.evaluation.pictures import split_folders
@@ -181,7 +183,18 @@ def test_all_that_is_wrong_is_told_at_once(service: Studying) -> None:
 
 
 def test_a_published_version_needs_no_training(service: Studying) -> None:
-    study = service.study(generator={"model": PUBLIC}, generators=1)
+    given = {"model": PUBLIC}
+    body = {"dataset": service.dataset, "config": {**CONFIG, "generator": given}}
+    (error,) = service.http.post("/studies", json=body).json()["errors"]
+    assert (error["field"], error["given"]) == ("config.generator.model", PUBLIC)
+    assert "trained on this very dataset" in error["allowed"]
+
+    card = service.data_dir / "models" / "ours" / "1" / "model.json"  # as if it had been
+    shutil.copytree(BUNDLED / PUBLIC.replace("@", "/"), card.parent)
+    known = json.loads(card.read_text())
+    known["dataset"]["fingerprint"] = read_record(service.data_dir, service.dataset)["fingerprint"]
+    card.write_text(json.dumps(known))
+    study = service.study(generator={"model": "ours@1"}, generators=1)
     assert "generator" not in study["progress"]["kinds"]
     service.http.post(f"/studies/{study['id']}/cancel")
 
