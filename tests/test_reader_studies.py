@@ -20,6 +20,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from app.formats import png
+from library import atomic
 from library.errors import Conflict, InvalidValue, NotFound
 from library.identity import Identity, Origin
 from library.reader_studies import design, files, folder, statistics
@@ -364,6 +365,70 @@ def test_a_withdrawn_patient_is_shown_no_more(tmp_path: Path) -> None:
     assert not holding(tmp_path, gone)
     assert (study.path / "key.json").stat().st_mode & 0o777 == 0o600
     assert results(again)["items"] == 22
+
+
+KILLED_IN_THE_MAKING = """
+import os, signal, sys
+from pathlib import Path
+from library.reader_studies import folder
+from tests.test_reader_studies import made
+
+folder.claim = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+made(Path(sys.argv[1]))
+"""
+
+
+def killed_in_the_making(data_dir: Path) -> Path:
+    """What is left of a study whose maker was killed; images and key are in it."""
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", KILLED_IN_THE_MAKING, str(data_dir)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = folder.root(data_dir).glob(".*.tmp")
+    assert (left / "items.bin").stat().st_size
+    return left
+
+
+def test_what_a_maker_who_was_killed_has_left_is_swept(tmp_path: Path) -> None:
+    left = killed_in_the_making(tmp_path)
+    folder.remove_left(tmp_path)
+    assert not left.exists()
+    left = killed_in_the_making(tmp_path)
+    study = made(tmp_path)
+    assert not left.exists()
+    half = study.path.with_name(".deleted-rs-0123456789abcdef")
+    half.mkdir()
+    folder.remove_left(tmp_path)
+    assert [path.name for path in study.path.parent.glob("[!.]*")] == [study.id]
+    assert not half.exists()
+
+
+def test_a_study_that_is_being_made_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.remove_left(tmp_path)
+    assert not folder.root(tmp_path).exists()
+
+    def claim(temporary: Path, final: Path) -> bool:
+        folder.remove_left(tmp_path)  # whatever sweeps meanwhile
+        return atomic.claim(temporary, final)
+
+    monkeypatch.setattr(folder, "claim", claim)
+    study = made(tmp_path)
+    assert study.item(0)
+    assert folder.studies(tmp_path) == [study]
+
+
+@pytest.mark.parametrize("how", ["made", "deleted"])
+def test_a_withdrawn_patient_is_not_left_in_a_half_of_a_study(tmp_path: Path, how: str) -> None:
+    if how == "made":
+        left = killed_in_the_making(tmp_path)
+    else:
+        study = made(tmp_path)
+        left = study.path.rename(study.path.with_name(f".deleted-{study.id}"))
+    forget(tmp_path, frozenset({"A0"}))
+    assert not left.exists()
 
 
 def test_intervals_and_agreement_are_those_of_the_books() -> None:

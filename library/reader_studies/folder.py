@@ -10,6 +10,9 @@
     closed.json           no answer is taken any more
     withdrawn.json        items that a patient's withdrawal has made black
 
+Beside them are .lock, held while a study is written, and until they are swept .making.*.tmp and
+.deleted-*, of a making or a deletion that was interrupted (remove_left).
+
 Items lie in an order of their own, drawn when the study was made; each reader has another.
 """
 
@@ -31,7 +34,7 @@ import numpy as np
 
 from library.atomic import append_json, claim, new_folder, read_json, write_json
 from library.errors import Busy, Conflict, NotFound, Unusable
-from library.locks import waiting
+from library.locks import hold, waiting
 from library.reader_studies import files
 from library.reader_studies.answers import Log, now
 from library.reader_studies.design import order_for
@@ -204,7 +207,8 @@ def create(
     """
     assert len({len(image) for image in images}) == 1
     final = root(data_dir) / identity
-    with new_folder(root(data_dir)) as temporary:
+    final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with waiting(_lock(data_dir)), new_folder(final.parent, "making") as temporary:
         (temporary / "readers").mkdir(mode=0o700)
         with open(temporary / "items.bin", "xb") as file:
             file.writelines(images)
@@ -257,8 +261,34 @@ def remove(data_dir: Path, identity: str) -> None:
     gone = study.path.with_name(f".deleted-{identity}")
     os.rename(study.path, gone)
     shutil.rmtree(gone, ignore_errors=True)
-    for left in study.path.parent.glob(".deleted-*"):  # of a deletion that was interrupted
-        shutil.rmtree(left, ignore_errors=True)
+    remove_left(data_dir)
+
+
+def remove_left(data_dir: Path, wait: bool = False) -> None:
+    """Remove what makings and deletions that were interrupted have left: unmarked real images.
+
+    While a study is being written, nothing is removed; wait: until it is whole.
+    """
+    if not root(data_dir).is_dir():
+        return
+    if wait:
+        with waiting(_lock(data_dir)):
+            _remove_left(data_dir)
+    elif (held := hold(_lock(data_dir))) is not None:
+        try:
+            _remove_left(data_dir)
+        finally:
+            os.close(held)
+
+
+def _remove_left(data_dir: Path) -> None:
+    for pattern in (".*.tmp", ".deleted-*"):
+        for left in root(data_dir).glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lock(data_dir: Path) -> Path:
+    return root(data_dir) / ".lock"
 
 
 def _missing(identity: str) -> NotFound:
