@@ -24,6 +24,8 @@ from app.main import create_app
 from library.keys import KeyFile, new_key
 from library.reader_studies.folder import find
 from library.settings import Settings
+from library.studies import folder as studies
+from library.studies.resolving import resolve
 from synthorax import Client, Conflict
 from tests import blinding
 from tests.service.alone import CLASSES, PLAIN, Api
@@ -274,6 +276,28 @@ def test_its_dataset_is_not_deleted_under_it(api: Api, data: tuple[Path, str]) -
     assert refused.status_code == 409
     assert "reader study" in refused.json()["detail"]
     assert api.http.delete(study["links"]["self"]).status_code == 204
+
+
+@pytest.mark.parametrize("status", ["queued", "cancelled"])
+def test_nor_under_a_study_before_or_after_its_end(
+    api: Api, data: tuple[Path, str], status: str
+) -> None:
+    config = resolve({"positive": "PNEUMONIA", "generator": {"preset": "quick"}}).as_dict()
+    record = {"dataset": data[1], "fingerprint": "f" * 64, "config": config}
+    study = studies.create(data[0], studies.new_identity(), record)
+    if status != "queued":
+        study.finish(status)
+    assert study.status == status
+    try:
+        refused = api.http.delete(f"/datasets/{data[1]}")
+        assert refused.status_code == 409
+        said = f"The study {study.id} was made of images of '{data[1]}'."
+        assert refused.json()["detail"].startswith(said)
+        assert "Delete the study first" in json.dumps(refused.json())
+        assert api.http.get(f"/datasets/{data[1]}").status_code == 200
+    finally:
+        study.finish("cancelled")
+        studies.remove(data[0], study.id)
 
 
 def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
