@@ -178,7 +178,11 @@ class AnswerRequest(Request):
     position: int = Field(ge=0, lt=2 * ITEMS_MAX, description="of the image that is shown, from 0")
     answer: Kind
     confidence: int | None = Field(None, ge=1, le=5)
-    milliseconds: int = Field(ge=0, le=86_400_000, description="since the image was shown")
+    milliseconds: int = Field(
+        ge=0,
+        le=86_400_000,
+        description="since the image was shown; a day at most, if it was longer",
+    )
 
 
 class Reading(BaseModel):

@@ -418,6 +418,26 @@ def test_the_page_keeps_an_answer_until_the_server_is_there_again(
         expect(page.get_by_role("alert")).to_contain_text("The link is not")
 
 
+def test_an_image_that_was_open_for_more_than_a_day_is_answered(
+    api: Api, data: tuple[Path, str], browser: Browser
+) -> None:
+    reader = Reader(api, made(api, data[1], per_label=2))
+    reader.consents()
+    with visiting(browser) as page:
+        page.add_init_script(
+            "window.later = 0; const now = performance.now.bind(performance);"
+            "performance.now = () => now() + window.later;"
+        )
+        page.goto(f"{api.http.base_url}{reader.invited['link']}")
+        expect(page.get_by_alt_text("Chest X-ray 1 of 8")).to_be_visible()
+        page.wait_for_timeout(300)
+        page.evaluate("window.later = 30 * 3_600_000")
+        judge(page, "r", "Image 2 of 8")
+    study = find(data[0], reader.invited["token"].partition(".")[0])
+    (answer,) = study.log(study.readers()[0]).read().answers
+    assert answer["milliseconds"] == 86_400_000
+
+
 def test_an_operator_makes_invites_and_closes_on_the_page(
     api: Api, data: tuple[Path, str], browser: Browser
 ) -> None:
