@@ -27,6 +27,7 @@ from library.reader_studies import design, files, folder, statistics
 from library.reader_studies.answers import Log
 from library.reader_studies.folder import ReaderStudy, by_token
 from library.reader_studies.forgetting import forget, holding
+from library.reader_studies.removal import remove_reader
 from library.reader_studies.results import as_csv, of_reader, results
 from tests import blinding
 
@@ -323,6 +324,32 @@ def test_results_are_of_those_who_are_through_and_the_verdict_waits(tmp_path: Pa
     final = results(study)
     study.log(late).answer(0, RIGHT)  # in the instant of the closing: it changes nothing
     assert results(study) == final
+
+
+def test_a_reader_who_is_removed_counts_no_more_and_is_told_of(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    kept, tried, leaked = (study.invite(name) for name in ("kept", "tried", "leaked"))
+    read_all(study, kept[0], 1.0)
+    read_all(study, leaked[0], 0.0)
+    assert results(study)["readers_removed"] == 0
+    alone = as_csv(study).count(kept[0].id)
+    for reader, token in (tried, leaked):
+        remove_reader(study, reader.id)
+        assert by_token(tmp_path, token) is None
+        with pytest.raises(NotFound):
+            remove_reader(study, reader.id)
+    assert by_token(tmp_path, kept[1]) is not None
+    for _ in range(2):
+        found = results(study)
+        numbers = [found[f"readers_{name}"] for name in ("invited", "counted", "removed")]
+        assert numbers == [1, 1, 2]
+        assert found["accuracy"]["value"] == 1
+        assert "2 readers were removed, 1 after they had judged every image." in found["limits"]
+        assert as_csv(study).count(kept[0].id) == alone == len(as_csv(study).splitlines()) - 1
+        study.close()  # and afterwards
+    with pytest.raises(Conflict, match="closed"):
+        remove_reader(study, kept[0].id)
+    assert [reader.id for reader in study.readers()] == [kept[0].id]
 
 
 def test_without_readers_there_are_results_that_say_so(tmp_path: Path) -> None:

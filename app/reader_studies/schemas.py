@@ -155,6 +155,7 @@ class Results(BaseModel):
     items: int
     readers_invited: int
     readers_counted: int
+    readers_removed: int = Field(description="before the close; in none of the numbers here")
     margin: float
     accuracy: Estimate = Field(description="for readers and images like these")
     accuracy_of_these_readers: Estimate = Field(description="for images like these")

@@ -6,6 +6,7 @@
     items.bin             the images' files, one after the other, all of one length (files.py)
     readers/{id}.json     a reader: name, digest of the link's secret, order of the items
     readers/{id}.jsonl    what the reader did: consent, answers, end (answers.py)
+    removed/{id}.json     a reader who was removed, from readers/ (removal.py)
     access.jsonl          who opened what and when, by ids
     closed.json           no answer is taken any more
     withdrawn.json        items that a patient's withdrawal has made black
@@ -24,6 +25,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -38,6 +40,7 @@ from library.locks import hold, waiting
 from library.reader_studies import files
 from library.reader_studies.answers import Log, now
 from library.reader_studies.design import order_for
+from library.work_folders import read_if_there
 
 SCHEMA = 1
 IDENTITY = re.compile(r"rs-[0-9a-f]{16}")
@@ -155,9 +158,9 @@ class ReaderStudy:
     def reader(self, identity: str) -> Reader:
         """Raises NotFound."""
         path = self.path / "readers" / f"{identity}.json"
-        if not READER.fullmatch(identity) or not path.is_file():
+        found = read_if_there(path) if READER.fullmatch(identity) else None
+        if found is None:
             raise NotFound(f"There is no reader {identity!r}.", field="reader", value=identity)
-        found = read_json(path)
         return Reader(
             id=identity,
             name=found["name"],
@@ -170,7 +173,11 @@ class ReaderStudy:
     def readers(self) -> list[Reader]:
         """In the order of their invitation."""
         names = [path.stem for path in (self.path / "readers").glob("rd-*.json")]
-        return sorted(map(self.reader, names), key=lambda reader: (reader.created_at, reader.id))
+        found = []
+        for name in names:
+            with suppress(NotFound):  # removed meanwhile
+                found.append(self.reader(name))
+        return sorted(found, key=lambda reader: (reader.created_at, reader.id))
 
     def log(self, reader: Reader) -> Log:
         path = self.path / "readers" / f"{reader.id}.jsonl"

@@ -226,6 +226,30 @@ def test_a_reader_consents_answers_goes_on_and_sees_only_their_own(
     assert api.http.get(study["links"]["self"]).status_code == 404
 
 
+def test_a_reader_is_removed_with_their_link(api: Api, data: tuple[Path, str]) -> None:
+    study = made(api, data[1])
+    reader = Reader(api, study)
+    reader.consents()
+    identity = reader.invited["reader"]["id"]
+    address = f"{study['links']['self']}/readers/{identity}"
+    removed = api.http.delete(address)
+    assert removed.status_code == 200, removed.text
+    assert removed.json()["readers"] == []
+    assert reader("GET", "state").status_code == 401
+    assert reader.answers(0).status_code == 401
+    assert api.http.delete(address).status_code == 404
+    assert api.http.get(study["links"]["results"]).json()["readers_removed"] == 1
+    log = (data[0] / "reader-studies" / study["id"] / "access.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    (told,) = [event for event in events if event["what"] == "removed"]
+    assert (told["who"], told["reader"]) == ("operator", identity)
+    other = Reader(api, study).invited["reader"]["id"]
+    api.http.post(f"{study['links']['self']}/close")
+    refused = api.http.delete(f"{study['links']['self']}/readers/{other}")
+    assert refused.status_code == 409
+    assert refused.json()["errors"][0]["field"] == "reader"
+
+
 def test_a_model_without_classes_makes_one_too(api: Api, data: tuple[Path, str]) -> None:
     study = made(api, data[1], model=PLAIN, per_label=5)
     assert study["items"] == 10
@@ -315,7 +339,10 @@ def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
         reader = Reader(api, study)
         api.http.headers["Authorization"] = f"Bearer {secret}"
         assert api.http.get(study["links"]["self"]).status_code == 200
-        for method, end in (("POST", "/readers"), ("POST", "/close"), ("GET", "/images.zip")):
+        mine = f"/readers/{reader.invited['reader']['id']}"
+        for method, end in (
+            ("POST", "/readers"), ("DELETE", mine), ("POST", "/close"), ("GET", "/images.zip"),
+        ):  # fmt: skip
             assert api.http.request(method, study["links"]["self"] + end).status_code == 403
         del api.http.headers["Authorization"]
         for path in ("/read", "/static/read/read.js", "/static/vendor/ui/ui.js"):
@@ -485,6 +512,9 @@ def test_client_and_command_line(api: Api, data: tuple[Path, str], tmp_path: Pat
     with Client(url) as client:
         study = client.reader_studies.list()[0]
         assert study.id == identity
+        wrong = study.invite("Reader 1").rpartition("#")[2].split(".")[1]
+        assert wrong in said("show", identity)
+        assert said("remove", identity, wrong).split() == [wrong, "is", "removed"]
         assert study.invite("Reader 1").startswith(f"{url}/read#{identity}.rd-")
         found = find(data[0], identity)
         read_all(found, found.readers()[0], 1.0)
