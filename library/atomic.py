@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import secrets
@@ -49,14 +51,37 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def append_json(path: Path, content: Any) -> None:
-    """One line, whole: appended with one write, and on the disk when this returns."""
+    """One line, whole: appended, and on the disk when this returns.
+
+    Raises OSError when the disk is full; of a line that was not written to its end nothing stays.
+    """
     line = json.dumps(content).encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(handle, line)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # between a torn line and its removal nobody appends
+        size = os.fstat(handle).st_size
+        if size == 0:
+            sync_folder(path.parent)
+        elif os.pread(handle, 1, size - 1) != b"\n":  # a machine went down within the line before
+            line = b"\n" + line
+        try:
+            _write_all(handle, line)
+        except BaseException:
+            os.ftruncate(handle, size)
+            raise
+        fcntl.flock(handle, fcntl.LOCK_UN)
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    """A disk that is nearly full takes a part, and tells so by its length alone."""
+    while content:
+        written = os.write(handle, content)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        content = content[written:]
 
 
 def read_json(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from library.atomic import claim, new_folder, read_json, write_bytes, write_json
+from library import atomic
+from library.atomic import append_json, claim, new_folder, read_json, write_bytes, write_json
 
 ROOT = Path(__file__).parent.parent
 
@@ -114,6 +116,81 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
         write_bytes(target, b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert (target / "kept").read_bytes() == b"kept"
+
+
+def short_writes(monkeypatch: pytest.MonkeyPatch, room: float = float("inf")) -> None:
+    """A disk that takes three bytes at once, and after `room` of them no more."""
+    write, taken = os.write, 0
+
+    def some(handle: int, content: bytes) -> int:
+        nonlocal taken
+        part = content[: int(min(3, room - taken))]
+        if not part:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken += len(part)
+        return write(handle, part)
+
+    monkeypatch.setattr(os, "write", some)
+
+
+def lines_of(path: Path) -> list[object]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_line_that_is_taken_in_parts_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    short_writes(monkeypatch)
+
+    def append(who: int) -> None:
+        for number in range(20):
+            append_json(path, {"who": who, "number": number})
+
+    threads = [threading.Thread(target=append, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [line["number"] for line in lines_of(path) if isinstance(line, dict)]
+    assert sorted(found) == sorted([*range(20)] * 4)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_of_a_line_that_the_disk_has_no_room_for_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    append_json(path, {"n": 1})
+    with monkeypatch.context() as full:
+        short_writes(full, room=5)
+        with pytest.raises(OSError, match="space") as raised:
+            append_json(path, {"n": 2})
+        assert raised.value.errno == errno.ENOSPC
+        assert lines_of(path) == [{"n": 1}]
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda *_: 0)
+        with pytest.raises(OSError, match="space"):
+            append_json(path, {"n": 3})
+    append_json(path, {"n": 4})
+    assert lines_of(path) == [{"n": 1}, {"n": 4}]
+
+
+def test_a_line_that_a_machine_went_down_in_swallows_none(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": ')
+    append_json(path, {"n": 2})
+    assert path.read_bytes() == b'{"n": 1}\n{"n": \n{"n": 2}\n'
+
+
+def test_the_name_of_a_new_log_is_on_the_disk_with_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(atomic, "sync_folder", synced.append)
+    for number in range(3):
+        append_json(tmp_path / "log.jsonl", number)
+    assert synced == [tmp_path]
 
 
 def test_a_new_folder_is_private_and_vanishes_unless_it_is_claimed(tmp_path: Path) -> None:

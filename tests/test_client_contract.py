@@ -176,6 +176,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("GET /reader-studies/{study}", lambda c: c.reader_studies.get("rs-1")),
     ("GET /reader-studies/{study}", lambda c: reader_study(c).reload()),
     ("POST /reader-studies/{study}/readers", lambda c: reader_study(c).invite("one")),
+    ("DELETE /reader-studies/{study}/readers/{reader}", lambda c: reader_study(c).remove("rd-1")),
     ("GET /reader-studies/{study}/results.json", lambda c: reader_study(c).results()),
     ("GET /reader-studies/{study}/results.csv", lambda c: reader_study(c).save_csv("x.csv")),
     ("GET /reader-studies/{study}/images.zip", lambda c: reader_study(c).save_images("x.zip")),

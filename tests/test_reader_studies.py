@@ -20,12 +20,14 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from app.formats import png
+from library import atomic
 from library.errors import Conflict, InvalidValue, NotFound
 from library.identity import Identity, Origin
 from library.reader_studies import design, files, folder, statistics
 from library.reader_studies.answers import Log
 from library.reader_studies.folder import ReaderStudy, by_token
 from library.reader_studies.forgetting import forget, holding
+from library.reader_studies.removal import remove_reader
 from library.reader_studies.results import as_csv, of_reader, results
 from tests import blinding
 
@@ -324,6 +326,32 @@ def test_results_are_of_those_who_are_through_and_the_verdict_waits(tmp_path: Pa
     assert results(study) == final
 
 
+def test_a_reader_who_is_removed_counts_no_more_and_is_told_of(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    kept, tried, leaked = (study.invite(name) for name in ("kept", "tried", "leaked"))
+    read_all(study, kept[0], 1.0)
+    read_all(study, leaked[0], 0.0)
+    assert results(study)["readers_removed"] == 0
+    alone = as_csv(study).count(kept[0].id)
+    for reader, token in (tried, leaked):
+        remove_reader(study, reader.id)
+        assert by_token(tmp_path, token) is None
+        with pytest.raises(NotFound):
+            remove_reader(study, reader.id)
+    assert by_token(tmp_path, kept[1]) is not None
+    for _ in range(2):
+        found = results(study)
+        numbers = [found[f"readers_{name}"] for name in ("invited", "counted", "removed")]
+        assert numbers == [1, 1, 2]
+        assert found["accuracy"]["value"] == 1
+        assert "2 readers were removed, 1 after they had judged every image." in found["limits"]
+        assert as_csv(study).count(kept[0].id) == alone == len(as_csv(study).splitlines()) - 1
+        study.close()  # and afterwards
+    with pytest.raises(Conflict, match="closed"):
+        remove_reader(study, kept[0].id)
+    assert [reader.id for reader in study.readers()] == [kept[0].id]
+
+
 def test_without_readers_there_are_results_that_say_so(tmp_path: Path) -> None:
     study = made(tmp_path)
     study.close()
@@ -364,6 +392,70 @@ def test_a_withdrawn_patient_is_shown_no_more(tmp_path: Path) -> None:
     assert not holding(tmp_path, gone)
     assert (study.path / "key.json").stat().st_mode & 0o777 == 0o600
     assert results(again)["items"] == 22
+
+
+KILLED_IN_THE_MAKING = """
+import os, signal, sys
+from pathlib import Path
+from library.reader_studies import folder
+from tests.test_reader_studies import made
+
+folder.claim = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+made(Path(sys.argv[1]))
+"""
+
+
+def killed_in_the_making(data_dir: Path) -> Path:
+    """What is left of a study whose maker was killed; images and key are in it."""
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", KILLED_IN_THE_MAKING, str(data_dir)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = folder.root(data_dir).glob(".*.tmp")
+    assert (left / "items.bin").stat().st_size
+    return left
+
+
+def test_what_a_maker_who_was_killed_has_left_is_swept(tmp_path: Path) -> None:
+    left = killed_in_the_making(tmp_path)
+    folder.remove_left(tmp_path)
+    assert not left.exists()
+    left = killed_in_the_making(tmp_path)
+    study = made(tmp_path)
+    assert not left.exists()
+    half = study.path.with_name(".deleted-rs-0123456789abcdef")
+    half.mkdir()
+    folder.remove_left(tmp_path)
+    assert [path.name for path in study.path.parent.glob("[!.]*")] == [study.id]
+    assert not half.exists()
+
+
+def test_a_study_that_is_being_made_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.remove_left(tmp_path)
+    assert not folder.root(tmp_path).exists()
+
+    def claim(temporary: Path, final: Path) -> bool:
+        folder.remove_left(tmp_path)  # whatever sweeps meanwhile
+        return atomic.claim(temporary, final)
+
+    monkeypatch.setattr(folder, "claim", claim)
+    study = made(tmp_path)
+    assert study.item(0)
+    assert folder.studies(tmp_path) == [study]
+
+
+@pytest.mark.parametrize("how", ["made", "deleted"])
+def test_a_withdrawn_patient_is_not_left_in_a_half_of_a_study(tmp_path: Path, how: str) -> None:
+    if how == "made":
+        left = killed_in_the_making(tmp_path)
+    else:
+        study = made(tmp_path)
+        left = study.path.rename(study.path.with_name(f".deleted-{study.id}"))
+    forget(tmp_path, frozenset({"A0"}))
+    assert not left.exists()
 
 
 def test_intervals_and_agreement_are_those_of_the_books() -> None:

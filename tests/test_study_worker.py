@@ -274,10 +274,15 @@ def test_only_what_has_ended_is_deleted(server: Server, settings: Settings) -> N
         studies.find(settings.data_dir, study.id)
     worker.take(study)  # a message for what is no more
     assert not study.path.exists()
-    half = study.path.with_name(f".deleted-{study.id}")
-    half.mkdir()
+    halves = [
+        study.path.with_name(f".deleted-{study.id}"),
+        settings.data_dir / "reader-studies" / ".deleted-rs-1",
+        settings.data_dir / "reader-studies" / ".making.0123.tmp",
+    ]
+    for half in halves:
+        half.mkdir(parents=True)
     worker.sweep()
-    assert not half.exists()
+    assert not any(half.exists() for half in halves)
 
 
 def test_a_score_makes_the_results_again(server: Server, settings: Settings) -> None:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from library.errors import NotFound
 from library.logs import request_id
+from library.reader_studies import folder as reader_studies
 from library.settings import Settings
 from library.studies import folder as studies
 from library.studies.folder import ENDED, Study
@@ -127,12 +128,16 @@ def _claim(
 
 
 class StudySweeper:
-    """Sends again the studies that have free units and no message: a worker died with the last."""
+    """Sends again the studies that have free units and no message: a worker died with the last.
+
+    And removes what is left of studies, and of reader studies, that were not made or deleted whole.
+    """
 
     def __init__(self, connection: redis.Redis, settings: Settings, send: Send) -> None:
         self._connection, self._settings, self._send = connection, settings, send
 
     def sweep(self) -> None:
         studies.remove_deleted(self._settings.data_dir)
+        reader_studies.remove_left(self._settings.data_dir)
         for study in studies.unfinished(self._settings.data_dir):
             send_again(study, self._connection, self._send)

@@ -27,9 +27,10 @@ from library.datasets.records import (
 )
 from library.datasets.roots import within_roots
 from library.errors import Conflict, NotFound
-from library.reader_studies.folder import studies
+from library.reader_studies import folder as reader_studies
 from library.settings import Settings
 from library.store.shared import open_store
+from library.studies.folder import studies
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_validation
 
@@ -184,7 +185,7 @@ class DatasetService:
             return [row["thumbnail"] for row in rows]
 
     def delete(self, identity: str) -> None:
-        """Really delete it.  Raises Conflict while a job or a reader study needs it."""
+        """Really delete it.  Raises Conflict while a job, a study or a reader study needs it."""
         self._look(identity)
         read_record(self._data_dir, identity)
         if self._jobs is not None:
@@ -197,10 +198,19 @@ class DatasetService:
                             value=identity,
                             remedy="Cancel it, or wait for its end.",
                         )
+        # A study that has ended keeps pixels, which a withdrawal finds by the dataset alone.
         for study in studies(self._data_dir):
-            if study.record["dataset"]["id"] == identity:
+            if study.record["dataset"] == identity:
                 raise Conflict(
-                    f"The reader study {study.id} shows images of {identity!r}.",
+                    f"The study {study.id} was made of images of {identity!r}.",
+                    field="dataset",
+                    value=identity,
+                    remedy="Delete the study first.",
+                )
+        for reader_study in reader_studies.studies(self._data_dir):
+            if reader_study.record["dataset"]["id"] == identity:
+                raise Conflict(
+                    f"The reader study {reader_study.id} shows images of {identity!r}.",
                     field="dataset",
                     value=identity,
                     remedy="Delete the study first.",

@@ -26,11 +26,13 @@ from app.train_jobs.routes import IdempotencyKey
 from library.errors import Conflict
 from library.reader_studies import folder
 from library.reader_studies.design import resolve
+from library.reader_studies.removal import remove_reader
 from library.reader_studies.results import as_csv, results
 
 router = APIRouter(prefix="/reader-studies", tags=["reader-studies"], responses=problems(404, 503))
 
 Identity = Annotated[str, Path(pattern=r"^rs-[0-9a-f]{16}$")]
+ReaderId = Annotated[str, Path(pattern=r"^rd-[0-9a-f]{8}$")]
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -106,6 +108,18 @@ def invite(study: Identity, request: InviteRequest, state: AppState) -> Any:
     found.opened(operator(), "invited", reader=reader.id)
     progress = progress_of(reader, found.log(reader).read())
     return {"reader": progress, "token": token, "link": f"/read#{token}"}
+
+
+@router.delete("/{study}/readers/{reader}", response_model=ReaderStudy, responses=problems(409))
+def remove(study: Identity, reader: ReaderId, state: AppState) -> Any:
+    """Take a reader and their link back: their answers count no more.  409 once it is closed.
+
+    The results tell how many were removed.
+    """
+    found = folder.find(state.settings.data_dir, study)
+    remove_reader(found, reader)
+    found.opened(operator(), "removed", reader=reader)
+    return shown(found)
 
 
 @router.get("/{study}/results.json", response_model=Results)

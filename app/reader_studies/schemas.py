@@ -155,6 +155,7 @@ class Results(BaseModel):
     items: int
     readers_invited: int
     readers_counted: int
+    readers_removed: int = Field(description="before the close; in none of the numbers here")
     margin: float
     accuracy: Estimate = Field(description="for readers and images like these")
     accuracy_of_these_readers: Estimate = Field(description="for images like these")
@@ -178,7 +179,11 @@ class AnswerRequest(Request):
     position: int = Field(ge=0, lt=2 * ITEMS_MAX, description="of the image that is shown, from 0")
     answer: Kind
     confidence: int | None = Field(None, ge=1, le=5)
-    milliseconds: int = Field(ge=0, le=86_400_000, description="since the image was shown")
+    milliseconds: int = Field(
+        ge=0,
+        le=86_400_000,
+        description="since the image was shown; a day at most, if it was longer",
+    )
 
 
 class Reading(BaseModel):

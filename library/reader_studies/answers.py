@@ -7,7 +7,6 @@ there, and what is sent again because its acknowledgement was lost is counted on
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -133,7 +132,6 @@ class Log:
 
     def _add(self, found: Progress, event: str, **fields: Any) -> None:
         line = {"event": event, "at": now(), **fields}
-        _end_torn_line(self._path)
         append_json(self._path, line)
         _apply(found, line)
 
@@ -159,21 +157,3 @@ def _apply(found: Progress, event: Mapping[str, Any]) -> None:
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(name) == other.get(name) for name in ("answer", "confidence"))
-
-
-def _end_torn_line(path: Path) -> None:
-    """What a machine that went down has left half written must not swallow the next line."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            if not file.tell():
-                return
-            file.seek(-1, os.SEEK_END)
-            whole = file.read(1) == b"\n"
-    except FileNotFoundError:
-        return
-    if not whole:
-        with open(path, "ab") as file:
-            file.write(b"\n")
-            file.flush()
-            os.fsync(file.fileno())

@@ -6,9 +6,13 @@
     items.bin             the images' files, one after the other, all of one length (files.py)
     readers/{id}.json     a reader: name, digest of the link's secret, order of the items
     readers/{id}.jsonl    what the reader did: consent, answers, end (answers.py)
+    removed/{id}.json     a reader who was removed, from readers/ (removal.py)
     access.jsonl          who opened what and when, by ids
     closed.json           no answer is taken any more
     withdrawn.json        items that a patient's withdrawal has made black
+
+Beside them are .lock, held while a study is written, and until they are swept .making.*.tmp and
+.deleted-*, of a making or a deletion that was interrupted (remove_left).
 
 Items lie in an order of their own, drawn when the study was made; each reader has another.
 """
@@ -21,6 +25,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -31,10 +36,11 @@ import numpy as np
 
 from library.atomic import append_json, claim, new_folder, read_json, write_json
 from library.errors import Busy, Conflict, NotFound, Unusable
-from library.locks import waiting
+from library.locks import hold, waiting
 from library.reader_studies import files
 from library.reader_studies.answers import Log, now
 from library.reader_studies.design import order_for
+from library.work_folders import read_if_there
 
 SCHEMA = 1
 IDENTITY = re.compile(r"rs-[0-9a-f]{16}")
@@ -152,9 +158,9 @@ class ReaderStudy:
     def reader(self, identity: str) -> Reader:
         """Raises NotFound."""
         path = self.path / "readers" / f"{identity}.json"
-        if not READER.fullmatch(identity) or not path.is_file():
+        found = read_if_there(path) if READER.fullmatch(identity) else None
+        if found is None:
             raise NotFound(f"There is no reader {identity!r}.", field="reader", value=identity)
-        found = read_json(path)
         return Reader(
             id=identity,
             name=found["name"],
@@ -167,7 +173,11 @@ class ReaderStudy:
     def readers(self) -> list[Reader]:
         """In the order of their invitation."""
         names = [path.stem for path in (self.path / "readers").glob("rd-*.json")]
-        return sorted(map(self.reader, names), key=lambda reader: (reader.created_at, reader.id))
+        found = []
+        for name in names:
+            with suppress(NotFound):  # removed meanwhile
+                found.append(self.reader(name))
+        return sorted(found, key=lambda reader: (reader.created_at, reader.id))
 
     def log(self, reader: Reader) -> Log:
         path = self.path / "readers" / f"{reader.id}.jsonl"
@@ -204,7 +214,8 @@ def create(
     """
     assert len({len(image) for image in images}) == 1
     final = root(data_dir) / identity
-    with new_folder(root(data_dir)) as temporary:
+    final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with waiting(_lock(data_dir)), new_folder(final.parent, "making") as temporary:
         (temporary / "readers").mkdir(mode=0o700)
         with open(temporary / "items.bin", "xb") as file:
             file.writelines(images)
@@ -257,8 +268,34 @@ def remove(data_dir: Path, identity: str) -> None:
     gone = study.path.with_name(f".deleted-{identity}")
     os.rename(study.path, gone)
     shutil.rmtree(gone, ignore_errors=True)
-    for left in study.path.parent.glob(".deleted-*"):  # of a deletion that was interrupted
-        shutil.rmtree(left, ignore_errors=True)
+    remove_left(data_dir)
+
+
+def remove_left(data_dir: Path, wait: bool = False) -> None:
+    """Remove what makings and deletions that were interrupted have left: unmarked real images.
+
+    While a study is being written, nothing is removed; wait: until it is whole.
+    """
+    if not root(data_dir).is_dir():
+        return
+    if wait:
+        with waiting(_lock(data_dir)):
+            _remove_left(data_dir)
+    elif (held := hold(_lock(data_dir))) is not None:
+        try:
+            _remove_left(data_dir)
+        finally:
+            os.close(held)
+
+
+def _remove_left(data_dir: Path) -> None:
+    for pattern in (".*.tmp", ".deleted-*"):
+        for left in root(data_dir).glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lock(data_dir: Path) -> Path:
+    return root(data_dir) / ".lock"
 
 
 def _missing(identity: str) -> NotFound:

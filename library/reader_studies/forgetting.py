@@ -10,7 +10,7 @@ import numpy as np
 from library.atomic import write_json
 from library.locks import waiting
 from library.reader_studies import files
-from library.reader_studies.folder import ReaderStudy, studies
+from library.reader_studies.folder import ReaderStudy, remove_left, studies
 
 
 def holding(data_dir: Path, digests: frozenset[str]) -> list[ReaderStudy]:
@@ -24,6 +24,7 @@ def forget(data_dir: Path, digests: frozenset[str]) -> None:
     The study is closed: what is left of it is not what its design says.  Answers that were given
     stay, and name no file any more.
     """
+    remove_left(data_dir, wait=True)  # no key tells whose images these are
     for study in holding(data_dir, digests):
         found = _items(study, digests)
         study.close()

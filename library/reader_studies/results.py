@@ -15,6 +15,7 @@ from library.errors import Conflict
 from library.reader_studies.answers import Progress
 from library.reader_studies.design import REAL, SYNTHETIC
 from library.reader_studies.folder import Reader, ReaderStudy
+from library.reader_studies.removal import removed_readers
 from library.reader_studies.statistics import (
     Estimate,
     area,
@@ -104,7 +105,7 @@ def of_reader(study: ReaderStudy, reader: Reader) -> dict[str, Any]:
 
 def results(study: ReaderStudy) -> dict[str, Any]:
     """Everything, of the readers who are through; the verdict once the study is closed."""
-    reads, invited = whole(study), study.readers()
+    reads, invited, removed = whole(study), study.readers(), removed_readers(study)
     table = _table(study, reads)
     margin, closed = float(study.record["design"]["margin"]), study.closed_at
     accuracy = mean_share(table.right, table.synthetic.astype(np.int64))
@@ -118,6 +119,7 @@ def results(study: ReaderStudy) -> dict[str, Any]:
         "items": len(table.synthetic),
         "readers_invited": len(invited),
         "readers_counted": len(reads),
+        "readers_removed": len(removed),
         "margin": margin,
         "accuracy": accuracy.as_dict(),
         "accuracy_of_these_readers": mean_share(
@@ -128,7 +130,7 @@ def results(study: ReaderStudy) -> dict[str, Any]:
         "readers": [_of_one(study, read, table, i) for i, read in enumerate(reads)],
         "agreement": _agreement(reads, table),
         "verdict": _verdict(accuracy, margin, closed, len(reads)),
-        "limits": _limits(study, reads, len(invited)),
+        "limits": _limits(study, reads, len(invited), removed),
     }
 
 
@@ -282,12 +284,18 @@ def _verdict(
     return {"verdict": found, "text": _TEXTS[found]}
 
 
-def _limits(study: ReaderStudy, reads: Sequence[Read], invited: int) -> list[str]:
+def _limits(
+    study: ReaderStudy, reads: Sequence[Read], invited: int, removed: Sequence[Progress]
+) -> list[str]:
     record, found = study.record, []
     side = int(record["resolution"])
     found.append(f"Images were {side} x {side} pixels of 8 bits, as the generator makes them.")
     if invited > len(reads):
         found.append(f"{invited - len(reads)} of {invited} readers have not judged every image.")
+    if removed:
+        were = "1 reader was" if len(removed) == 1 else f"{len(removed)} readers were"
+        through = sum(progress.complete for progress in removed)
+        found.append(f"{were} removed, {through} after they had judged every image.")
     if len(reads) == 1:
         found.append("One reader: the interval is about this reader.")
     elif 1 < len(reads) < 4:

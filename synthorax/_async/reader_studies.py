@@ -57,6 +57,14 @@ class AsyncReaderStudy:
         made = await self._transport.json("POST", f"{self._path}/readers", json={"name": name})
         return f"{str(self._transport.url).rstrip('/')}{made['link']}"
 
+    async def remove(self, reader: str) -> AsyncReaderStudy:
+        """Take a reader, by their id, and their link back: their answers count no more.
+
+        The results tell how many were removed.  Raises Conflict once it is closed.
+        """
+        self.record = await self._transport.json("DELETE", f"{self._path}/readers/{reader}")
+        return self
+
     async def results(self) -> dict[str, Any]:
         """accuracy, sensitivity, specificity, agreement, each reader; `verdict` once closed."""
         return await self._transport.json("GET", f"{self._path}/results.json")

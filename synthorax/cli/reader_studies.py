@@ -94,10 +94,10 @@ def show(study: StudyId, as_json: Json = False) -> None:
     }
     for name, value in rows.items():
         facts.add_row(name, value)
-    readers = Table("reader", "consent", "answers", "through", box=None)
+    readers = Table("reader", Column("id", no_wrap=True), "consent", "answers", "through", box=None)
     for each in record["readers"]:
         readers.add_row(
-            each["name"], (each["consented_at"] or "not yet")[:16],
+            each["name"], each["id"], (each["consented_at"] or "not yet")[:16],
             f"{each['answered']} of {each['total']}", (each["finished_at"] or "not yet")[:16],
         )  # fmt: skip
     emit(record, Group(facts, readers) if record["readers"] else facts, as_json)
@@ -112,6 +112,17 @@ def invite(
     """Make a reader's link. It is shown this once: whoever has it answers as this reader."""
     link = Client().reader_studies.get(study).invite(name)
     emit({"name": name, "link": link}, link, as_json)
+
+
+@commands.command()
+def remove(
+    study: StudyId,
+    reader: Annotated[str, typer.Argument(help="id of the reader, which `show` tells")],
+    as_json: Json = False,
+) -> None:
+    """Take a reader and their link back, before the close: their answers count no more."""
+    found = Client().reader_studies.get(study).remove(reader)
+    emit(found.record, f"{reader} is removed", as_json)
 
 
 @commands.command()

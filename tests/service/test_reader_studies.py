@@ -24,6 +24,8 @@ from app.main import create_app
 from library.keys import KeyFile, new_key
 from library.reader_studies.folder import find
 from library.settings import Settings
+from library.studies import folder as studies
+from library.studies.resolving import resolve
 from synthorax import Client, Conflict
 from tests import blinding
 from tests.service.alone import CLASSES, PLAIN, Api
@@ -224,6 +226,30 @@ def test_a_reader_consents_answers_goes_on_and_sees_only_their_own(
     assert api.http.get(study["links"]["self"]).status_code == 404
 
 
+def test_a_reader_is_removed_with_their_link(api: Api, data: tuple[Path, str]) -> None:
+    study = made(api, data[1])
+    reader = Reader(api, study)
+    reader.consents()
+    identity = reader.invited["reader"]["id"]
+    address = f"{study['links']['self']}/readers/{identity}"
+    removed = api.http.delete(address)
+    assert removed.status_code == 200, removed.text
+    assert removed.json()["readers"] == []
+    assert reader("GET", "state").status_code == 401
+    assert reader.answers(0).status_code == 401
+    assert api.http.delete(address).status_code == 404
+    assert api.http.get(study["links"]["results"]).json()["readers_removed"] == 1
+    log = (data[0] / "reader-studies" / study["id"] / "access.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    (told,) = [event for event in events if event["what"] == "removed"]
+    assert (told["who"], told["reader"]) == ("operator", identity)
+    other = Reader(api, study).invited["reader"]["id"]
+    api.http.post(f"{study['links']['self']}/close")
+    refused = api.http.delete(f"{study['links']['self']}/readers/{other}")
+    assert refused.status_code == 409
+    assert refused.json()["errors"][0]["field"] == "reader"
+
+
 def test_a_model_without_classes_makes_one_too(api: Api, data: tuple[Path, str]) -> None:
     study = made(api, data[1], model=PLAIN, per_label=5)
     assert study["items"] == 10
@@ -276,6 +302,28 @@ def test_its_dataset_is_not_deleted_under_it(api: Api, data: tuple[Path, str]) -
     assert api.http.delete(study["links"]["self"]).status_code == 204
 
 
+@pytest.mark.parametrize("status", ["queued", "cancelled"])
+def test_nor_under_a_study_before_or_after_its_end(
+    api: Api, data: tuple[Path, str], status: str
+) -> None:
+    config = resolve({"positive": "PNEUMONIA", "generator": {"preset": "quick"}}).as_dict()
+    record = {"dataset": data[1], "fingerprint": "f" * 64, "config": config}
+    study = studies.create(data[0], studies.new_identity(), record)
+    if status != "queued":
+        study.finish(status)
+    assert study.status == status
+    try:
+        refused = api.http.delete(f"/datasets/{data[1]}")
+        assert refused.status_code == 409
+        said = f"The study {study.id} was made of images of '{data[1]}'."
+        assert refused.json()["detail"].startswith(said)
+        assert "Delete the study first" in json.dumps(refused.json())
+        assert api.http.get(f"/datasets/{data[1]}").status_code == 200
+    finally:
+        study.finish("cancelled")
+        studies.remove(data[0], study.id)
+
+
 def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
     tmp_path: Path, tiny_models: Path
 ) -> None:
@@ -291,7 +339,10 @@ def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
         reader = Reader(api, study)
         api.http.headers["Authorization"] = f"Bearer {secret}"
         assert api.http.get(study["links"]["self"]).status_code == 200
-        for method, end in (("POST", "/readers"), ("POST", "/close"), ("GET", "/images.zip")):
+        mine = f"/readers/{reader.invited['reader']['id']}"
+        for method, end in (
+            ("POST", "/readers"), ("DELETE", mine), ("POST", "/close"), ("GET", "/images.zip"),
+        ):  # fmt: skip
             assert api.http.request(method, study["links"]["self"] + end).status_code == 403
         del api.http.headers["Authorization"]
         for path in ("/read", "/static/read/read.js", "/static/vendor/ui/ui.js"):
@@ -394,6 +445,26 @@ def test_the_page_keeps_an_answer_until_the_server_is_there_again(
         expect(page.get_by_role("alert")).to_contain_text("The link is not")
 
 
+def test_an_image_that_was_open_for_more_than_a_day_is_answered(
+    api: Api, data: tuple[Path, str], browser: Browser
+) -> None:
+    reader = Reader(api, made(api, data[1], per_label=2))
+    reader.consents()
+    with visiting(browser) as page:
+        page.add_init_script(
+            "window.later = 0; const now = performance.now.bind(performance);"
+            "performance.now = () => now() + window.later;"
+        )
+        page.goto(f"{api.http.base_url}{reader.invited['link']}")
+        expect(page.get_by_alt_text("Chest X-ray 1 of 8")).to_be_visible()
+        page.wait_for_timeout(300)
+        page.evaluate("window.later = 30 * 3_600_000")
+        judge(page, "r", "Image 2 of 8")
+    study = find(data[0], reader.invited["token"].partition(".")[0])
+    (answer,) = study.log(study.readers()[0]).read().answers
+    assert answer["milliseconds"] == 86_400_000
+
+
 def test_an_operator_makes_invites_and_closes_on_the_page(
     api: Api, data: tuple[Path, str], browser: Browser
 ) -> None:
@@ -441,6 +512,9 @@ def test_client_and_command_line(api: Api, data: tuple[Path, str], tmp_path: Pat
     with Client(url) as client:
         study = client.reader_studies.list()[0]
         assert study.id == identity
+        wrong = study.invite("Reader 1").rpartition("#")[2].split(".")[1]
+        assert wrong in said("show", identity)
+        assert said("remove", identity, wrong).split() == [wrong, "is", "removed"]
         assert study.invite("Reader 1").startswith(f"{url}/read#{identity}.rd-")
         found = find(data[0], identity)
         read_all(found, found.readers()[0], 1.0)

@@ -5,6 +5,7 @@ import * as link from "./link.js";
 
 const LARGEST = 512; // CSS pixels of an image's side, on every screen that has them
 const EARLIEST_MS = 250; // a key that comes sooner after an image was meant for the one before
+const LATEST_MS = 86_400_000; // a day: the longest that the server takes
 const BESIDE = 300; // CSS pixels that the page needs above and below the image
 
 const announce = (words) => (document.getElementById("announce").textContent = words);
@@ -145,7 +146,7 @@ function Images({ state, set, failed, ask }) {
     sending.current = false;
   }
   function choose(kind) {
-    const milliseconds = Math.round(performance.now() - since.current);
+    const milliseconds = Math.min(LATEST_MS, Math.round(performance.now() - since.current));
     if (sending.current || over || shown !== at || milliseconds < EARLIEST_MS) return;
     const body = { position: at, answer: kind, confidence: sure, milliseconds };
     send(() => link.answer(body));
