@@ -1,7 +1,8 @@
 """Writes docs/reference/ from the code: python docs/reference.py [--check]
 
 The API from its OpenAPI document, settings, run configuration with its presets, choices of a
-dataset, events, a ZIP's manifest.  A test checks that what is committed is what the code says.
+dataset, a study's configuration, events, a ZIP's manifest.  A test checks that what is committed is
+what the code says.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
+from app.field_schemas import study
 from app.formats.archive import COLUMNS
 from app.main import create_app
 from app.openapi import MEDIA_TYPE as PROBLEM
 from library import settings as settings_module
 from library.config import GROUPS, RunConfig
 from library.datasets.choices import described
-from library.presets import PRESETS
+from library.presets import PRESETS, RECOMMENDED
 from library.settings import Settings
+from library.studies.config import ARMS, Generator, StudyConfig
 from worker.counts import FAMILIES
 from worker.events import EVENT
 
@@ -177,8 +180,8 @@ def _bounds(metadata: Mapping[str, Any]) -> str:
     if "allowed" in metadata:
         return ", ".join(map(code, metadata["allowed"]))
     if "low" in metadata:
-        sign = ">" if metadata["above"] else "≥"
-        return f"{sign} {metadata['low']:g}, ≤ {metadata['high']:g}"
+        sign = ">" if metadata.get("above") else "≥"
+        return f"{sign} {metadata['low']:.16g}, ≤ {metadata['high']:.16g}"
     return "text"
 
 
@@ -226,8 +229,38 @@ def configuration() -> str:
             "# Choices of a dataset\n",
             "What `POST /datasets` takes as `choices`.\n",
             table(["choice", "default", "allowed", ""], choices),
+            "# Configuration of a study\n",
+            "What `POST /studies` takes as `config`, and `synthorax study run` as a TOML or JSON "
+            "file with `dataset` beside it. Of `generator` one of `preset`, `model` and `images`.\n",
+            table(["field", "default", "allowed", ""], list(_of_study())),
+            "## Arms of a study\n",
+            table(["arm", "is trained on"], [[code(name), text] for name, text in ARMS.items()]),
         ]
     )
+
+
+def _of_study() -> Iterator[list[str]]:
+    of_generator = study()["properties"]["generator"]["properties"]
+    defaults = {"positive": "needed", "seed": "drawn", "name": "", "preset": code(RECOMMENDED)}
+    for each in fields(StudyConfig):
+        if each.name == "generator":
+            for part in fields(Generator):
+                allowed = "[of a run](#configuration-of-a-run)" if part.name == "config" else "text"
+                words = of_generator[part.name].get("description", "over the preset")
+                yield [code(f"generator.{part.name}"), defaults.get(part.name, ""), allowed, words]
+            continue
+        rule = each.metadata
+        default = "all" if each.default == rule.get("names") else code(each.default)
+        yield [code(each.name), defaults.get(each.name, default), _of_list(rule), rule["help"]]
+
+
+def _of_list(metadata: Mapping[str, Any]) -> str:
+    if "names" in metadata:
+        return f"list of {', '.join(map(code, metadata['names'] or ())) or 'classes'}"
+    if "each" in metadata:
+        low, high = metadata["each"]
+        return f"list of up to {metadata['most']} numbers, ≥ {low:g}, ≤ {high:g}"
+    return _bounds(metadata)
 
 
 def _allowed(allowed: Any) -> str:

@@ -18,7 +18,11 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class StudyRequest(Request):
     """A study on a dataset; its configuration is fixed before the first run."""
 
-    dataset: DatasetNamed
+    dataset: DatasetNamed = Field(
+        description="the id of a dataset, or a folder: a new one is validated and split first, and "
+        "409 until it is; one that a job has trained on whole has no split, and a usefulness study "
+        "refuses it"
+    )
     config: dict[str, Any] = Field(json_schema_extra=study())
 
 

@@ -64,7 +64,7 @@ def test_what_is_written_runs(
             exec(compile(block, name, "exec"), known)  # noqa: S102
         elif name == "docs/tutorial.md":
             for line in block.splitlines():
-                if line.startswith("synthorax "):
+                if line.startswith(".venv/bin/synthorax "):
                     _command(service, tmp_path, line)
     client = known.get("client")
     assert isinstance(client, Client)
