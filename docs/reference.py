@@ -231,7 +231,7 @@ def configuration() -> str:
             table(["choice", "default", "allowed", ""], choices),
             "# Configuration of a study\n",
             "What `POST /studies` takes as `config`, and `synthorax study run` as a TOML or JSON "
-            "file with `dataset` beside it. Of `generator` one of `preset`, `model` and `images`.\n",
+            "file with `dataset` beside it. Of `generator` one of `preset`, `model`, `images`.\n",
             table(["field", "default", "allowed", ""], list(_of_study())),
             "## Arms of a study\n",
             table(["arm", "is trained on"], [[code(name), text] for name, text in ARMS.items()]),
