@@ -143,12 +143,15 @@ def running_job(service: Service, dataset: str) -> str:
 
 
 def reader_study(service: Service, folder: Path) -> dict[str, str]:
-    """A version and a dataset that fit, and a study of them."""
+    """A version and a dataset that fit, a study of them, and a reader of it."""
     dataset = held_out(folder, service.data_dir, 13)
     body = {"model": "tiny@2", "dataset": dataset, "per_label": 2, "real_images_may_be_shown": True}
     made = service.http.post("/reader-studies", json=body)
     assert made.status_code == 201, made.text
-    return {"MODEL": "tiny@2", "ID": dataset, "STUDY": made.json()["id"]}
+    study = made.json()["id"]
+    invited = service.http.post(f"/reader-studies/{study}/readers", json={"name": "Reader 0"})
+    reader = invited.json()["reader"]["id"]
+    return {"MODEL": "tiny@2", "ID": dataset, "STUDY": study, "READER": reader}
 
 
 def here(word: str, service: Service) -> str:
