@@ -14,6 +14,8 @@ from library.datasets.choices import resolve
 from library.datasets.records import begin as register
 from library.studies.folder import Study
 from studies.local import begin
+from studies.stopping import Stopping
+from studies.working import do_unit
 from tests.evaluation.pictures import LABELS, real, split_folders
 
 CONFIG: dict[str, Any] = {
@@ -69,6 +71,13 @@ def begun(folder: Path, data: str = "data", **changes: Any) -> Study:
     if not (folder / data / "datasets").is_dir():
         register(folder / data, folder / "real", resolve({"patient": r"(p\d+)_"}))
     return begin(path, folder / data)
+
+
+def done(study: Study, *units: str) -> Study:
+    """The study, its units done here."""
+    for name in units:
+        do_unit(study, study.unit(name), lambda *_: None, Stopping(), processes=0)
+    return study
 
 
 def work(study: Study, unit: str) -> subprocess.Popen[bytes]:

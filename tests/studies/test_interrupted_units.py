@@ -12,16 +12,8 @@ from library.atomic import read_json
 from library.errors import Conflict
 from library.studies.folder import Study
 from studies import generators
-from studies.stopping import Stopping
-from studies.working import do_unit
 from tests.sets import picture
-from tests.studies.small import PREPARED, RAN, TRAINED, begun, synthetic_folder
-
-
-def done(study: Study, *units: str) -> Study:
-    for name in units:
-        do_unit(study, study.unit(name), lambda *_: None, Stopping(), processes=0)
-    return study
+from tests.studies.small import PREPARED, RAN, TRAINED, begun, done, synthetic_folder
 
 
 @pytest.fixture(scope="module")

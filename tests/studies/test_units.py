@@ -31,17 +31,10 @@ from studies.local import begin
 from studies.runs import run_unit
 from studies.stopping import Stopped, Stopping
 from studies.synthetic import check_version
-from studies.working import do_unit
 from tests.evaluation.pictures import LABELS
-from tests.studies.small import PREPARED, RAN, TRAINED, begun, request, work
+from tests.studies.small import PREPARED, RAN, TRAINED, begun, done, request, work
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-def done(study: Study, *units: str) -> Study:
-    for name in units:
-        do_unit(study, study.unit(name), lambda *_: None, Stopping(), processes=0)
-    return study
 
 
 @pytest.fixture(scope="module")
