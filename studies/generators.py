@@ -46,7 +46,8 @@ def train(study: Study, unit: Unit, tell: Tell, stopping: Stopping) -> dict[str,
     """Train, or go on training; what the unit's record is to say.
 
     `collapsed` there: images that had been shown when the samples collapsed, or None.
-    Raises SynthoraxError with the trainer's own problem; Stopped once a checkpoint is written.
+    Raises SynthoraxError with the trainer's own problem; Stopped once a checkpoint is written;
+    TrainerDied.
     """
     run = RunFolder(study.generator(unit.name))
     request = _request(study, unit, run, tell)

@@ -15,7 +15,7 @@ from library.datasets.opened import Opened
 from library.errors import InvalidValue
 from library.images import Fit
 from library.studies.config import StudyConfig
-from library.studies.resolving import covers_all, every_class
+from library.studies.resolving import every_class
 
 SPLITS = ("train", "validation", "held_out")
 
@@ -91,6 +91,6 @@ def chosen_labels(config: StudyConfig, there: object) -> list[str]:
             value=wanted,
             remedy="Name a dataset with two or more classes.",
         )
-    if covers_all(config, wanted):
-        raise every_class(config)
+    if all_named := every_class(config, wanted):
+        raise all_named
     return sorted(wanted)

@@ -22,12 +22,8 @@ Tell = Callable[[str, float], None]
 
 def open_parent(study: Study, tell: Tell) -> Opened:
     """The study's dataset, which must still be what the study was made for."""
-
-    def reading(words: str, done: int, total: int) -> None:
-        tell(words, 0.5 * done / max(total, 1))
-
     named = study.record["dataset"]
-    opened = open_dataset(study.data_dir, str(named), reading)
+    opened = open_dataset(study.data_dir, str(named), _reading(tell))
     if study.record["fingerprint"] not in (None, opened.record["fingerprint"]):
         with opened:
             raise Conflict(
@@ -37,6 +33,11 @@ def open_parent(study: Study, tell: Tell) -> Opened:
                 remedy="Its files or its choices were changed: begin a new study.",
             )
     return opened
+
+
+def _reading(tell: Tell) -> Callable[[str, int, int], None]:
+    """Tells how far the reading of a dataset is, as the first half of a unit."""
+    return lambda words, done, total: tell(words, 0.5 * done / max(total, 1))
 
 
 def prepare(study: Study, tell: Tell) -> dict[str, Any]:
@@ -77,13 +78,13 @@ def prepare(study: Study, tell: Tell) -> dict[str, Any]:
             for name, part in parts.items()
         },
         "large": _counted(table, large),
-        "folder": None if folder is None else _folder(study, Path(folder)),
+        "folder": None if folder is None else _folder(study, Path(folder), tell),
     }
 
 
-def _folder(study: Study, path: Path) -> dict[str, Any]:
+def _folder(study: Study, path: Path, tell: Tell) -> dict[str, Any]:
     """The user's own synthetic images as they are now: every unit is to draw from the same."""
-    with open_dataset(study.data_dir, path, lambda *_: None) as dataset:
+    with open_dataset(study.data_dir, path, _reading(tell)) as dataset:
         return {name: dataset.record[name] for name in ("fingerprint", "labels")}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from library.studies.config import NETWORK, PROBE, YOURS
+from library.studies.config import NETWORK, PROBE, YOURS, are_negatives
 
 Content = Mapping[str, Any]
 
@@ -55,8 +55,7 @@ LIGHTS = {
 
 def negatives_alone(content: Content) -> bool:
     """As StudyConfig.negatives_alone, of a study's content."""
-    given = content["config"]["synthetic_classes"]
-    return bool(given) and content["positive"] not in given
+    return are_negatives(content["config"]["synthetic_classes"], content["positive"])
 
 
 def arm_name(arm: str, ratio: float | None = None) -> str:

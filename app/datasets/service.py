@@ -199,22 +199,22 @@ class DatasetService:
                             remedy="Cancel it, or wait for its end.",
                         )
         # A study that has ended keeps pixels, which a withdrawal finds by the dataset alone.
-        for study in studies(self._data_dir):
-            if study.record["dataset"] == identity:
-                raise Conflict(
-                    f"The study {study.id} was made of images of {identity!r}.",
-                    field="dataset",
-                    value=identity,
-                    remedy="Delete the study first.",
-                )
-        for reader_study in reader_studies.studies(self._data_dir):
-            if reader_study.record["dataset"]["id"] == identity:
-                raise Conflict(
-                    f"The reader study {reader_study.id} shows images of {identity!r}.",
-                    field="dataset",
-                    value=identity,
-                    remedy="Delete the study first.",
-                )
+        holding = [
+            f"The study {study.id} was made of"
+            for study in studies(self._data_dir)
+            if study.record["dataset"] == identity
+        ] + [
+            f"The reader study {study.id} shows"
+            for study in reader_studies.studies(self._data_dir)
+            if study.record["dataset"]["id"] == identity
+        ]
+        if holding:
+            raise Conflict(
+                f"{holding[0]} images of {identity!r}.",
+                field="dataset",
+                value=identity,
+                remedy="Delete the study first.",
+            )
         if self._store is not None:
             self._store.datasets.remove(identity)
         remove(self._data_dir, identity)

@@ -18,7 +18,7 @@ from library.errors import Conflict, InvalidValue, NotFound
 from library.settings import Settings
 from library.studies.config import StudyConfig
 from library.studies.lineage import wrong_lineage
-from library.studies.resolving import covers_all, every_class, resolve
+from library.studies.resolving import every_class, resolve
 from worker.jobs import JobStore, reaching_redis
 from worker.queue import enqueue_validation
 
@@ -164,8 +164,8 @@ def _together(config: StudyConfig, record: Mapping[str, Any]) -> list[InvalidVal
             text = f"The dataset {record['id']!r} has no class {', '.join(map(repr, unknown))}."
             field = f"config.{name}"
             wrong.append(InvalidValue(text, field=field, value=list(given), remedy=remedy))
-    if covers_all(config, labels):
-        wrong.append(every_class(config))
+    if all_named := every_class(config, labels):
+        wrong.append(all_named)
     tested = record["splits"].get(config.test, {}).get("images")
     if config.kind == "usefulness" and not tested:
         wrong.append(

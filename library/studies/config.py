@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -116,9 +116,14 @@ class StudyConfig:
     @property
     def negatives_alone(self) -> bool:
         """Synthetic images are of other classes than `positive`, and can stand for not being it."""
-        return bool(self.synthetic_classes) and self.positive not in self.synthetic_classes
+        return are_negatives(self.synthetic_classes, self.positive)
 
     @property
     def ratios(self) -> tuple[float, ...]:
         """The primary one first."""
         return (self.ratio, *(k for k in self.other_ratios if k != self.ratio))
+
+
+def are_negatives(synthetic_classes: Sequence[str], positive: str) -> bool:
+    """Whether some classes alone get synthetic images, and the positive one is not among them."""
+    return bool(synthetic_classes) and positive not in synthetic_classes

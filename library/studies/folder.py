@@ -131,7 +131,7 @@ class Study:
             for path in (self.unit_record(each.name), self.unit_arrays(each.name)):
                 remove_left(path)
         if unit.name == RESULTS:
-            shutil.rmtree(self.parts(""), ignore_errors=True)
+            shutil.rmtree(self.parts(""), ignore_errors=True)  # of all units
 
     def parts(self, unit: str) -> Path:
         """Of a unit of runs under way: its synthetic images, and the predictions of each run."""

@@ -146,14 +146,14 @@ def _trained(config: StudyConfig) -> list[InvalidValue]:
     return []
 
 
-def covers_all(config: StudyConfig, labels: Iterable[str]) -> bool:
-    """Whether synthetic_classes names each of the classes that take part, of these in a dataset."""
-    return set(config.synthetic_classes) >= set(config.labels or labels)
+def every_class(config: StudyConfig, labels: Iterable[str]) -> InvalidValue | None:
+    """What is wrong where synthetic_classes names all that take part, of a dataset's labels.
 
-
-def every_class(config: StudyConfig) -> InvalidValue:
-    """It would be taken for a study in which `synthetic` can stand for a class."""
+    It would be taken for a study in which “synthetic” can stand for a class.
+    """
     given = list(config.synthetic_classes)
+    if not set(given) >= set(config.labels or labels):
+        return None
     text = f"config.synthetic_classes is {given!r}: every class that takes part."
     return _wrong("synthetic_classes", given, text, "Leave it out: it says that some do without.")
 
