@@ -482,6 +482,14 @@ def test_an_operator_makes_invites_and_closes_on_the_page(
         token = link.rpartition("#")[2]
         expect(page.get_by_role("cell", name="0 of 8")).to_be_visible()
         study = find(data[0], token.partition(".")[0])
+        page.get_by_label("Invite a reader").fill("Reader 2")
+        page.get_by_role("button", name="Make a link").click()
+        expect(page.get_by_text("The link of Reader 2")).to_be_visible()
+        page.get_by_role("button", name="Remove Reader 2").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        expect(page.get_by_role("row", name="Reader 2")).to_have_count(0)
+        expect(page.get_by_text("The link of Reader 2")).to_have_count(0)
+        assert [reader.name for reader in study.readers()] == ["Reader 1"]
         read_all(study, study.readers()[0], 1.0)
         page.reload()
         expect(page.get_by_role("cell", name="8 of 8")).to_be_visible()

@@ -6,7 +6,16 @@ import { Banner, CopyButton, Dialog, Field, announce, useAsked } from "../parts.
 import { html, useEffect, useState } from "../vendor/ui/ui.js";
 import { Status } from "./list.js";
 import { Results } from "./results.js";
-import { closeStudy, csvUrl, deleteStudy, imagesUrl, invite, results, study } from "./service.js";
+import {
+  closeStudy,
+  csvUrl,
+  deleteStudy,
+  imagesUrl,
+  invite,
+  removeReader,
+  results,
+  study,
+} from "./service.js";
 
 const POLL_MS = 5000;
 
@@ -99,6 +108,20 @@ function Readers({ study: found, changed }) {
   const [error, setError] = useState("");
   const [failed, setFailed] = useState(null);
   const [made, setMade] = useState(null);
+  const [leaving, setLeaving] = useState(null);
+  async function remove(reader) {
+    setLeaving(null);
+    setFailed(null);
+    try {
+      await removeReader(found.id, reader.id);
+      if (made?.reader.id === reader.id) setMade(null);
+      announce("The reader is removed");
+      changed();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      setFailed(problem);
+    }
+  }
   async function submit(event) {
     event.preventDefault();
     setError(name.trim() ? "" : "Name the reader; a pseudonym will do.");
@@ -119,12 +142,14 @@ function Readers({ study: found, changed }) {
     ${
       found.readers.length > 0 &&
       html`<div class="table-box" tabindex="0" role="region" aria-label="Progress of the readers"><table>
-        <thead><tr><th scope="col">Reader</th><th scope="col">Consent</th><th scope="col">Answers</th><th scope="col">State</th></tr></thead>
+        <thead><tr><th scope="col">Reader</th><th scope="col">Consent</th><th scope="col">Answers</th><th scope="col">State</th>
+          ${!found.closed_at && html`<th scope="col"><span class="unseen">Remove</span></th>`}</tr></thead>
         <tbody>${found.readers.map(
           (each) => html`<tr key=${each.id}><th scope="row">${each.name}</th>
           <td>${each.consented_at ? ago(each.consented_at) : "not yet"}</td>
           <td>${each.answered} of ${each.total}</td>
-          <td>${each.finished_at ? "through" : each.answered === each.total ? "all answered" : each.answered ? "reading" : "invited"}</td></tr>`,
+          <td>${each.finished_at ? "through" : each.answered === each.total ? "all answered" : each.answered ? "reading" : "invited"}</td>
+          ${!found.closed_at && html`<td><button type="button" class="small" aria-label=${`Remove ${each.name}`} onClick=${() => setLeaving(each)}>Remove</button></td>`}</tr>`,
         )}</tbody></table></div>`
     }
     ${
@@ -137,6 +162,14 @@ function Readers({ study: found, changed }) {
     </form>`
     }
     ${failed && html`<${Banner} problem=${failed} />`}
+    ${
+      leaving &&
+      html`<${Dialog} title=${`Remove ${leaving.name}?`} onClose=${() => setLeaving(null)}>
+      <p>The link ends, and the answers count for nothing; the results say that a reader was removed. It cannot be undone.</p>
+      <div class="bar"><button type="button" class="danger" onClick=${() => remove(leaving)}>Remove</button>
+        <button type="button" onClick=${() => setLeaving(null)}>Keep the reader</button></div>
+    <//>`
+    }
     ${
       made &&
       html`<div class="notice stack" role="status">
