@@ -81,6 +81,7 @@ def _work(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from studies.generators import TrainerDied
     from studies.local import begin
     from studies.stopping import RESUMABLE, Stopped, Stopping
     from studies.working import Progress, do_unit
@@ -96,6 +97,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except Stopped:
         print("stopped: the same command goes on from here", file=sys.stderr)  # noqa: T201
         return RESUMABLE
+    except TrainerDied as error:
+        print(f"error: {error} The same command goes on from its checkpoint.", file=sys.stderr)  # noqa: T201
+        return 1
     _tell({"type": "done", "results": str(study.results_path / "results.html")})
     return 0
 
