@@ -52,7 +52,7 @@ Reference: {", ".join(data.get("reference_splits") or []) or "as given"}. {_apar
 ## Metrics
 
 Features of `{protocol["extractor"]}` at {protocol["native_resolution"]} pixels; each number beside
-what real images of other patients score at the same n.
+what {_others(content)} score at the same n.
 
 {_results(content)}
 
@@ -105,6 +105,10 @@ def _apart(content: Content) -> str:
         return "**Patients are not known: leakage cannot be excluded.**"
     both = data["patients_in_both"]
     return "No patient is in both sets." if both == 0 else f"**Patients in both sets: {both}.**"
+
+
+def _others(content: Content) -> str:
+    return f"real images{' of other patients' if content['data']['patients_known'] else ''}"
 
 
 def _results(content: Content) -> str:

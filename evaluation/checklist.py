@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from evaluation.methods import unit
+
 Content = Mapping[str, Any]
 Fill = Callable[[Content], str | None] | None
 
@@ -48,8 +50,9 @@ def _metrics(content: Content) -> str:
 
 
 def _uncertainty(content: Content) -> str:
-    draws = content["protocol"]["settings"]["draws"]
-    return f"Floors and deviations from {draws} patient-wise draws; bootstrap over patients"
+    draws, drawn = content["protocol"]["settings"]["draws"], unit(content)
+    tested = f"; bootstrap over {drawn}" if content["usefulness"]["probe"] else ""
+    return f"Floors and deviations from {draws} draws of whole {drawn}{tested}"
 
 
 def _performance(content: Content) -> str:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation.card import card
-from evaluation.exports import claim, methods, tables
+from evaluation.exports import claim, tables
+from evaluation.methods import methods
 from evaluation.page import html
 from evaluation.plots import figures
 from evaluation.report import Report

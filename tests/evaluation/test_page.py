@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from evaluation.card import card
-from evaluation.exports import claim, methods, tables
+from evaluation.exports import claim, tables
 from evaluation.images import Images, Protocol, Subject
+from evaluation.methods import methods
 from evaluation.page import html
 from evaluation.plots import figures
 from evaluation.report import evaluate
@@ -158,3 +159,24 @@ def test_words_for_a_paper(contents: dict[str, dict[str, Any]], kind: str) -> No
     listed = claim(content).splitlines()
     assert sum(line.startswith("| ") and line[2].isdigit() for line in listed) == 44
     assert any("Authors |" in line for line in listed)
+
+
+def test_the_words_name_what_was_done_and_nothing_else(contents: dict[str, dict[str, Any]]) -> None:
+    everything = {
+        "a linear judge": "whole",
+        "with a linear probe": "whole",
+        "two detectors": "whole, one class",
+        "membership inference": "whole, one class",
+        "by whole patients": "whole, one class",
+        "Copying was not looked for": "no training",
+        "drawn by whole images": "no training",
+    }
+    for kind, content in contents.items():
+        text = " ".join(methods(content).split())
+        assert {words for words in everything if words in text} == {
+            words for words, kinds in everything.items() if kind in kinds
+        }
+    one, other = (claim(contents[kind]) for kind in ("whole", "no training"))
+    assert "of whole patients; bootstrap over patients" in one
+    assert "of whole images |" in other
+    assert "of other patients" not in card(contents["no training"])
