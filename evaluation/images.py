@@ -60,9 +60,10 @@ class Subject:
 
     def check(self) -> None:
         """Raises InvalidValue for what cannot be compared, with the reason."""
-        sides = {self.fakes.levels.shape[1:], self.reference.levels.shape[1:]}
+        sets = {"real": self.reference, "fake": self.fakes}
         if self.train is not None:
-            sides.add(self.train.levels.shape[1:])
+            sets["training"] = self.train
+        sides = {images.levels.shape[1:] for images in sets.values()}
         if len(sides) != 1:
             raise InvalidValue(
                 f"The sets have different sizes: {sorted(sides)}.",
@@ -70,13 +71,14 @@ class Subject:
                 remedy="Give one resolution and one fit for all of them.",
             )
         for index, label in enumerate(self.labels):
-            for name, images in (("real", self.reference), ("fake", self.fakes)):
+            for name, images in sets.items():
                 if len(images.rows(index)) < SMALLEST:
                     raise InvalidValue(
                         f"There are {len(images.rows(index))} {name} images of {label!r}.",
                         field="label",
                         value=label,
-                        remedy=f"Give at least {SMALLEST} of each; {FEW} or more for a light.",
+                        remedy=f"Give at least {SMALLEST} of each; {NO_VERDICT} or more for a "
+                        "light.",
                     )
         if self.train is None:
             return

@@ -81,6 +81,9 @@ def _warnings(content: Content) -> str:
     if data.get("training_known") is False:
         found.append("The training images are not known: that the generated ones are compared with "
                      "what they were made from cannot be excluded.")  # fmt: skip
+    elif data["train"] is None:
+        found.append("It was trained on other images than this dataset's: copies of them were not "
+                     "looked for.")  # fmt: skip
     elif data.get("training_verified") is False:
         found.append("That these are the images it was trained on is said by the operator, and was "
                      "not verified.")  # fmt: skip

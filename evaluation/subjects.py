@@ -31,6 +31,7 @@ def version_subject(
 ) -> Subject:
     """A version against the held-out images of a dataset, by default the one it was trained on.
 
+    Of a dataset that is known to lack images it was trained on, `train` is None.
     Raises InvalidValue or Conflict for a dataset that has none, or whose images it was trained on.
     """
     identity = dataset or _own_dataset(version, data_dir)
@@ -54,8 +55,11 @@ def version_subject(
 
         splits = _reference_splits(opened, labels)
         train, reference = read(["train"], side), read(splits, side)
-        _refuse_trained_on(run, reference, opened)
         record = opened.record
+        same = version.card["dataset"].get("fingerprint") == record["fingerprint"]
+        seen = _trained_on(run)
+        _refuse_trained_on(seen, reference, opened)
+        verified = same or (bool(seen) and seen <= set(train.sha256))
         delivery = None
         if side < DELIVERY:
             large = read(["train"], DELIVERY)
@@ -63,14 +67,15 @@ def version_subject(
     named = tuple(labels) if labels else (ALL,)
     made = generated(version, count, seed, lambda d, t: tell("Generating", 0.02 + 0.03 * d / t))
     scores = None
-    if run is not None:
+    if run is not None and verified:
         from evaluation.discriminator import member_scores
 
         scores = member_scores(run, train, reference)
-    same = version.card["dataset"].get("fingerprint") == record["fingerprint"]
+    # Where it is known that it was trained on others, copies of these say nothing.
+    known = verified or not seen
     return Subject(
-        named, made, reference, train, record["patients_by"] != "none", delivery, scores,
-        _facts(version, record, splits, fit, count, seed, same, run is not None),
+        named, made, reference, train if known else None, record["patients_by"] != "none",
+        delivery, scores, _facts(version, record, splits, fit, count, seed, verified),
     )  # fmt: skip
 
 
@@ -151,10 +156,14 @@ def _run_of(version: Version, data_dir: Path) -> RunFolder | None:
     return run if run.files.is_file() else None
 
 
-def _refuse_trained_on(run: RunFolder | None, reference: Images, dataset: Opened) -> None:
+def _trained_on(run: RunFolder | None) -> set[str]:
+    """Digests of a run's training images; none where it is not known."""
     if run is None:
-        return
-    seen = {digest for _, digest in read_manifest(run.files).values()}
+        return set()
+    return {digest for _, digest in read_manifest(run.files).values()}
+
+
+def _refuse_trained_on(seen: set[str], reference: Images, dataset: Opened) -> None:
     both = seen & set(reference.sha256)
     if both:
         raise InvalidValue(
@@ -168,7 +177,7 @@ def _refuse_trained_on(run: RunFolder | None, reference: Images, dataset: Opened
 
 def _facts(
     version: Version, record: dict[str, Any], splits: Sequence[str], fit: str, count: int,
-    seed: int, same: bool, run_known: bool,
+    seed: int, verified: bool,
 ) -> dict[str, Any]:  # fmt: skip
     card = version.card
     training = card["training"]
@@ -201,7 +210,7 @@ def _facts(
             "reference_splits": list(splits),
             "chosen_on_reference": training.get("chosen") is not None and "validation" in splits,
             "training_known": True,
-            "training_verified": same or run_known,
+            "training_verified": verified,
             "duplicates_removed": record["duplicates"]["identical"],
             "choices": record["choices"],
             "attribution": card.get("attribution"),

@@ -41,7 +41,7 @@ class ReportService:
         celery: Celery | None,
     ) -> None:
         self._library, self._jobs, self._celery = library, jobs, celery
-        self._data_dir = settings.data_dir
+        self._data_dir, self._gate_count = settings.data_dir, settings.report_count
         self._store = open_store(settings)
 
     def version(self, reference: str) -> Version:
@@ -63,11 +63,17 @@ class ReportService:
             self._jobs.ping()  # nothing is recorded that nobody would make
             if known := self._under_way(version.digest, asked):
                 return shown(known)
-            # A held version waits for whichever report is the newest.
-            record = begin_report(self._data_dir, version, asked, gate=is_held(version))
+            record = begin_report(
+                self._data_dir, version, asked, gate=self._decides(version, asked)
+            )
             self._share(version.digest, record["id"])
             enqueue_report(self._celery, record["id"])
         return shown(record)
+
+    def _decides(self, version: Version, asked: dict[str, Any]) -> bool:
+        """A held version waits for the newest report that is no less than its job's own was."""
+        own = version.card["dataset"].get("id")
+        return is_held(version) and asked["dataset"] == own and asked["count"] >= self._gate_count
 
     def _under_way(self, digest: str, asked: dict[str, Any]) -> dict[str, Any] | None:
         for known in list_reports(self._data_dir, digest, bundled=None):

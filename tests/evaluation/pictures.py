@@ -55,13 +55,13 @@ def real(seed: int, patients: int, classes: int = 2, first: int = 0, side: int =
     return Images(np.concatenate(levels), np.concatenate(labels), np.concatenate(groups), names)
 
 
-def split_folders(folder: Path, train: int = 45, test: int = 25) -> Path:
+def split_folders(folder: Path, train: int = 45, test: int = 25, seed: int = 1) -> Path:
     """Train and test of such pictures in class folders, the patient in each name: p17_3.png.
 
     train, test: patients of each class.
     """
-    for split, seed, patients in (("train", 1, train), ("test", 2, test)):
-        images = real(seed, patients, first=1000 * seed, side=64)
+    for split, drawn, patients in (("train", seed, train), ("test", seed + 1, test)):
+        images = real(drawn, patients, first=1000 * drawn, side=64)
         for i, (levels, label) in enumerate(zip(images.levels, images.classes, strict=True)):
             path = folder / split / LABELS[label] / f"p{images.groups[i]}_{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)

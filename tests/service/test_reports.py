@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 
+from library.version_states import hold
+from library.versions import ModelLibrary
 from tests.evaluation.pictures import FEW, LABELS, split_folders
 from tests.service.conftest import TINY, Service, wait_until
+
+COUNT = 60  # samples of each class in a job's own report
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     base = tmp_path_factory.mktemp("reported")
     split_folders(base / "roots" / "chests", *FEW)
-    service = Service(base / "data", base / "roots")
+    service = Service(base / "data", base / "roots", {"SYNTHORAX_REPORT_COUNT": str(COUNT)})
     service.data_dir.mkdir()
     service.start()
     yield service
@@ -27,13 +31,17 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def dataset(reported: Service) -> str:
-    folder = reported.data_dir.parent / "roots" / "chests"
-    answer = reported.http.post(
+    return validated(reported, "chests")
+
+
+def validated(service: Service, name: str) -> str:
+    folder = service.data_dir.parent / "roots" / name
+    answer = service.http.post(
         "/datasets", json={"path": str(folder), "choices": {"patient": r"(?:^|/)p(\d+)_"}}
     )
     assert answer.status_code == 202, answer.text
     address = answer.headers["Location"]
-    wait_until(lambda: reported.http.get(address).json()["status"] == "ready")
+    wait_until(lambda: service.http.get(address).json()["status"] == "ready")
     return str(answer.json()["id"])
 
 
@@ -110,25 +118,43 @@ def test_exports_hold_everything_but_patients(reported: Service, dataset: str) -
     assert not [name for name in names if name.startswith("operator")]
 
 
-def test_a_gate_holds_what_is_red_back(reported: Service, dataset: str) -> None:
+def test_a_gate_holds_until_the_report(reported: Service, dataset: str) -> None:
+    split_folders(reported.data_dir.parent / "roots" / "others", *FEW, seed=11)
     job = trained(reported, dataset, publish_if="not_red", config={**TINY, "seed": 8, "epochs": 1})
     model = job["model"]
     assert job["publish_if"] == "not_red"
     report = ended(reported, model)
     assert report["status"] == "complete", report
     assert report["gate"] is True
-    held = {m["reference"]: m for m in reported.http.get("/models").json()["data"]}[model]
-    # Fifty held-out images: an untrained generator is seen, or there is no light at all.
-    if "red" in report["lights"].values():
-        assert held["usable"] is False
-        assert "has a red light" in held["reason"] or "has red lights" in held["reason"]
-        assert reported.http.post("/generate", json={"model": model}).status_code == 409
-    else:
-        assert held["usable"] is True
-    again = reported.http.post(f"/models/{model}/reports", json={"count": 50})
-    assert again.status_code == 202  # also of a held one
-    assert again.json()["id"] != report["id"]  # that one was done
-    ended(reported, model)
+    # Fifty held-out images are too few for any light: none is red.
+    assert set(report["lights"].values()) == {"not estimable"}
+    assert shown(reported, model)["usable"] is True
+    hold(ModelLibrary(reported.data_dir / "models").find(model), "a red light")
+    # Neither less nor another dataset's images release it, and copies of these say nothing.
+    less, again = (
+        reported.http.post(f"/models/{model}/reports", json=body)
+        for body in (
+            {"count": COUNT - 1},
+            {"count": COUNT, "dataset": validated(reported, "others")},
+        )
+    )
+    assert (less.status_code, again.status_code) == (202, 202)  # also of a held one
+    assert (less.json()["gate"], again.json()["gate"]) == (False, False)
+    reported.http.delete(less.json()["links"]["self"])
+    elsewhere = ended(reported, model)
+    assert elsewhere["status"] == "complete", elsewhere
+    content = reported.http.get(elsewhere["links"]["self"]).json()
+    assert content["data"]["training_verified"] is False
+    assert content["data"]["train"] is None
+    assert content["privacy"]["membership"] == {"black box": None, "discriminator": None}
+    assert shown(reported, model)["reason"].endswith("a red light")
+    assert reported.http.post("/generate", json={"model": model}).status_code == 409
+
+
+def shown(service: Service, model: str) -> dict[str, Any]:
+    listed = service.http.get("/models").json()["data"]
+    (found,) = (each for each in listed if each["reference"] == model)
+    return dict(found)
 
 
 def test_what_a_gate_needs_is_said(reported: Service) -> None:
@@ -168,9 +194,9 @@ def test_two_versions_are_compared_where_they_measured_the_same(
 ) -> None:
     made = trained(reported, dataset, report=False, config={**TINY, "conditional": True, "seed": 9})
     assert reports(reported, made["model"]) == []
-    answer = reported.http.post(f"/models/{made['model']}/reports", json={"count": 50})
+    answer = reported.http.post(f"/models/{made['model']}/reports", json={"count": COUNT})
     assert answer.status_code == 202
-    same = reported.http.post(f"/models/{made['model']}/reports", json={"count": 50})
+    same = reported.http.post(f"/models/{made['model']}/reports", json={"count": COUNT})
     assert same.status_code == 202
     assert same.json()["id"] == answer.json()["id"]  # it was under way
     assert ended(reported, made["model"])["status"] == "complete"
