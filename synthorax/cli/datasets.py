@@ -209,4 +209,4 @@ def chosen(given: list[str] | None) -> dict[str, Any]:
 
 def _unused(found: dict[str, Any]) -> None:
     for file in [*found["refused"], *found["left_out"]][:20]:
-        console.print(f"{file['file']}: {file['reason']}", highlight=False, markup=False)
+        console.print(f"{file['file']}: {file['reason']}", highlight=False)

@@ -147,7 +147,7 @@ def follow(client: Client, job: Job, as_json: bool = False) -> int:
         return 0
     except JobFailed as error:
         words = f"{job.id} {job.status}. {error if job.record['error'] else ''}".rstrip()
-        console.print(words, highlight=False, markup=False)
+        console.print(words, highlight=False)
         status = 1
     _name_refused(client, job)
     if status == 0:
@@ -174,7 +174,7 @@ def _name_refused(client: Client, job: Job) -> None:
     dataset = client.datasets.get(job.record["dataset"]["id"])
     unused = [*dataset["refused"], *dataset["left_out"]]
     for file in unused[:20]:
-        console.print(f"not used: {file['file']}: {file['reason']}", highlight=False, markup=False)
+        console.print(f"not used: {file['file']}: {file['reason']}", highlight=False)
     count = dataset["refused_count"] + dataset["left_out_count"]
     if count > 20:
         console.print(f"… and {count - 20} more")
