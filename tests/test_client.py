@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from synthorax import AsyncClient, Client, ConnectionFailed, StatusError, SynthoraxError
 from synthorax._async.jobs import AsyncJob
@@ -21,6 +22,7 @@ from synthorax._sync.jobs import Job
 from synthorax._sync.studies import Study
 from synthorax.batch import Batch
 from synthorax.cli import main
+from synthorax.cli.commands import app
 
 NOWHERE = "http://127.0.0.1:9"
 QUEUED = {"id": "job-1", "status": "queued", "finished_at": None, "progress": None}
@@ -230,6 +232,16 @@ def test_a_key_does_not_follow_to_where_an_answer_points(
 
 
 # -- What commands say --------------------------------------------------------------------------
+
+
+def test_every_command_tells_one_json_value() -> None:
+    def without(group: Any, name: str = "") -> Iterator[str]:
+        for word, command in getattr(group, "commands", {}).items():
+            yield from without(command, f"{name} {word}".strip())
+        if not hasattr(group, "commands") and not any("--json" in p.opts for p in group.params):
+            yield name
+
+    assert sorted(without(get_command(app))) == ["datasets inspect", "serve", "worker"]
 
 
 def test_brackets_in_names_are_shown(

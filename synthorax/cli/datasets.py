@@ -149,10 +149,10 @@ def export(
 
 
 @commands.command()
-def delete(dataset: DatasetId) -> None:
+def delete(dataset: DatasetId, as_json: Json = False) -> None:
     """Really delete a dataset; a folder in place stays."""
     Client().datasets.delete(dataset)
-    out.print(f"{dataset} is deleted")
+    emit({"deleted": dataset}, f"{dataset} is deleted", as_json)
 
 
 @commands.command()

@@ -88,11 +88,12 @@ def export(
     model: Model,
     report: Annotated[str, typer.Argument(help="id; the newest")] = "latest",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="a ZIP")] = None,
+    as_json: Json = False,
 ) -> None:
     """Tables, figures, methods, checklist and images as a ZIP; nothing that shows patients."""
     path = output or Path(f"{model.replace('@', '-')}-report.zip")
     Client().models.export_report(model, path, report)
-    out.print(f"{path}", highlight=False)
+    emit({"output": str(path)}, f"{path}", as_json)
 
 
 @commands.command()

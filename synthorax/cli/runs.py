@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from synthorax import Client, Job, JobFailed
-from synthorax.cli.output import Json, console, emit, out
+from synthorax.cli.output import Json, console, emit
 from synthorax.telling import Bar
 
 commands = typer.Typer(no_args_is_help=True, help="Runs (train jobs): look, follow, end, go on.")
@@ -120,10 +120,10 @@ def clone(
 
 
 @commands.command()
-def delete(job: JobId) -> None:
+def delete(job: JobId, as_json: Json = False) -> None:
     """Forget an ended run and remove its folder; published versions stay."""
     Client().jobs.get(job).delete()
-    out.print(f"{job} is deleted")
+    emit({"deleted": job}, f"{job} is deleted", as_json)
 
 
 def follow_or_tell(client: Client, job: Job, what: str, follows: bool, as_json: bool) -> None:
