@@ -55,7 +55,7 @@ class SampleSet:
         counts: Counts,
         seed: int,
         truncation: float,
-        connection: tuple[str, str, float],
+        connection: tuple[str, str | None, float],
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.pinned, self.seed, self.truncation = pinned, seed, truncation

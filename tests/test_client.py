@@ -40,9 +40,11 @@ class Answers(ThreadingHTTPServer):
         self.told: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[tuple[str, str | None]] = []
 
-    def tell(self, path: str, value: Any, status: int = 200, **headers: str) -> None:
+    def tell(
+        self, path: str, value: Any, status: int = 200, headers: dict[str, str] = JSON
+    ) -> None:
         content = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.told[path] = (status, {**JSON, **headers}, content)
+        self.told[path] = (status, headers, content)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -143,11 +145,11 @@ def test_waiting_for_a_service_that_is_away_ends_in_time() -> None:
 
 def test_what_is_no_service_is_said(answers: Answers, tmp_path: Path) -> None:
     page = {"Content-Type": "text/html; charset=utf-8"}
-    answers.tell("/models", b"<!doctype html>", **page)
-    answers.tell("/workers", b"all is well", **{"Content-Type": "text/plain"})
+    answers.tell("/models", b"<!doctype html>", headers=page)
+    answers.tell("/workers", b"all is well", headers={"Content-Type": "text/plain"})
     answers.tell("/presets", [])
     answers.tell("/generate", {"images": []})
-    answers.tell("/studies/st-1/results.zip", b"<!doctype html>", **page)
+    answers.tell("/studies/st-1/results.zip", b"<!doctype html>", headers=page)
     with Client(answers.url) as client:
         for call in (
             client.models.list,
@@ -222,7 +224,8 @@ def test_a_key_does_not_follow_to_where_an_answer_points(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SYNTHORAX_API_KEY", "secret")
-    answers.tell("/models", b"", 302, Location=f"http://localhost:{answers.server_port}/presets")
+    there = f"http://localhost:{answers.server_port}/presets"
+    answers.tell("/models", b"", 302, {"Location": there})
     with Client(answers.url) as client, pytest.raises(StatusError, match="points to http://local"):
         client.models.list()
     assert answers.asked == [("/models", "Bearer secret")]
