@@ -27,15 +27,18 @@ _MANIFEST = ("file", "model", "label", "seed", "truncation", "sha256_of_pixels")
 
 @dataclass(frozen=True)
 class Sample:
-    """One generated image and what makes it again.  `array`: (H, W) uint8, 0 is black."""
+    """One generated image and what makes it again.  `array`: (H, W) uint8, 0 is black.
+
+    Two are equal where the same makes them again: the array follows from it.
+    """
 
     seed: int
     label: str | None
-    array: NDArray[np.uint8]
+    array: NDArray[np.uint8] = field(compare=False)
     model: str
     truncation: float
-    provenance: dict[str, Any] = field(repr=False)
-    service: str = field(repr=False)
+    provenance: dict[str, Any] = field(repr=False, hash=False)
+    service: str = field(repr=False, compare=False)
 
     @property
     def image(self) -> Image.Image:
@@ -67,7 +70,7 @@ class Sample:
         return self.png()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch(Sequence[Sample]):
     """Samples of one version by one engine.
 

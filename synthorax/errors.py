@@ -1,7 +1,7 @@
 """What can go wrong between a program and the service.
 
 SynthoraxError
-├── ConnectionFailed      nobody answers, or the answer broke off
+├── ConnectionFailed      nobody answers, or what is no Synthorax; or the answer broke off
 ├── EngineChanged         the service's engine is another one than this work began with
 ├── JobFailed             a train job ended without a version
 └── StatusError           the service refused: its own words, and what to do
@@ -27,7 +27,7 @@ class SynthoraxError(Exception):
 
 
 class ConnectionFailed(SynthoraxError):
-    """Nobody answers at the service's address, or an answer broke off."""
+    """Nobody answers at the service's address, or what is no service; or an answer broke off."""
 
 
 class EngineChanged(SynthoraxError):

@@ -29,10 +29,14 @@ def body_of(
     """The body of one request, with its seed.  Raises SynthoraxError for what cannot be."""
     shared = {"model": model, "truncation": truncation}
     if items is None:
+        if count < 1:
+            raise SynthoraxError(f"count is {count}: give at least one image.")
         first = drawn_seed(count) if seed is None else seed
         return {**shared, "label": label, "count": count, "seed": first}
     if label is not None or seed is not None or count != 1:
         raise SynthoraxError("Give items, or label, count and seed, not both.")
+    if not len(items):
+        raise SynthoraxError("items is empty: give at least one image.")
     return {**shared, "items": [{"label": name, "seed": number} for name, number in items]}
 
 

@@ -1,4 +1,4 @@
-"""Addresses of the page and of samples, read back into what they ask for."""
+"""Addresses: of a service, and of the page and of samples, read back into what they ask for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import httpx
+
 from synthorax.errors import SynthoraxError
 
+_PORTS = {"http": 80, "https": 443}
 _SAMPLE = re.compile(r"/models/([^/]+)/samples/([^/]+)/(\d+)\.\w+")
 
 
@@ -21,6 +24,20 @@ class Link:
     count: int
     seed: int | None
     truncation: float
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port that an address leads to, as httpx reads it.  Raises SynthoraxError."""
+    try:
+        parts = httpx.URL(url)
+        port = parts.port or _PORTS[parts.scheme]
+        if parts.host and port < 2**16:
+            return parts.scheme, parts.host, port
+    except (httpx.InvalidURL, KeyError):
+        pass
+    raise SynthoraxError(
+        f"{url!r} is no address of a service.", "SYNTHORAX_URL is one like http://127.0.0.1:8000."
+    )
 
 
 def read_link(link: str) -> tuple[str | None, Link]:

@@ -58,12 +58,12 @@ class Bar(Teller):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            console=console or Console(stderr=True),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            console=console or Console(stderr=True, markup=False, emoji=False),
         )
         self._task = self.bar.add_task("queued", total=1.0, numbers="")
 
@@ -91,6 +91,7 @@ class Bar(Teller):
                 f"{event.images:,} images: KID on validation images {event.kid:.4f}, {best} "
                 f"({labels})",
                 highlight=False,
+                markup=False,
             )
         elif isinstance(event, LogEvent) and event.level == "warning":
             self.bar.console.print(event.message, highlight=False, markup=False)

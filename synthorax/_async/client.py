@@ -44,20 +44,21 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 class AsyncClient:
     """Talks to a service.
 
-    url: SYNTHORAX_URL, or http://127.0.0.1:8000.  api_key: SYNTHORAX_API_KEY.  patience: seconds
-    for which a service that has answered before is waited for when it is away or busy; one that
-    has never answered is given up after a second.
+    url: SYNTHORAX_URL, or http://127.0.0.1:8000.  api_key: SYNTHORAX_API_KEY; "" sends none, as
+    for an address that somebody else has given.  patience: seconds for which a service that has
+    answered before is waited for when it is away or busy; one that has never answered is given up
+    after a second.
 
     Nothing that is sent again can change what is made: images follow from their seeds, which are
     chosen here where none is given, and jobs have idempotency keys.  Methods raise the errors of
-    synthorax.errors.
+    synthorax.errors, and OSError for a file here that cannot be read or written.
     """
 
     def __init__(
         self, url: str | None = None, api_key: str | None = None, patience: float = PATIENCE
     ) -> None:
         self.url = (url or os.environ.get("SYNTHORAX_URL") or DEFAULT_URL).rstrip("/")
-        self._key = api_key or os.environ.get("SYNTHORAX_API_KEY")
+        self._key = os.environ.get("SYNTHORAX_API_KEY", "") if api_key is None else api_key
         self._transport = AsyncTransport(self.url, self._key, patience)
         self.models = AsyncModels(self._transport)
         self.datasets = AsyncDatasets(self._transport)
@@ -121,6 +122,8 @@ class AsyncClient:
             headers={"Accept": "application/x-npz, application/problem+json"},
             repeatable=True,
         )
+        if response.headers.get("content-type") != "application/x-npz":
+            raise self._transport.stranger(response)
         rejected = rejected_of(response.headers.get("synthorax-near-copies"))
         return read_npz(response.content, self.url, rejected)
 

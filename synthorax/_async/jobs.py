@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import uuid4
@@ -11,9 +10,10 @@ from uuid import uuid4
 import httpx
 
 from synthorax._async.running import sleep
-from synthorax._async.transport import AsyncTransport
+from synthorax._async.transport import SILENCE, AsyncTransport
 from synthorax.errors import Busy, JobFailed
 from synthorax.events import Event, Messages, parse_event
+from synthorax.retries import Deadline
 from synthorax.telling import Teller, teller
 
 _POLL_SECONDS = 2.0
@@ -68,17 +68,19 @@ class AsyncJob:
 
     async def reload(self) -> AsyncJob:
         """Ask the service how the job is now."""
-        self.record = await self._transport.json("GET", self._path)
-        return self
+        return await self._reloaded(None)
 
-    async def events(self, after: str = "") -> AsyncIterator[Event]:
+    async def events(self, after: str = "", timeout: float | None = None) -> AsyncIterator[Event]:
         """What the job told and tells, live until it has ended.
 
         Goes on by itself where the connection breaks or the service restarts.  after: the id of
-        the last event that is known already.
+        the last event that is known already.  timeout: seconds, after which TimeoutError is
+        raised; the job goes on.
         """
-        last, attempts = after, self._transport.attempts()
+        deadline = Deadline(self.id, timeout)
+        last, attempts = after, self._transport.attempts(deadline)
         while True:
+            deadline.check()
             # What an ended job tells is there: only a whole look begun after its end has it all.
             complete = self.ended
             headers = {"Accept": "text/event-stream"}
@@ -87,7 +89,10 @@ class AsyncJob:
             delay: float | None = 0.0
             try:
                 async with self._transport.stream(
-                    "GET", f"{self._path}/events", headers=headers
+                    "GET",
+                    f"{self._path}/events",
+                    headers=headers,
+                    silence=deadline.at_most(SILENCE),
                 ) as response:
                     messages = Messages()
                     async for line in response.aiter_lines():
@@ -95,7 +100,9 @@ class AsyncJob:
                         if message is not None:
                             last = message[0] or last
                             yield parse_event(json.loads(message[1]), last)
-                        attempts = self._transport.attempts()  # comments are signs of life, too
+                        # Comments are signs of life, too, and may be all that there is for hours.
+                        deadline.check()
+                        attempts = self._transport.attempts(deadline)
             except httpx.TransportError as error:
                 complete, delay = False, attempts.next_delay()
                 if delay is None:
@@ -108,7 +115,7 @@ class AsyncJob:
                 return
             if delay:
                 await sleep(delay)
-            await self.reload()
+            await self._reloaded(deadline)
 
     async def wait(
         self,
@@ -121,17 +128,16 @@ class AsyncJob:
         after which TimeoutError is raised; the job goes on.  A service that restarts in between
         is waited for.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(self.id, timeout)
         told: Teller = teller(progress)
         with told:
             if progress and not self.ended:
-                async for event in self.events():
+                async for event in self.events(timeout=timeout):
                     told.tell(event)
-                    _check(until, self.id)
             while not self.ended:
-                _check(until, self.id)
-                await sleep(_POLL_SECONDS)
-                await self.reload()
+                deadline.check()
+                await sleep(deadline.at_most(_POLL_SECONDS))
+                await self._reloaded(deadline)
         if self.status != "succeeded":
             raise JobFailed(self.record)
         return self
@@ -173,6 +179,10 @@ class AsyncJob:
     def _path(self) -> str:
         return f"/train-jobs/{self.id}"
 
+    async def _reloaded(self, deadline: Deadline | None) -> AsyncJob:
+        self.record = await self._transport.json("GET", self._path, deadline=deadline)
+        return self
+
     async def _wish(self, what: str, changes: dict[str, Any] | None = None) -> AsyncJob:
         arguments = {} if changes is None else {"json": changes}
         self.record = await self._transport.json("POST", f"{self._path}/{what}", **arguments)
@@ -202,8 +212,3 @@ class AsyncJobs:
 def idempotent(key: str | None) -> dict[str, Any]:
     """Arguments of a call that makes something, and that may be sent again with its key."""
     return {"headers": {"Idempotency-Key": key or str(uuid4())}, "repeatable": True}
-
-
-def _check(until: float | None, job: str) -> None:
-    if until is not None and time.monotonic() > until:
-        raise TimeoutError(f"{job} has not ended yet; it goes on.")

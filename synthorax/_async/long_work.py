@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from synthorax._async.running import sleep
 from synthorax._async.transport import AsyncTransport
 from synthorax.errors import JobFailed
+from synthorax.retries import Deadline
 
 POLL_SECONDS = 1.0
 
@@ -45,8 +45,7 @@ class AsyncLongWork:
 
     async def reload(self) -> Self:
         """Ask the service how it is now."""
-        self.record = await self._transport.json("GET", self._path)
-        return self
+        return await self._reloaded(None)
 
     async def wait(self, progress: Told | None = None, timeout: float | None = None) -> Self:
         """Wait until it has ended; raises JobFailed where that is before it was done.
@@ -54,14 +53,13 @@ class AsyncLongWork:
         progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
         it goes on.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(self.id, timeout)
         while not self.ended:
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
+            deadline.check()
             if progress:
                 progress(self.record)
-            await sleep(POLL_SECONDS)
-            await self.reload()
+            await sleep(deadline.at_most(POLL_SECONDS))
+            await self._reloaded(deadline)
         if progress:
             progress(self.record)
         if self.status != "succeeded":
@@ -81,6 +79,10 @@ class AsyncLongWork:
     async def delete(self) -> None:
         """Really delete it, once it has ended, and all that it made."""
         await self._transport.json("DELETE", self._path)
+
+    async def _reloaded(self, deadline: Deadline | None) -> Self:
+        self.record = await self._transport.json("GET", self._path, deadline=deadline)
+        return self
 
     @property
     def _path(self) -> str:

@@ -70,8 +70,9 @@ class AsyncStudy(AsyncLongWork):
         return await save_stream(self._transport, "GET", f"{self._path}/arms.zip", Path(path))
 
     async def _arms_are_being_made(self) -> bool:
-        async with self._transport.stream("GET", f"{self._path}/arms.zip") as response:
-            return response.status_code == 202
+        first = {"Range": "bytes=0-0"}  # the archive itself is fetched once it is there
+        response = await self._transport.send("GET", f"{self._path}/arms.zip", headers=first)
+        return response.status_code == 202
 
 
 class AsyncStudies:

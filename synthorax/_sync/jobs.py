@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,9 +11,10 @@ from uuid import uuid4
 import httpx
 
 from synthorax._sync.running import sleep
-from synthorax._sync.transport import Transport
+from synthorax._sync.transport import SILENCE, Transport
 from synthorax.errors import Busy, JobFailed
 from synthorax.events import Event, Messages, parse_event
+from synthorax.retries import Deadline
 from synthorax.telling import Teller, teller
 
 _POLL_SECONDS = 2.0
@@ -69,17 +69,19 @@ class Job:
 
     def reload(self) -> Job:
         """Ask the service how the job is now."""
-        self.record = self._transport.json("GET", self._path)
-        return self
+        return self._reloaded(None)
 
-    def events(self, after: str = "") -> Iterator[Event]:
+    def events(self, after: str = "", timeout: float | None = None) -> Iterator[Event]:
         """What the job told and tells, live until it has ended.
 
         Goes on by itself where the connection breaks or the service restarts.  after: the id of
-        the last event that is known already.
+        the last event that is known already.  timeout: seconds, after which TimeoutError is
+        raised; the job goes on.
         """
-        last, attempts = after, self._transport.attempts()
+        deadline = Deadline(self.id, timeout)
+        last, attempts = after, self._transport.attempts(deadline)
         while True:
+            deadline.check()
             # What an ended job tells is there: only a whole look begun after its end has it all.
             complete = self.ended
             headers = {"Accept": "text/event-stream"}
@@ -88,7 +90,10 @@ class Job:
             delay: float | None = 0.0
             try:
                 with self._transport.stream(
-                    "GET", f"{self._path}/events", headers=headers
+                    "GET",
+                    f"{self._path}/events",
+                    headers=headers,
+                    silence=deadline.at_most(SILENCE),
                 ) as response:
                     messages = Messages()
                     for line in response.iter_lines():
@@ -96,7 +101,9 @@ class Job:
                         if message is not None:
                             last = message[0] or last
                             yield parse_event(json.loads(message[1]), last)
-                        attempts = self._transport.attempts()  # comments are signs of life, too
+                        # Comments are signs of life, too, and may be all that there is for hours.
+                        deadline.check()
+                        attempts = self._transport.attempts(deadline)
             except httpx.TransportError as error:
                 complete, delay = False, attempts.next_delay()
                 if delay is None:
@@ -109,7 +116,7 @@ class Job:
                 return
             if delay:
                 sleep(delay)
-            self.reload()
+            self._reloaded(deadline)
 
     def wait(
         self,
@@ -122,17 +129,16 @@ class Job:
         after which TimeoutError is raised; the job goes on.  A service that restarts in between
         is waited for.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(self.id, timeout)
         told: Teller = teller(progress)
         with told:
             if progress and not self.ended:
-                for event in self.events():
+                for event in self.events(timeout=timeout):
                     told.tell(event)
-                    _check(until, self.id)
             while not self.ended:
-                _check(until, self.id)
-                sleep(_POLL_SECONDS)
-                self.reload()
+                deadline.check()
+                sleep(deadline.at_most(_POLL_SECONDS))
+                self._reloaded(deadline)
         if self.status != "succeeded":
             raise JobFailed(self.record)
         return self
@@ -170,6 +176,10 @@ class Job:
     def _path(self) -> str:
         return f"/train-jobs/{self.id}"
 
+    def _reloaded(self, deadline: Deadline | None) -> Job:
+        self.record = self._transport.json("GET", self._path, deadline=deadline)
+        return self
+
     def _wish(self, what: str, changes: dict[str, Any] | None = None) -> Job:
         arguments = {} if changes is None else {"json": changes}
         self.record = self._transport.json("POST", f"{self._path}/{what}", **arguments)
@@ -199,8 +209,3 @@ class Jobs:
 def idempotent(key: str | None) -> dict[str, Any]:
     """Arguments of a call that makes something, and that may be sent again with its key."""
     return {"headers": {"Idempotency-Key": key or str(uuid4())}, "repeatable": True}
-
-
-def _check(until: float | None, job: str) -> None:
-    if until is not None and time.monotonic() > until:
-        raise TimeoutError(f"{job} has not ended yet; it goes on.")

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from synthorax._sync.running import sleep
 from synthorax._sync.transport import Transport
 from synthorax.errors import JobFailed
+from synthorax.retries import Deadline
 
 POLL_SECONDS = 1.0
 
@@ -46,8 +46,7 @@ class LongWork:
 
     def reload(self) -> Self:
         """Ask the service how it is now."""
-        self.record = self._transport.json("GET", self._path)
-        return self
+        return self._reloaded(None)
 
     def wait(self, progress: Told | None = None, timeout: float | None = None) -> Self:
         """Wait until it has ended; raises JobFailed where that is before it was done.
@@ -55,14 +54,13 @@ class LongWork:
         progress(record), about each second.  timeout: seconds, after which TimeoutError is raised;
         it goes on.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(self.id, timeout)
         while not self.ended:
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"{self.id} has not ended yet; it goes on.")
+            deadline.check()
             if progress:
                 progress(self.record)
-            sleep(POLL_SECONDS)
-            self.reload()
+            sleep(deadline.at_most(POLL_SECONDS))
+            self._reloaded(deadline)
         if progress:
             progress(self.record)
         if self.status != "succeeded":
@@ -82,6 +80,10 @@ class LongWork:
     def delete(self) -> None:
         """Really delete it, once it has ended, and all that it made."""
         self._transport.json("DELETE", self._path)
+
+    def _reloaded(self, deadline: Deadline | None) -> Self:
+        self.record = self._transport.json("GET", self._path, deadline=deadline)
+        return self
 
     @property
     def _path(self) -> str:

@@ -15,31 +15,34 @@ def main() -> None:
         if error.name not in _TERMINAL:
             raise
         sys.exit(f"The command line needs {error.name}: pip install 'synthorax[cli]'")
-    from synthorax.cli.output import console
+    from synthorax.cli.output import console, refuse
     from synthorax.errors import SynthoraxError
 
     try:
         app()
     except SynthoraxError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False)
+        refuse(console, error)
         if error.hint and error.hint not in str(error):
-            console.print(error.hint, highlight=False, markup=False)
+            console.print(error.hint, highlight=False)
         sys.exit(1)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing == "synthorax":
             raise
-        console.print(
-            f"[red]error:[/red] This command runs a part of the service itself, and {missing} is "
-            "not installed. Run it from the repository (make run) or in the container image.",
-            highlight=False,
+        refuse(
+            console,
+            f"This command runs a part of the service itself, and {missing} is not installed. "
+            "Run it from the repository (make run) or in the container image.",
         )
+        sys.exit(1)
+    except OSError as error:  # of a file that was named, or of the disk
+        named = f"{str(error.filename)!r}: " if error.filename else ""
+        refuse(console, f"{named}{error.strerror or error}.")
         sys.exit(1)
     except Exception as error:
         # Local commands raise the service's own errors; only they import them.
         library = sys.modules.get("library.errors")
         if library is None or not isinstance(error, library.SynthoraxError):
             raise
-        console.print("[red]error:[/red] ", end="")
-        console.print(str(error), highlight=False, markup=False)
+        refuse(console, error)
         sys.exit(1)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from synthorax.cli.bars import progress_bar
 from synthorax.cli.output import Json, console, emit
@@ -32,7 +33,7 @@ def backup(
     for name, words in left_out.items():
         if made[name]:
             shown = ", ".join(made[name][:5])
-            console.print(f"[yellow]Not in it[/yellow]: {words}: {shown}", highlight=False)
+            console.print(Text.assemble(("Not in it", "yellow"), f": {words}: {shown}"))
     if target == PIPE:
         console.print(_told(made), highlight=False)
     else:

@@ -20,7 +20,7 @@ from rich.progress import (
 def progress_bar(console: Console) -> Progress:
     """Of known length."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
@@ -32,7 +32,7 @@ def progress_bar(console: Console) -> Progress:
 @contextmanager
 def bytes_bar(console: Console, what: str) -> Iterator[Callable[[int], None]]:
     """Of unknown length: told how many bytes have come."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), DownloadColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done: bar.update(task, completed=done)

@@ -149,10 +149,10 @@ def export(
 
 
 @commands.command()
-def delete(dataset: DatasetId) -> None:
+def delete(dataset: DatasetId, as_json: Json = False) -> None:
     """Really delete a dataset; a folder in place stays."""
     Client().datasets.delete(dataset)
-    out.print(f"{dataset} is deleted")
+    emit({"deleted": dataset}, f"{dataset} is deleted", as_json)
 
 
 @commands.command()
@@ -209,4 +209,4 @@ def chosen(given: list[str] | None) -> dict[str, Any]:
 
 def _unused(found: dict[str, Any]) -> None:
     for file in [*found["refused"], *found["left_out"]][:20]:
-        console.print(f"{file['file']}: {file['reason']}", highlight=False, markup=False)
+        console.print(f"{file['file']}: {file['reason']}", highlight=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _REASONS, _NAMES = 12, 5  # shown
@@ -13,7 +14,8 @@ _REASONS, _NAMES = 12, 5  # shown
 
 def show(found: dict[str, Any], out: Console) -> None:
     """A dataset's record: splits, greys, what is not used, duplicates, outliers, confounders."""
-    out.print(f"[bold]{found['name']}[/bold]  fingerprint {found['fingerprint'][:16]}…")
+    name = (str(found["name"]), "bold")
+    out.print(Text.assemble(name, f"  fingerprint {found['fingerprint'][:16]}…"))
     _splits(found, out)
     _greys(found, out)
     _unused(found, out)
@@ -26,7 +28,7 @@ def show(found: dict[str, Any], out: Console) -> None:
     out.print(f"Outliers: {flags or 'none'}")
     _confounders(found, out)
     for warning in warnings(found):
-        out.print(f"[yellow]{warning}[/yellow]")
+        out.print(Text(warning, "yellow"))
 
 
 def warnings(found: dict[str, Any]) -> list[str]:
@@ -92,7 +94,7 @@ def _unused(found: dict[str, Any], out: Console) -> None:
             table.add_row(reason, str(n))
         out.print(table)
         for file in found[status][:_NAMES]:
-            out.print(f"  {file['file']}: {file['reason']}", highlight=False, markup=False)
+            out.print(f"  {file['file']}: {file['reason']}", highlight=False)
         if found[f"{status}_count"] > _NAMES:
             out.print(f"  … and {found[f'{status}_count'] - _NAMES} more")
 

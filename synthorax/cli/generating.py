@@ -10,13 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from synthorax import Client, SynthoraxError
+from synthorax import Client, NotAllowed, SynthoraxError
 from synthorax.cli.bars import bytes_bar
 from synthorax.cli.output import Json, console, emit
 from synthorax.generating import drawn_seed
-from synthorax.links import Link, read_link
+from synthorax.links import Link, origin, read_link
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="folder, or a file with --zip")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="folder (generated), or with --zip a file (generated.zip)"),
+]
 AsZip = Annotated[bool, typer.Option("--zip", help="one ZIP instead of a folder")]
 Dicom = Annotated[bool, typer.Option("--dicom", help="DICOM files instead of PNG")]
 
@@ -34,7 +37,7 @@ def generate(
     ] = False,
     dicom: Dicom = False,
     as_zip: AsZip = False,
-    output: Output = Path("generated"),
+    output: Output = None,
     as_json: Json = False,
 ) -> None:
     """Write samples into class folders, with manifests that make each one again."""
@@ -46,12 +49,26 @@ def open_link(
     link: Annotated[str, typer.Argument(help="address of the page, or of one sample")],
     dicom: Dicom = False,
     as_zip: AsZip = False,
-    output: Output = Path("generated"),
+    output: Output = None,
     as_json: Json = False,
 ) -> None:
-    """Make the images of an address that somebody has copied from the page."""
+    """Make the images of an address that somebody has copied from the page.
+
+    Your key is sent to the service of SYNTHORAX_URL alone, wherever the address leads.
+    """
     service, found = read_link(link)
-    _write(Client(service), found, False, dicom, as_zip, output, as_json)
+    own = Client()
+    if service is None or origin(service) == origin(own.url):
+        _write(own, found, False, dicom, as_zip, output, as_json)
+        return
+    try:
+        _write(Client(service, api_key=""), found, False, dicom, as_zip, output, as_json)
+    except NotAllowed as refused:
+        raise SynthoraxError(
+            str(refused),
+            f"Your key was not sent, as {service} is not the service of SYNTHORAX_URL ({own.url}). "
+            "If it is meant for it, set SYNTHORAX_URL to that.",
+        ) from None
 
 
 def verify(
@@ -74,8 +91,18 @@ def verify(
 
 
 def _write(
-    client: Client, link: Link, reject: bool, dicom: bool, as_zip: bool, output: Path, as_json: bool
+    client: Client,
+    link: Link,
+    reject: bool,
+    dicom: bool,
+    as_zip: bool,
+    named: Path | None,
+    as_json: bool,
 ) -> None:
+    output = named or Path("generated.zip" if as_zip else "generated")
+    if output.exists() and output.is_dir() == as_zip:
+        what, wanted = ("folder", "file") if as_zip else ("file", "folder")
+        raise SynthoraxError(f"{str(output)!r} is a {what}.", f"Name a {wanted} with -o.")
     model = link.model or client.models.active()["reference"]
     request: dict[str, Any] = {"model": model, "truncation": link.truncation}
     seed = drawn_seed(link.count) if link.seed is None else link.seed

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 COLOURS = {"green": "green", "amber": "yellow", "red": "red", "not estimable": "dim"}
 _ORDER = ("red", "amber", "not estimable", "green")
@@ -15,10 +16,10 @@ _ORDER = ("red", "amber", "not estimable", "green")
 def show(content: Mapping[str, Any], out: Console) -> None:
     """Lights, and why they are not green; then the numbers of each class with their floors."""
     for light, verdict in content["lights"].items():
-        out.print(f"[{COLOURS[verdict]}]{light}: {verdict}[/]", highlight=False)
+        out.print(Text(f"{light}: {verdict}", COLOURS[verdict]))
         checks = [c for c in content["checks"] if c["light"] == light and c["verdict"] != "green"]
         for check in sorted(checks, key=lambda c: _ORDER.index(c["verdict"])):
-            out.print(f"  {check['verdict']}: {check['text']}", highlight=False, markup=False)
+            out.print(f"  {check['verdict']}: {check['text']}", highlight=False)
     table = Table("class", "number", "generated", "floor", "sd", "z")
     for label, found in content["fidelity"].items():
         for name in (*content["protocol"]["metrics"], "precision", "density", "coverage"):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
+from rich.text import Text
 
 from synthorax import Client
 from synthorax.cli.bars import bytes_bar, progress_bar
@@ -27,7 +28,7 @@ def list_all(as_json: Json = False) -> None:
     table = Table(first, "pixels", "family", "classes", "images", "report", "", box=None)
     for each in found:
         if not each["usable"]:
-            table.add_row(each["reference"], "", "", "", "", "", f"[red]{each['reason']}[/]")
+            table.add_row(each["reference"], "", "", "", "", "", Text(each["reason"], "red"))
             continue
         marks = [name for name in ("active", "private") if each.get(name)]
         table.add_row(
@@ -114,7 +115,8 @@ def bring(
          as_json)  # fmt: skip
 
 
-def _lights(report: dict[str, Any] | None) -> str:
+def _lights(report: dict[str, Any] | None) -> Text:
     if report is None:
-        return "–"
-    return " ".join(f"[{COLOURS.get(v, 'dim')}]●[/]" for v in report["lights"].values())
+        return Text("–")
+    lights = [Text("●", COLOURS.get(v, "dim")) for v in report["lights"].values()]
+    return Text(" ").join(lights)

@@ -8,11 +8,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-console = Console(stderr=True)
-out = Console()
+# What is shown is data: brackets and colons in it are text.  A colour is a style of a Text.
+console = Console(stderr=True, markup=False, emoji=False)
+out = Console(markup=False, emoji=False)
 
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
+
+
+def refuse(to: Console, message: object) -> None:
+    """Say what went wrong."""
+    to.print(Text.assemble(("error:", "red"), f" {message}"))
 
 
 def emit(value: Any, shown: Any, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Group
 from rich.table import Column, Table
 
-from synthorax import Client
+from synthorax import Client, SynthoraxError
 from synthorax.cli.output import Json, emit
 
 commands = typer.Typer(
@@ -54,7 +54,7 @@ def new(
         margin=margin,
         seed=seed,
         name=name,
-        consent=None if consent is None else consent.read_text(encoding="utf-8"),
+        consent=None if consent is None else _text(consent),
     )
     words = f"{study.id}: {study.record['items']} images, half of them from {study.record['model']}"
     emit(study.record, f"{words}\nsynthorax reader-study invite {study.id} NAME", as_json)
@@ -161,6 +161,13 @@ def delete(study: StudyId, as_json: Json = False) -> None:
     """Really delete a study: images, key, answers, consents."""
     Client().reader_studies.get(study).delete()
     emit({"deleted": study}, f"{study} is deleted", as_json)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SynthoraxError(f"{str(path)!r} is no text in UTF-8.") from None
 
 
 _SHARES = ("accuracy", "sensitivity", "specificity")

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from synthorax import Client
 from synthorax.cli.bars import progress_bar
 from synthorax.cli.lights import COLOURS, show
-from synthorax.cli.output import Json, console, emit, out
+from synthorax.cli.output import Json, console, emit, out, refuse
 
 commands = typer.Typer(no_args_is_help=True, help="Evaluation reports on published versions.")
 
@@ -45,7 +46,7 @@ def make(
         console.print(f"{record['id']} goes on. See it: synthorax reports list {model}")
         raise typer.Exit(0) from None
     if ended["status"] != "complete":
-        console.print(f"[red]error:[/red] {ended['error']['detail']}", highlight=False)
+        refuse(console, ended["error"]["detail"])
         raise typer.Exit(1)
     content = client.models.report(model, record["id"])
     if as_json:
@@ -63,7 +64,7 @@ def list_all(model: Model, as_json: Json = False) -> None:
     found = Client().models.reports(model)
     for record in found:
         lights = [record["lights"].get(n, "–") for n in ("fidelity", "usefulness", "privacy")]
-        cells = [f"[{COLOURS.get(light, 'dim')}]{light}[/]" for light in lights]
+        cells = [Text(light, COLOURS.get(light, "dim")) for light in lights]
         table.add_row(record["id"], record["status"], *cells)
     emit(found, table, as_json)
 
@@ -87,11 +88,12 @@ def export(
     model: Model,
     report: Annotated[str, typer.Argument(help="id; the newest")] = "latest",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="a ZIP")] = None,
+    as_json: Json = False,
 ) -> None:
     """Tables, figures, methods, checklist and images as a ZIP; nothing that shows patients."""
     path = output or Path(f"{model.replace('@', '-')}-report.zip")
     Client().models.export_report(model, path, report)
-    out.print(f"{path}", highlight=False)
+    emit({"output": str(path)}, f"{path}", as_json)
 
 
 @commands.command()

@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from synthorax import Client, Job, JobFailed
-from synthorax.cli.output import Json, console, emit, out
+from synthorax.cli.output import Json, console, emit
 from synthorax.telling import Bar
 
 commands = typer.Typer(no_args_is_help=True, help="Runs (train jobs): look, follow, end, go on.")
@@ -120,10 +120,10 @@ def clone(
 
 
 @commands.command()
-def delete(job: JobId) -> None:
+def delete(job: JobId, as_json: Json = False) -> None:
     """Forget an ended run and remove its folder; published versions stay."""
     Client().jobs.get(job).delete()
-    out.print(f"{job} is deleted")
+    emit({"deleted": job}, f"{job} is deleted", as_json)
 
 
 def follow_or_tell(client: Client, job: Job, what: str, follows: bool, as_json: bool) -> None:
@@ -147,7 +147,7 @@ def follow(client: Client, job: Job, as_json: bool = False) -> int:
         return 0
     except JobFailed as error:
         words = f"{job.id} {job.status}. {error if job.record['error'] else ''}".rstrip()
-        console.print(words, highlight=False, markup=False)
+        console.print(words, highlight=False)
         status = 1
     _name_refused(client, job)
     if status == 0:
@@ -174,7 +174,7 @@ def _name_refused(client: Client, job: Job) -> None:
     dataset = client.datasets.get(job.record["dataset"]["id"])
     unused = [*dataset["refused"], *dataset["left_out"]]
     for file in unused[:20]:
-        console.print(f"not used: {file['file']}: {file['reason']}", highlight=False, markup=False)
+        console.print(f"not used: {file['file']}: {file['reason']}", highlight=False)
     count = dataset["refused_count"] + dataset["left_out_count"]
     if count > 20:
         console.print(f"… and {count - 20} more")

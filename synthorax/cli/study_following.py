@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rich.markup import escape
-
 from synthorax import Client, Conflict, JobFailed
 from synthorax._sync.studies import Study
 from synthorax.cli.bars import progress_bar
@@ -51,7 +49,7 @@ def follow(study: Study, as_json: bool) -> int:
                     bar.update(tasks[kind], completed=of_kind["fraction"], description=words)
                 if record["waiting"]:
                     first = next(iter(tasks))
-                    bar.update(tasks[first], description=escape(record["waiting"]))
+                    bar.update(tasks[first], description=record["waiting"])
 
             study.wait(told)
     except KeyboardInterrupt:
@@ -59,7 +57,7 @@ def follow(study: Study, as_json: bool) -> int:
         return 0
     except JobFailed as error:
         words = f"{study.id} is {study.status}. {error if study.record['error'] else ''}".rstrip()
-        console.print(words, highlight=False, markup=False)
+        console.print(words, highlight=False)
         console.print(f"What is done is kept: synthorax study resume {study.id}", highlight=False)
         if as_json:
             emit(study.record, "", True)

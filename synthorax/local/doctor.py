@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from library import cpus
 from library.errors import SynthoraxError
@@ -49,15 +50,12 @@ def doctor(console: Console, as_json: bool = False) -> int:
 
 
 def _print(found: list[Finding], console: Console) -> None:
-    marks = {
-        "ok": "[green]ok   [/green]",
-        "note": "[yellow]note [/yellow]",
-        "wrong": "[red]wrong[/red]",
-    }
+    colours = {"ok": "green", "note": "yellow", "wrong": "red"}
     for finding in found:
-        console.print(f"{marks[finding.level]}  {finding.what}", highlight=False)
+        mark = (f"{finding.level:5}", colours[finding.level])
+        console.print(Text.assemble(mark, f"  {finding.what}"))
         if finding.remedy:
-            console.print(f"       [bold]→[/bold] {finding.remedy}", highlight=False)
+            console.print(Text.assemble("       ", ("→", "bold"), f" {finding.remedy}"))
 
 
 def findings(settings: Settings) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from synthorax.cli.bars import progress_bar
 from synthorax.cli.lights import show
+from synthorax.cli.output import refuse
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -39,7 +40,7 @@ def evaluate(arguments: Sequence[str], out: Console, errors: Console, as_json: b
         words = process.stderr.read()
     if process.returncode or last.get("type") != "report":
         detail = last["error"]["detail"] if last.get("type") == "failed" else words.strip()[-2000:]
-        errors.print(f"[red]error:[/red] {detail}", highlight=False)
+        refuse(errors, detail)
         return process.returncode or 1
     folder = Path(last["path"])
     content = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from synthorax.cli.bars import progress_bar
 from synthorax.cli.findings import show
+from synthorax.cli.output import refuse
 
 
 def inspect(
@@ -39,8 +40,8 @@ def inspect(
     except SynthoraxError as error:
         if isinstance(error, EmptyDataset):
             for file in [*error.told["refused"], *error.told["left_out"]][:20]:
-                errors.print(f"{file['file']}: {file['reason']}", highlight=False, markup=False)
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
+                errors.print(f"{file['file']}: {file['reason']}", highlight=False)
+        refuse(errors, error)
         return 1
     show(record, out)
     out.print(f"Report: {path}", highlight=False)

@@ -18,6 +18,7 @@ from rich.console import Console
 from library.errors import Conflict, SynthoraxError, Unavailable
 from library.settings import Settings, from_environment
 from library.store.shared import open_store
+from synthorax.cli.output import refuse
 from synthorax.local import valkey
 from worker.admission import refuse_without_access
 from worker.connection import client
@@ -36,9 +37,9 @@ def repair(out: Console, only_look: bool, as_json: bool = False) -> int:
         with reached(settings) as url:
             return _repair(settings, url, out, only_look, as_json)
     except SynthoraxError as error:
-        out.print(f"[red]error:[/red] {error}", highlight=False)
+        refuse(out, error)
     except RedisError as error:
-        out.print(f"[red]error:[/red] Redis does not answer ({error}).", highlight=False)
+        refuse(out, f"Redis does not answer ({error}).")
     return 1
 
 
