@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ import yaml
 
 from library.errors import InvalidValue
 from library.settings import Settings, from_environment
+from synthorax.local import valkey
+from tests.valkey import Confined
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -35,6 +40,7 @@ def test_each_service_is_hardened(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["restart"] == "unless-stopped"
     assert service["mem_limit"]
@@ -47,16 +53,32 @@ def test_each_service_is_hardened(name: str) -> None:
 
 
 def test_the_queue_keeps_what_it_is_told_and_nobody_outside_reaches_it() -> None:
-    valkey = COMPOSE["services"]["valkey"]
-    words = valkey["command"]
+    queue = COMPOSE["services"]["valkey"]
+    words = queue["command"]
     after = dict(pairwise(words))
     assert after["--appendonly"] == "yes"
     assert after["--maxmemory-policy"] == "noeviction"
     assert after["--requirepass"].startswith("${SYNTHORAX_REDIS_PASSWORD:?")
-    assert "ports" not in valkey
-    assert valkey["networks"] == ["inside"]
+    assert "ports" not in queue
+    assert queue["networks"] == ["inside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
-    assert valkey["healthcheck"]["test"][1] == "valkey-cli"
+    assert queue["healthcheck"]["test"][1] == "valkey-cli"
+
+
+def test_the_queue_starts_again_on_what_it_has_written() -> None:
+    pod = next(pod for name, pod in pods() if name == "valkey")["securityContext"]
+    assert COMPOSE["services"]["valkey"]["user"] == f"{pod['runAsUser']}:{pod['runAsGroup']}"
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("who becomes another user is root, with setpriv")
+    with tempfile.TemporaryDirectory() as name:  # pytest's folders are closed to others
+        folder = Path(name)
+        folder.chmod(0o711)
+        program = Path(shutil.copy(valkey.binary(), folder / "server"))
+        (data := folder / "data").mkdir()
+        os.chown(data, pod["runAsUser"], pod["runAsGroup"])  # as the image has it
+        for start in range(3):
+            with Confined(data, program) as server:
+                assert server.client().incr("starts") == start + 1
 
 
 def test_it_does_not_start_without_secrets() -> None:
@@ -84,9 +106,9 @@ def test_container_files_with_placeholders_do_not_start(given: str) -> None:
         from_environment({**secrets[1]["stringData"], "SYNTHORAX_HOST": "0.0.0.0"})  # noqa: S104
     with pytest.raises(InvalidValue, match="API_KEYS"):
         from_environment({"SYNTHORAX_API_KEYS": given or "make one with synthorax keys new"})
-    valkey = next(pod for name, pod in pods() if name == "valkey")
+    pod = next(pod for name, pod in pods() if name == "valkey")
     shell = subprocess.run(
-        ["sh", "-c", valkey["containers"][0]["args"][0]],
+        ["sh", "-c", pod["containers"][0]["args"][0]],
         env={"PASSWORD": "", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert shell.returncode != 0
