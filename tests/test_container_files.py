@@ -15,9 +15,11 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from app.access.callers import address_of, networks
 from library.errors import InvalidValue
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
+from tests.test_health import PROBE_SECONDS
 from tests.valkey import Confined
 
 ROOT = Path(__file__).parent.parent
@@ -61,7 +63,7 @@ def test_the_queue_keeps_what_it_is_told_and_nobody_outside_reaches_it() -> None
     assert after["--requirepass"].startswith("${SYNTHORAX_REDIS_PASSWORD:?")
     assert "ports" not in queue
     assert queue["networks"] == ["inside"]
-    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert COMPOSE["networks"]["inside"]["internal"] is True
     assert queue["healthcheck"]["test"][1] == "valkey-cli"
 
 
@@ -113,6 +115,22 @@ def test_container_files_with_placeholders_do_not_start(given: str) -> None:
     )  # fmt: skip
     assert shell.returncode != 0
     assert "redis-password of secret.yaml" in shell.stderr
+
+
+def test_a_forwarded_address_is_believed_of_the_own_proxy_alone() -> None:
+    trusted = COMPOSE["services"]["api"]["environment"]["SYNTHORAX_TRUSTED_PROXIES"].split()
+    assert trusted == [
+        pool["subnet"] for each in COMPOSE["networks"].values() for pool in each["ipam"]["config"]
+    ]
+    known = networks(re.findall(r"(?<=:-)[^}]+", " ".join(trusted)))
+    assert len(known) == 2
+    assert not known[0].overlaps(known[1])
+    assert all(network.num_addresses <= 128 for network in known)
+    here, lab = str(known[1][2]), "172.16.4.7"  # nginx; a machine of the house
+    assert address_of({"client": (here, 1)}, f"198.51.100.1, {lab}".encode(), known) == lab
+    assert address_of({"client": (lab, 1)}, b"198.51.100.1", known) == lab
+    settings = next(each for each in KUBERNETES if each["kind"] == "ConfigMap")["data"]
+    assert settings["SYNTHORAX_TRUSTED_PROXIES"] == "", "nobody knows whose pods they are"
 
 
 def test_the_card_is_by_the_runtime_and_can_be_left_out() -> None:
@@ -176,6 +194,9 @@ def test_each_pod_meets_the_restricted_standard(name: str, pod: dict[str, Any]) 
         assert context["readOnlyRootFilesystem"] is True
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert container["livenessProbe"]
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if kind in container:
+                assert container[kind]["timeoutSeconds"] >= PROBE_SECONDS
         limits = container["resources"]["limits"]
         assert limits["memory"]
         assert ("nvidia.com/gpu" in limits) == (name in ("api", "worker"))
