@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 import yaml
 
@@ -19,6 +22,7 @@ from app.access.callers import address_of, networks
 from library.errors import InvalidValue
 from library.settings import Settings, from_environment
 from synthorax.local import valkey
+from tests.service.nginx import Nginx
 from tests.test_health import PROBE_SECONDS
 from tests.valkey import Confined
 
@@ -214,3 +218,30 @@ def test_the_proxy_repeats_only_what_may_be_repeated() -> None:
     assert "proxy_request_buffering off" in others
     # Else refusals of all replicas would be nginx's 502.
     assert "server api:8000 resolve max_fails=0;" in conf
+
+
+def test_the_proxy_passes_on_that_a_client_came_by_tls(tmp_path: Path) -> None:
+    class Asked(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.send_header("Came-By", self.headers["X-Forwarded-Proto"])
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Asked) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with Nginx(tmp_path / "nginx", [f"127.0.0.1:{server.server_port}"]) as nginx:
+                for given, passed in (
+                    ("https", "https"),
+                    ("http", "http"),
+                    ("x", "http"),
+                    ("", "http"),
+                ):
+                    headers = {"X-Forwarded-Proto": given} if given else {}
+                    assert httpx.get(nginx.url, headers=headers).headers["Came-By"] == passed
+        finally:
+            server.shutdown()
