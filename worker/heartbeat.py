@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,5 +122,5 @@ async def workers_soon(connection: redis.asyncio.Redis) -> list[dict[str, Any]]:
     return _heard(await connection.mget(names) if names else [])
 
 
-def _heard(said: list[str | None]) -> list[dict[str, Any]]:
+def _heard(said: Sequence[str | bytes | None]) -> list[dict[str, Any]]:
     return [json.loads(text) for text in said if text]
