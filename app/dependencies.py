@@ -32,6 +32,7 @@ class State:
     metrics: Metrics
     jobs: JobStore | None  # None: no Redis is configured
     streams: Redis | None
+    quick: Redis | None  # for small questions on the event loop: they wait half a second
     readers: Readers  # of event streams
     celery: Celery | None
     receiver: Receiver  # of uploads
@@ -40,13 +41,19 @@ class State:
     limits: Limits
 
 
-def _state(request: Request) -> State:
+def _of(request: Request) -> State:
     state: State = request.app.state.synthorax
     return state
 
 
-def _jobs(request: Request) -> JobStore:
-    jobs = _state(request).jobs
+# Asynchronous, though nothing is awaited: FastAPI asks for a thread for each that is not, and
+# there is none to be had while all wait for a Redis that hangs.
+async def _state(request: Request) -> State:
+    return _of(request)
+
+
+async def _jobs(request: Request) -> JobStore:
+    jobs = _of(request).jobs
     if jobs is None:
         raise Unavailable(
             "This service has no Redis, so it has no train jobs.",
@@ -56,24 +63,24 @@ def _jobs(request: Request) -> JobStore:
     return jobs
 
 
-def _library(request: Request) -> Catalog:
-    return _state(request).library
+async def _library(request: Request) -> Catalog:
+    return _of(request).library
 
 
-def _pool(request: Request) -> EnginePool:
-    return _state(request).pool
+async def _pool(request: Request) -> EnginePool:
+    return _of(request).pool
 
 
-def _metrics(request: Request) -> Metrics:
-    return _state(request).metrics
+async def _metrics(request: Request) -> Metrics:
+    return _of(request).metrics
 
 
-def _receiver(request: Request) -> Receiver:
-    return _state(request).receiver
+async def _receiver(request: Request) -> Receiver:
+    return _of(request).receiver
 
 
-def _filters(request: Request) -> NearCopyFilters:
-    return _state(request).filters
+async def _filters(request: Request) -> NearCopyFilters:
+    return _of(request).filters
 
 
 AppState = Annotated[State, Depends(_state)]

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.audit import Audit
-from app.access.callers import caller
-from app.access.gate import Gate, Unauthorized
+from app.access.callers import Caller, caller
+from app.access.gate import Gate, Unauthorized, is_own_page
 from app.access.limits import Headers, Limits
 from app.access.login import login_instead
 from app.errors import response_to
@@ -124,29 +124,38 @@ class Guard:
             caller.set(found)
             if not _is_probe(scope):  # who asks too often must not make the service look ill
                 own += await self._limits.request(found)
+            changes = self._audit.wants(scope["method"], scope["path"])
+            if changes and found.scope is not None:  # what is killed in between is written, too
+                await run_in_threadpool(self._audit.asked, found, scope["method"], scope["path"])
         except SynthoraxError as error:
             self._telling.refused(error)
             await refused(error, scope, given)(scope, receive, answer.send)
             self._telling.end(scope, answer.status, began, span)
             return
         answer.is_private = found.by != "none"
-        changes = self._audit.wants(scope["method"], scope["path"])
-        if changes:  # before: what is killed in between is written down, too
-            await run_in_threadpool(self._audit.asked, found, scope["method"], scope["path"])
         try:
             await self.app(scope, _bounded(receive, limit), answer.send)
         finally:
             if changes:
-                await run_in_threadpool(self._audit.answered, caller.get(), answer.status)
+                await self._written(scope, found, answer.status)
             self._telling.end(scope, answer.status, began, span)
+
+    async def _written(self, scope: Scope, found: Caller, status: int) -> None:
+        """In the audit log: how it ended.  Where nobody was known before, by whom it was, if that
+        came out (a login, a reader's link): else anybody could fill the disk with lines."""
+        who = caller.get()
+        if found.scope is not None:
+            await run_in_threadpool(self._audit.answered, who, status)
+        elif who is not None and who is not found:
+            about = (scope["method"], scope["path"], status)
+            await run_in_threadpool(self._audit.done, who, *about)
 
     def _limit(self, path: str) -> int:
         return SCORES_MAX if SCORES.fullmatch(path) else self.limits.get(path, BODY_MAX)
 
     def refusal(self, scope: Scope, given: dict[bytes, bytes], limit: int) -> SynthoraxError | None:
         """Why a request is not let in, whoever sends it; None where it is."""
-        host_header = given.get(b"host", b"")
-        host = _hostname(host_header)
+        host = _hostname(given.get(b"host", b""))
         # A page that was rebound to this address has no key; probes and scrapers come by number.
         by_number = _is_probe(scope) or (
             b"authorization" in given and self._gate.keys.are_asked_for()
@@ -161,8 +170,7 @@ class Guard:
         if scope["method"] in _SAFE:
             return None
         origin = given.get(b"origin")
-        other = origin is not None and origin not in self._origins
-        if origin is not None and other and _netloc(origin) != host_header:
+        if origin is not None and origin not in self._origins and not is_own_page(given):
             shown = origin.decode("latin-1")
             return CrossOrigin(
                 f"The request comes from a page of {shown!r}.",
@@ -197,13 +205,6 @@ def _is_probe(scope: Scope) -> bool:
 def _media_types(path: str) -> tuple[str, ...]:
     """Of bodies, beside JSON."""
     return SCORES_TYPES if SCORES.fullmatch(path) else MEDIA_TYPES_OF.get(path, ())
-
-
-def _netloc(origin: bytes) -> bytes:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return b""
 
 
 def too_large(detail: str, limit: int) -> TooLarge:

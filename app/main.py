@@ -145,7 +145,8 @@ def create_app(
     audit = Audit(settings.data_dir)
     gate = Gate(settings, audit)
     metrics.collect(gate.families)
-    limits = Limits(settings, counting_client(url) if url else None)
+    quick = counting_client(url) if url else None
+    limits = Limits(settings, quick)
     state = State(
         settings=settings,
         library=library,
@@ -153,6 +154,7 @@ def create_app(
         metrics=metrics,
         jobs=JobStore(client(url)) if url else None,
         streams=streaming_client(url, STREAMS_MAX + SPARE) if url else None,
+        quick=quick,
         readers=Readers(STREAMS_MAX),
         celery=celery_app(settings) if url else None,
         receiver=Receiver(settings),

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from app.access.audit import Audit
 from app.access.scopes import OPEN, needed
 
 MEDIA_TYPE = "application/problem+json"
@@ -126,6 +127,8 @@ def _of_all(path: str, method: str, operation: dict[str, Any]) -> set[int]:
         found |= {401, 403, 429}
     if method in _CHANGES:
         found |= {403, 413, 415}
+    if method != "delete" and Audit.wants(method.upper(), path):
+        found.add(507)
     if re.search(r"\{", path):
         found.add(404)
     if operation.get("parameters") or "requestBody" in operation:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from library.errors import SynthoraxError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class DiskFull(SynthoraxError):
     slug, title, status = "disk-full", "The disk is full", 507
@@ -20,7 +22,7 @@ class NotWritable(SynthoraxError):
 
 def as_problem(error: OSError, folder: Path) -> SynthoraxError | None:
     """The problem behind a write below `folder` that failed; None for another kind of error."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return DiskFull(
             f"The disk of {str(folder)!r} is full ({_free(folder)} MiB free).",
             field="SYNTHORAX_DATA_DIR",
@@ -35,6 +37,20 @@ def as_problem(error: OSError, folder: Path) -> SynthoraxError | None:
             remedy="Give the service's user the right to write there, then resume the job.",
         )
     return None
+
+
+def refusal(error: OSError, path: Path, what: str) -> SynthoraxError:
+    """The problem of a request that has to write `path` first; `what` follows from that."""
+    is_full = error.errno in _FULL
+    kind = DiskFull if is_full else NotWritable
+    return kind(
+        f"{path.name!r} cannot be written ({os.strerror(error.errno or 0)}), {what}.",
+        field="SYNTHORAX_DATA_DIR",
+        value=str(path.parent),
+        remedy="Free some space there."
+        if is_full
+        else "Give the service's user the right to write there.",
+    )
 
 
 def _free(folder: Path) -> int:

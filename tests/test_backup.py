@@ -67,7 +67,8 @@ def fill(data_dir: Path) -> None:
     }  # fmt: skip
     left_out = (
         "redis/appendonly.aof", "decoded/a.npy", "features/a.npz", "exports/x.part", "serve.lock",
-        "signing.key", ".keys.json.lock", "runs/job-1/lock", "runs/job-1/job.lock",
+        "signing.key", "sessions-ended/0123",
+        ".keys.json.lock", "runs/job-1/lock", "runs/job-1/job.lock",
         "runs/.deleted-job-2/request.json", "models/tiny/.job-3.abc.tmp/model.onnx",
         "reader-studies/rs-1/.lock", "reader-studies/rs-1/readers/.rd-1.lock",
         "reader-studies/.deleted-rs-2/key.json", "datasets/.incoming/x.zip", "datasets/.lock",

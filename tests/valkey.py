@@ -7,7 +7,8 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from typing import Self
+from secrets import token_hex
+from typing import Any, Self
 
 import redis
 import yaml
@@ -32,6 +33,7 @@ class Server:
         os.close(handle)
         deadline = time.monotonic() + 60
         while not self._answers():
+            assert self.process.poll() is None, "Valkey has ended"
             assert time.monotonic() < deadline, "Valkey does not answer"
             time.sleep(0.02)
 
@@ -78,19 +80,54 @@ class Listening(Server):
         self.local = f"unix://:{password}@{self.socket}"
 
     def command(self) -> list[str]:
-        compose = yaml.safe_load((Path(__file__).parent.parent / "docker-compose.yml").read_text())
-        program, *words = compose["services"]["valkey"]["command"]
-        assert program == "valkey-server"
         return [
             *self._network.prefix,
             valkey.binary(),
-            *(self._set(word) for word in words),
+            *composed(self._password),
             *("--bind", self._address, "--dir", str(self.folder)),
             *("--unixsocket", str(self.socket), "--unixsocketperm", "700"),
             *("--logfile", str(self.folder / "valkey.log")),
         ]
 
-    def _set(self, word: str) -> str:
-        """A word of compose with its variables: our password, defaults for the others."""
-        word = re.sub(r"\$\{SYNTHORAX_REDIS_PASSWORD:\?[^}]*\}", self._password, word)
-        return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word)
+
+class Confined(Server):
+    """As docker-compose.yml starts it: its command, its user, its capabilities and no others.
+
+    The folder has to be one that other users reach.
+    """
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        super().__init__(folder)
+        self._program = program
+        self._password = token_hex(16)
+        self.local = f"unix://:{self._password}@{self.socket}"
+
+    def command(self) -> list[str]:
+        service = _service()
+        user, _, group = str(service.get("user", "0:0")).partition(":")
+        capabilities = ",".join(
+            ["-all", *(f"+{each.lower()}" for each in service.get("cap_add", []))]
+        )
+        return [
+            *("setpriv", "--reuid", user, "--regid", group, "--clear-groups", "--no-new-privs"),
+            *(f"--bounding-set={capabilities}", "--inh-caps=-all"),
+            # The image's entry point sets this.
+            *("sh", "-c", 'umask 0077; exec "$@"', "sh"),
+            str(self._program),
+            *composed(self._password),
+            *("--port", "0", "--dir", str(self.folder), "--unixsocket", str(self.socket)),
+        ]
+
+
+def composed(password: str) -> list[str]:
+    """The words of compose's command with its variables: a password, defaults for the others."""
+    program, *words = _service()["command"]
+    assert program == "valkey-server"
+    words = [re.sub(r"\$\{SYNTHORAX_REDIS_PASSWORD:\?[^}]*\}", password, word) for word in words]
+    return [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in words]
+
+
+def _service() -> dict[str, Any]:
+    compose = yaml.safe_load((Path(__file__).parent.parent / "docker-compose.yml").read_text())
+    found: dict[str, Any] = compose["services"]["valkey"]
+    return found

@@ -7,10 +7,12 @@ import math
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
+import redis.asyncio
 
 from library.errors import Conflict
 from library.settings import Settings
@@ -111,5 +113,14 @@ def workers(connection: redis.Redis) -> list[dict[str, Any]]:
     """The workers that live, by name."""
     client: Any = connection
     names = sorted(client.scan_iter(keys.worker("*"), count=1000))
-    said = client.mget(names) if names else []
+    return _heard(client.mget(names) if names else [])
+
+
+async def workers_soon(connection: redis.asyncio.Redis) -> list[dict[str, Any]]:
+    """The same by an asynchronous client: none of the threads that wait for Redis is needed."""
+    names = sorted([name async for name in connection.scan_iter(keys.worker("*"), count=1000)])
+    return _heard(await connection.mget(names) if names else [])
+
+
+def _heard(said: Sequence[str | bytes | None]) -> list[dict[str, Any]]:
     return [json.loads(text) for text in said if text]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http.cookies import CookieError, SimpleCookie
 from typing import Literal
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client.core import Metric
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +15,7 @@ from app.access.audit import Audit
 from app.access.callers import Caller, address_of, networks
 from app.access.failures import Failures
 from app.access.scopes import OPEN, needed
+from app.access.sessions import Sessions
 from app.access.signing import Signer
 from app.metrics import counter
 from library.errors import SynthoraxError
@@ -22,9 +23,8 @@ from library.keys import Key, Keys, allows
 from library.settings import Settings
 
 COOKIE = "synthorax_session"
-SESSION_SECONDS = 12 * 3600
 EVENTS_SECONDS = 60  # a token's: it is asked for right before the stream is opened
-SESSION, EVENTS = "session", "events"  # purposes of what is signed
+EVENTS = "events"  # what it is signed for
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _WAYS = "Authorization: Bearer synthorax_…, or log in on the page"
 
@@ -44,6 +44,7 @@ class Gate:
     def __init__(self, settings: Settings, audit: Audit) -> None:
         self.keys = Keys(settings.data_dir, settings.api_keys)
         self.signer = Signer(settings.data_dir)
+        self.sessions = Sessions(settings.data_dir, self.signer)
         self._failures = Failures()
         self._wrong = 0  # keys, tokens
         self._audit = audit
@@ -110,8 +111,8 @@ class Gate:
             return _known(key, "token", address, "The token is none, or its minute is over.")
         session = _cookie(given.get(b"cookie"))
         if session is not None:
-            about = self.signer.read(SESSION, session) or {}
-            key = self.keys.by_id(about["key"]) if about else None
+            began_with = self.sessions.key_of(session)
+            key = self.keys.by_id(began_with) if began_with else None
             if key is None:  # an old cookie is no attempt: it is as if there were none
                 return None
             self._same_origin(scope, given)
@@ -121,9 +122,9 @@ class Gate:
     def _same_origin(self, scope: Scope, given: dict[bytes, bytes]) -> None:
         """A session is sent by the browser, whoever asks: so the page that asks must be ours.
 
-        The guard has refused other Origins before; here one must be there.
+        Pages of SYNTHORAX_CORS_ORIGINS, which the guard lets in, are to send a key.
         """
-        if scope["method"] in _SAFE or b"origin" in given:
+        if scope["method"] in _SAFE or is_own_page(given):
             return
         raise Forbidden(
             "A session changes something only from the service's own page.",
@@ -146,6 +147,15 @@ def _token(scope: Scope) -> str | None:
         return None
     found = parse_qs(query.decode("latin-1")).get("token")
     return found[0] if found else None
+
+
+def is_own_page(given: dict[bytes, bytes]) -> bool:
+    """Whether a request comes from a page of the very host that it is sent to."""
+    try:
+        asking = urlsplit(given.get(b"origin", b"")).netloc
+    except ValueError:
+        return False
+    return bool(asking) and asking == given.get(b"host")
 
 
 def _cookie(header: bytes | None) -> str | None:

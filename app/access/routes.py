@@ -12,8 +12,9 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
 from app.access.callers import Caller, caller
-from app.access.gate import COOKIE, EVENTS, EVENTS_SECONDS, SESSION, SESSION_SECONDS, Unauthorized
+from app.access.gate import COOKIE, EVENTS, EVENTS_SECONDS, Unauthorized
 from app.access.login import local_path, login_page
+from app.access.sessions import SECONDS as SESSION_SECONDS
 from app.dependencies import AppState, Jobs
 from app.openapi import MEDIA_TYPE, PROBLEM, WORDS, problems
 from library.errors import InvalidValue
@@ -105,7 +106,7 @@ async def log_in(request: Request, state: AppState) -> Response:
     https = "https" in (request.headers.get("x-forwarded-proto"), request.url.scheme)
     answer.set_cookie(
         COOKIE,
-        state.gate.signer.sign(SESSION, {"key": key.id}, SESSION_SECONDS),
+        state.gate.sessions.begin(key.id),
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
@@ -114,9 +115,12 @@ async def log_in(request: Request, state: AppState) -> Response:
     return answer
 
 
-@router.delete("/session", status_code=status.HTTP_204_NO_CONTENT)
-def log_out() -> Response:
-    """End the session of this browser."""
+@router.delete("/session", status_code=status.HTTP_204_NO_CONTENT, responses=problems(507))
+def log_out(request: Request, state: AppState) -> Response:
+    """End the session of this browser: nothing is let in by its cookie any more."""
+    session = request.cookies.get(COOKIE)
+    if session is not None:
+        state.gate.sessions.end(session)
     answer = Response(status_code=status.HTTP_204_NO_CONTENT)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

@@ -5,6 +5,7 @@ Redis away is said, not fatal.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -15,14 +16,16 @@ from redis.exceptions import RedisError
 
 from app.access.callers import caller
 from app.dependencies import AppState, Metering, State
-from worker.heartbeat import workers
+from worker.heartbeat import workers_soon
 from worker.queue import LIGHT, TRAINING
 
 router = APIRouter(tags=["health"])
+_REDIS_SECONDS = 1.0  # for all questions; one that hangs is given up after half of it
 
 
+# Both on the event loop: where Redis hangs, all threads may be waiting for it.
 @router.get("/health/live")
-def live() -> dict[str, str]:
+async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
@@ -32,9 +35,9 @@ def live() -> dict[str, str]:
         503: {"description": "No model is loaded (yet)", "content": {"application/json": {}}}
     },
 )
-def ready(state: AppState) -> JSONResponse:
+async def ready(state: AppState) -> JSONResponse:
     """Whether images can be had; and how Redis and the workers are."""
-    redis, counts = _jobs(state)
+    redis, counts = await _jobs(state)
     who = caller.get()
     engine = _engine(state)
     if who is not None and who.scope is None:  # keys are asked for, and this one has none
@@ -77,13 +80,14 @@ def _engine(state: State) -> dict[str, Any]:
     return {**answer, "reason": pool.problem} if pool.problem else answer
 
 
-def _jobs(state: State) -> tuple[str, dict[str, int]]:
+async def _jobs(state: State) -> tuple[str, dict[str, int]]:
     """How Redis is, and how many workers of each queue are connected."""
     counts = {TRAINING: 0, LIGHT: 0}
-    if state.jobs is None:
+    if state.quick is None:
         return "not configured", counts
     try:
-        counts |= Counter(each["queue"] for each in workers(state.jobs.redis))
+        async with asyncio.timeout(_REDIS_SECONDS):
+            counts |= Counter(each["queue"] for each in await workers_soon(state.quick))
         return "ok", counts
-    except RedisError:
+    except (RedisError, OSError):
         return "away", counts

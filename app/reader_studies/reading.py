@@ -9,13 +9,16 @@ that every other image of this service has: they would be the answer (docs/how-t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
 
+from app.access.callers import caller
 from app.access.gate import Unauthorized
 from app.dependencies import AppState
 from app.openapi import file_of, problems
@@ -48,20 +51,24 @@ class _Link(NamedTuple):
         self.study.opened(self.reader.id, what, **about)
 
 
-def _link(
+async def _link(
     state: AppState,
     token: Annotated[
         str, Header(alias="Reader-Token", description="of the reader's link, behind its #")
     ] = "",  # nosec B107
 ) -> _Link:
-    found = by_token(state.settings.data_dir, token)
+    found = await run_in_threadpool(by_token, state.settings.data_dir, token)
     if found is None:
         raise NoLink(
             "The link is not, or no longer, one of a reader study here.",
             field="Reader-Token",
             remedy="Open the whole link that you were given, or ask for a new one.",
         )
-    return _Link(*found)
+    link = _Link(*found)
+    who = caller.get()
+    if who is not None and who.scope is None:  # for the audit log: nobody was known before
+        caller.set(replace(who, name=f"reader {link.reader.id}"))
+    return link
 
 
 Link = Annotated[_Link, Depends(_link)]

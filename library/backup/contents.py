@@ -20,7 +20,9 @@ from library.errors import Conflict
 
 CACHES = frozenset({"decoded", "features"})  # made again from what is there
 # Redis is copied by its keys; `exports` are on their way to somebody; sessions end at a restore.
-LEFT_OUT = frozenset({"redis", "exports", "serve.lock", "signing.key", ".restore"})
+LEFT_OUT = frozenset(
+    {"redis", "exports", "serve.lock", "signing.key", "sessions-ended", ".restore"}
+)
 _FIRST, _LAST = ("runs", "reports", "models", "datasets"), ("keys.json",)
 _RUNS = frozenset({"runs", "generators"})  # folders of runs; a study's are in its `generators`
 _UNITS = "units"  # of a study: before all that they name

@@ -355,8 +355,14 @@ def test_with_keys_a_link_opens_what_is_its_own_and_nothing_else(
             refused = api.http.get("/read/state", headers={"Reader-Token": token})
             assert refused.status_code == 401
             assert refused.headers["content-type"] == "application/problem+json"
+            assert api.http.post("/read/finish", headers={"Reader-Token": token}).status_code == 401
         log = (api.data_dir / "reader-studies" / study["id"] / "access.jsonl").read_text()
         assert f'"who": "{admin.id}", "what": "made"' in log
+        # One line of who has a link, none of who has not.
+        audit = (api.data_dir / "audit.jsonl").read_text().splitlines()
+        (line,) = (each for each in map(json.loads, audit) if each.get("path", "")[:6] == "/read/")
+        assert line["name"] == f"reader {reader.invited['reader']['id']}"
+        assert (line["path"], line["status"]) == ("/read/consent", 200)
 
 
 def test_not_with_a_store(tmp_path: Path) -> None:
