@@ -17,8 +17,16 @@ import redis
 from celery import Celery, Task
 from redis.exceptions import RedisError
 
-from library.datasets.opened import one_at_a_time, validated
-from library.datasets.records import change_record, commit, list_records, read_record, remove
+from library.datasets.opened import commit_found, validated
+from library.datasets.records import (
+    change_record,
+    commit,
+    list_records,
+    one_at_a_time,
+    read_record,
+    remove,
+    tidy,
+)
 from library.datasets.validation import failed
 from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
@@ -35,6 +43,7 @@ from worker.queue import VALIDATE
 logger = logging.getLogger("synthorax.worker")
 
 TELL_SECONDS = 1.0  # between two notes of how far a validation is
+TIDY_SECONDS = 60.0  # between two looks at what killed processes have left
 SHARE_SECONDS = 5.0  # between two of them in the store, or two tries to reach it
 
 
@@ -74,7 +83,9 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
     try:
         if attempts > settings.attempts_max:
-            _commit(settings, dataset, failed(_poison(attempts - 1)))
+            poison = failed(_poison(attempts - 1))
+            commit(settings.data_dir, dataset, poison)
+            _count(poison)
             if store is not None:
                 _push(store, dataset)
         else:
@@ -100,11 +111,12 @@ def _validate_and_commit(dataset: str, settings: Settings, check: Callable[[], N
             remove(settings.data_dir, dataset)  # the folder of our lock
             return
         if record["status"] == "validating":  # a trainer may have done it meanwhile
-            _commit(settings, dataset, _found(record, settings, check))
+            _count(
+                commit_found(settings.data_dir, dataset, lambda: _found(record, settings, check))
+            )
 
 
-def _commit(settings: Settings, dataset: str, found: dict[str, Any]) -> None:
-    commit(settings.data_dir, dataset, found)
+def _count(found: dict[str, Any]) -> None:
     counts.add("synthorax_tasks_total", task="validate", outcome=str(found["status"]))
 
 
@@ -165,15 +177,20 @@ def _poison(attempts: int) -> PoisonDataset:
 
 
 class DatasetSweeper:
-    """Sends again what is to be validated and has neither a worker nor a message."""
+    """Sends again what is to be validated and has neither a worker nor a message, and removes what
+    killed processes have left."""
 
     def __init__(
         self, connection: redis.Redis, settings: Settings, send: Callable[[str], None]
     ) -> None:
         self._settings = settings
         self._left = LeftBehind(connection, keys.dataset_lease, send)
+        self._tidied = -TIDY_SECONDS
 
     def sweep(self) -> None:
+        if time.monotonic() - self._tidied >= TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            tidy(self._settings.data_dir)
         waiting = [
             str(record["id"])
             for record in list_records(self._settings.data_dir)
