@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -83,9 +84,7 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
     try:
         if attempts > settings.attempts_max:
-            poison = failed(_poison(attempts - 1))
-            commit(settings.data_dir, dataset, poison)
-            _count(poison)
+            _commit(settings, dataset, failed(_poison(attempts - 1)))
             if store is not None:
                 _push(store, dataset)
         else:
@@ -111,12 +110,12 @@ def _validate_and_commit(dataset: str, settings: Settings, check: Callable[[], N
             remove(settings.data_dir, dataset)  # the folder of our lock
             return
         if record["status"] == "validating":  # a trainer may have done it meanwhile
-            _count(
-                commit_found(settings.data_dir, dataset, lambda: _found(record, settings, check))
-            )
+            find = partial(_found, record, settings, check)
+            commit_found(settings.data_dir, dataset, find, partial(_commit, settings, dataset))
 
 
-def _count(found: dict[str, Any]) -> None:
+def _commit(settings: Settings, dataset: str, found: dict[str, Any]) -> None:
+    commit(settings.data_dir, dataset, found)
     counts.add("synthorax_tasks_total", task="validate", outcome=str(found["status"]))
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -197,23 +198,27 @@ def _validated_in_place(data_dir: Path, identity: str, progress: Progress) -> No
             opened.__exit__()  # another process has validated it meanwhile
             return
         try:
-            commit_found(data_dir, identity, lambda: validated(data_dir, record, progress))
+            find = partial(validated, data_dir, record, progress)
+            commit_found(data_dir, identity, find, partial(commit, data_dir, identity))
         except SynthoraxError as error:
             commit(data_dir, identity, failed(error))
             raise
 
 
 def commit_found(
-    data_dir: Path, identity: str, find: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """Validate and commit; again, where a patient has withdrawn meanwhile.  What was found."""
+    data_dir: Path,
+    identity: str,
+    find: Callable[[], dict[str, Any]],
+    put: Callable[[dict[str, Any]], object],
+) -> None:
+    """Validate by `find` and commit by `put`; again, where a patient has withdrawn meanwhile."""
     while True:
         before = withdrawn_files(data_dir)
         found = find()
         with nobody_withdraws(data_dir):
             if withdrawn_files(data_dir) <= before:
-                commit(data_dir, identity, found)
-                return found
+                put(found)
+                return
         if "content" in found:
             shutil.rmtree(folder_of(data_dir, identity) / found["content"], ignore_errors=True)
 

@@ -157,6 +157,7 @@ def remove(data_dir: Path, identity: str) -> None:
     """Really delete a dataset: record, index, pictures, salt.  A folder in place stays."""
     with waiting(data_dir / "datasets" / ".lock"):
         aside = _set_aside(folder_of(data_dir, identity))
+        _remove(aside.parent.glob(f".{identity}.*.tmp"))  # what a killed process was bringing
         (data_dir / "datasets" / f"{identity}.json").unlink(missing_ok=True)
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -194,8 +194,7 @@ class SharedRecords:
             found = read_manifest(self._objects, manifest)
         except Missing:
             raise damaged(manifest, "it is gone") from None
-        # In it, so that what a killed process has left goes with it.
-        with new_folder(folder) as fresh:
+        with new_folder(folder.parent) as fresh:
             download(self._objects, found, fresh)
             write_json(fresh / STAMP, {"manifest": manifest})
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,8 @@ def test_a_patient_who_withdraws_while_it_is_validated_does_not_come_back(
 
     if where == "light":
         record = begin(data_dir, root, resolve({"split": "none", "fit": "crop"}))
-        commit_found(data_dir, record["id"], lambda: validated(data_dir, record, progress))
+        find = partial(validated, data_dir, record, progress)
+        commit_found(data_dir, record["id"], find, partial(commit, data_dir, record["id"]))
     else:
         picture(root / "A" / "person9_virus_99.png", 99)
         open_dataset(data_dir, root, progress).__exit__()

@@ -28,7 +28,7 @@ from library.errors import NotFound
 from library.reports import begin_report, change_report, find_report, reports_root
 from library.runs import run_folder
 from library.settings import Settings
-from library.store.folders import Damaged, download, files_of
+from library.store.folders import Damaged, files_of
 from library.store.objects import Missing, StoreAway
 from library.store.shared import Store, open_store
 from library.versions import Version
@@ -48,6 +48,27 @@ def machine(tmp_path: Path) -> Machine:
         return store
 
     return made
+
+
+def _generated(store: Store, job: str) -> Path:
+    """A shard that a version of this run has made; the version is retired."""
+    digest = "cd" * 32
+    retired = store.data_dir / "models" / "mine" / "1"
+    retired.mkdir(parents=True)
+    write_json(retired / "model.json", {"digest": digest, "job": job})
+    write_json(retired / "retired.json", {"reason": "old", "digest": digest})
+    write_json(run_folder(store.data_dir, job).published, {"digest": digest})
+    store.runs.push(job, 1)
+    record = {
+        "created_at": generate_jobs.now(), "model": "mine@1", "digest": digest, "count": 1,
+        "shard_images": 1, "seed": 0, "container": "zip",
+    }  # fmt: skip
+    made = generate_jobs.create(store.data_dir, generate_jobs.new_identity(), record)
+    made.shard(0).write_bytes(b"images")
+    write_json(made.shard_record(0), {"sha256": digest_file(made.shard(0))})
+    store.generated.give(made)
+    store.generated.put(made, 0)
+    return store.generated.bring(made, 0, read_json(made.shard_record(0))["sha256"])
 
 
 def received(store: Store, folder: Path) -> None:
@@ -140,23 +161,6 @@ def test_a_damaged_dataset_is_not_trained_on(machine: Machine, tmp_path: Path) -
     assert not list(folder_of(trainer.data_dir, ID).glob("c-*"))
 
 
-def test_what_a_killed_machine_was_bringing_goes_with_the_dataset(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api, trainer = machine("api"), machine("trainer")
-    received(api, tmp_path / "set")
-    validated(api)
-    with monkeypatch.context() as patch:
-        patch.setattr("library.store.records.download", _killed_after(download))
-        patch.setattr("library.atomic.shutil.rmtree", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            trainer.datasets.bring(ID)
-    assert list((trainer.data_dir / "datasets").rglob("*.png"))
-    api.datasets.remove(ID)
-    trainer.refresh()
-    assert not list((trainer.data_dir / "datasets").rglob("*.png"))
-
-
 def test_a_report_made_on_one_machine_is_read_on_the_other(machine: Machine) -> None:
     light, api = machine("light"), machine("api")
     digest = "ab" * 32
@@ -229,39 +233,6 @@ def test_a_withdrawal_reaches_every_machine_and_the_store(
     late.runs.bring(job)
     assert "files.json" in files_of(run_folder(late.data_dir, job).path)
     assert not run_folder(late.data_dir, job).checkpoints.exists()
-
-
-def _generated(store: Store, job: str) -> Path:
-    """A shard that a version of this run has made; the version is retired."""
-    digest = "cd" * 32
-    retired = store.data_dir / "models" / "mine" / "1"
-    retired.mkdir(parents=True)
-    write_json(retired / "model.json", {"digest": digest, "job": job})
-    write_json(retired / "retired.json", {"reason": "old", "digest": digest})
-    write_json(run_folder(store.data_dir, job).published, {"digest": digest})
-    store.runs.push(job, 1)
-    record = {
-        "created_at": generate_jobs.now(), "model": "mine@1", "digest": digest, "count": 1,
-        "shard_images": 1, "seed": 0, "container": "zip",
-    }  # fmt: skip
-    made = generate_jobs.create(store.data_dir, generate_jobs.new_identity(), record)
-    made.shard(0).write_bytes(b"images")
-    write_json(made.shard_record(0), {"sha256": digest_file(made.shard(0))})
-    store.generated.give(made)
-    store.generated.put(made, 0)
-    return store.generated.bring(made, 0, read_json(made.shard_record(0))["sha256"])
-
-
-def _killed_after(done: Callable[..., None]) -> Callable[..., None]:
-    def instead(*arguments: object) -> None:
-        done(*arguments)
-        raise KeyboardInterrupt
-
-    return instead
-
-
-def _killed(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _away(*_: object) -> None:
