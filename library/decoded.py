@@ -19,7 +19,7 @@ from library.digest import digest_json
 from library.images import Fit
 from library.manifests import Changes, DatasetChanged, Manifest
 
-LOADER = "grey-bicubic-2"  # changes with library.images.load_grey, so that old arrays are not read
+LOADER = "grey-bicubic-3"  # changes with library.images.load_grey, so that old arrays are not read
 
 
 @dataclass(frozen=True)

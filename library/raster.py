@@ -77,7 +77,7 @@ def _picture(image: Image.Image, window: Window) -> Picture:
     if not stored:
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith(("I", "F")):
-        return Picture(_deep(image, window, inverted), kind, depth, inverted=inverted)
+        return Picture(_deep(image, window, inverted, depth), kind, depth, inverted=inverted)
     if image.mode in ("LA", "RGBA", "PA", "P"):
         # Colours without their opacity; by way of RGBA, since a palette may hold opacities too.
         image = image.convert("RGBA").convert("RGB")
@@ -85,7 +85,7 @@ def _picture(image: Image.Image, window: Window) -> Picture:
     return Picture(grey, kind, depth, _colour(image))
 
 
-def _deep(image: Image.Image, window: Window, inverted: bool) -> NDArray[np.uint16]:
+def _deep(image: Image.Image, window: Window, inverted: bool, depth: int) -> NDArray[np.uint16]:
     """A picture of more than 8 bits; one of real numbers has no range of its own."""
     values = np.asarray(image)
     if image.mode.startswith("F"):
@@ -97,6 +97,8 @@ def _deep(image: Image.Image, window: Window, inverted: bool) -> NDArray[np.uint
     whole = values.astype(np.int64)
     if whole.min() < 0 or whole.max() > 65535:
         raise Refused("holds values beyond 16 bits without a sign")
+    if depth < 16:  # a TIFF of 12 bits
+        whole = to_levels(whole, 0, 2**depth - 1).astype(np.int64)
     levels = (65535 - whole if inverted else whole).astype(np.uint16)
     return stretch(levels) if window == "range" else levels
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,6 +189,17 @@ class ModelLibrary:
         """The versions that are usable, and those that are held."""
         found = [v.held if isinstance(v, Broken) else v for v in self.versions()]
         return [version for version in found if version is not None]
+
+    def retired(self) -> list[Version]:
+        """The versions that are never served again; of a deleted one the card alone is there."""
+        found = []
+        for path in self._paths():
+            if (path / RETIRED).is_file():
+                with suppress(OSError, ValueError, RecursionError):
+                    card = read_json(path / "model.json")
+                    if isinstance(card, dict) and "digest" in card:
+                        found.append(Version(path.parent.name, int(path.name), path, card))
+        return found
 
     def with_digest(self, name: str, digest: str) -> Version | None:
         """The version of this name that holds exactly these weights, if there is one."""

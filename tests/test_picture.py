@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,20 @@ def test_packed_tiffs_of_sixteen_bits(compression: str | None, tmp_path: Path) -
     picture = read_picture(tmp_path / "x.tif")
     assert picture.depth == 16
     assert np.array_equal(picture.levels, RAMP)
+
+
+def test_a_tiff_of_twelve_bits_reaches_from_black_to_white(tmp_path: Path) -> None:
+    values = np.linspace(0, 4095, 64 * 64).round().astype(int)
+    packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(64 * 64 * 3 // 2, "big")
+    tags = [(256, 64), (257, 64), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 64)]
+    entries = [*tags, (279, len(packed))]
+    folder = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + packed
+    path = tmp_path / "x.tif"
+    path.write_bytes(start + struct.pack("<H", len(entries)) + folder + bytes(4))
+    picture = read_picture(path)
+    assert picture.depth == 12
+    assert np.array_equal(picture.levels.ravel(), np.rint(values * (65535 / 4095)))
 
 
 def test_webp_is_read(tmp_path: Path) -> None:

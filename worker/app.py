@@ -58,6 +58,7 @@ from worker.study_arms import register as register_arms
 from worker.supervisor import Requeue, supervise
 from worker.sweeper import Sweeper
 from worker.webhooks import deliver_forever
+from worker.withdrawals import WithdrawalSweeper
 
 logger = logging.getLogger("synthorax.worker")
 
@@ -185,6 +186,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
     """
     sweeper = Sweeper(JobStore(beat.connection), settings, send)
     datasets = DatasetSweeper(beat.connection, settings, lambda d: enqueue_validation(app, d))
+    withdrawals = WithdrawalSweeper(settings)
     reports = ReportSweeper(beat.connection, settings, send_report)
     shards = GenerationSweeper(beat.connection, settings, partial(enqueue_generation, app))
     studies = StudySweeper(beat.connection, settings, partial(enqueue_study, app))
@@ -197,6 +199,7 @@ def _beat_forever(beat: Heartbeat, ended: threading.Event) -> None:
                 sweeper.sweep(pause)
                 if beat.queue == LIGHT:
                     datasets.sweep()
+                    withdrawals.sweep()
                     reports.sweep()
                 if beat.queue == GENERATION:
                     shards.sweep()

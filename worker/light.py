@@ -11,14 +11,23 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
 from celery import Celery, Task
 from redis.exceptions import RedisError
 
-from library.datasets.opened import one_at_a_time, validated
-from library.datasets.records import change_record, commit, list_records, read_record, remove
+from library.datasets.opened import commit_found, validated
+from library.datasets.records import (
+    change_record,
+    commit,
+    list_records,
+    one_at_a_time,
+    read_record,
+    remove,
+    tidy,
+)
 from library.datasets.validation import failed
 from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
@@ -35,6 +44,7 @@ from worker.queue import VALIDATE
 logger = logging.getLogger("synthorax.worker")
 
 TELL_SECONDS = 1.0  # between two notes of how far a validation is
+TIDY_SECONDS = 60.0  # between two looks at what killed processes have left
 SHARE_SECONDS = 5.0  # between two of them in the store, or two tries to reach it
 
 
@@ -100,7 +110,8 @@ def _validate_and_commit(dataset: str, settings: Settings, check: Callable[[], N
             remove(settings.data_dir, dataset)  # the folder of our lock
             return
         if record["status"] == "validating":  # a trainer may have done it meanwhile
-            _commit(settings, dataset, _found(record, settings, check))
+            find = partial(_found, record, settings, check)
+            commit_found(settings.data_dir, dataset, find, partial(_commit, settings, dataset))
 
 
 def _commit(settings: Settings, dataset: str, found: dict[str, Any]) -> None:
@@ -165,15 +176,20 @@ def _poison(attempts: int) -> PoisonDataset:
 
 
 class DatasetSweeper:
-    """Sends again what is to be validated and has neither a worker nor a message."""
+    """Sends again what is to be validated and has neither a worker nor a message, and removes what
+    killed processes have left."""
 
     def __init__(
         self, connection: redis.Redis, settings: Settings, send: Callable[[str], None]
     ) -> None:
         self._settings = settings
         self._left = LeftBehind(connection, keys.dataset_lease, send)
+        self._tidied = -TIDY_SECONDS
 
     def sweep(self) -> None:
+        if time.monotonic() - self._tidied >= TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            tidy(self._settings.data_dir)
         waiting = [
             str(record["id"])
             for record in list_records(self._settings.data_dir)

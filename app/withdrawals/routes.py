@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,8 +11,9 @@ from fastapi import APIRouter
 from app.datasets.schemas import WithdrawalRequest
 from app.dependencies import AppState, Library
 from app.openapi import problems
+from library.datasets.records import list_records
 from library.datasets.tracing import affected, by_file, by_patient
-from library.datasets.withdrawal import receipts, withdraw
+from library.datasets.withdrawal import finish, receipts, withdraw
 from library.errors import Conflict, InvalidValue, NotFound
 from library.store.objects import StoreAway
 from library.store.shared import open_store
@@ -27,8 +29,8 @@ router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
 def create(request: WithdrawalRequest, state: AppState, library: Library) -> dict[str, Any]:
     """Withdraw a patient, by their id in the source or by one of their files.
 
-    Lists every dataset, run, checkpoint, version, report, study and cache; deletes them, retires
-    (or deletes) versions, and keeps a receipt.  With `dry_run` it lists alone.
+    Lists every dataset, run, checkpoint, version, report, study, generate job and cache; deletes
+    them, retires (or deletes) versions, and keeps a receipt.  With `dry_run` it lists alone.
     """
     data_dir = state.settings.data_dir
     by_name = request.dataset is not None and request.file is not None
@@ -43,6 +45,8 @@ def create(request: WithdrawalRequest, state: AppState, library: Library) -> dic
     if store is not None:  # what other machines have counts, too
         store.refresh()
         store.withdrawals.gather()
+    if not request.dry_run:
+        finish(data_dir)
     if request.patient is not None:
         found = by_patient(data_dir, request.patient)
     else:
@@ -54,11 +58,12 @@ def create(request: WithdrawalRequest, state: AppState, library: Library) -> dic
             "No dataset holds an image of this patient.",
             field="patient",
             remedy="Give the id as it stands in the DICOMs, in the table or in the file names; or "
-            "a dataset and one of the patient's files.",
+            "a dataset and one of the patient's files. GET /withdrawals lists what is done.",
         )
     listed = affected(data_dir, found)
     if request.dry_run:
         return {"dry_run": True, **listed.as_dict()}
+    _nothing_is_validated(data_dir)
     if state.jobs is not None:
         _no_job_is_at_it(state.jobs, set(listed.datasets))
     for study in unfinished(data_dir):
@@ -81,8 +86,17 @@ def _no_job_is_at_it(jobs: JobStore, datasets: set[str]) -> None:
                 raise _busy(f"The job {job['id']} trains on these images.")
 
 
-def _busy(detail: str) -> Conflict:
-    remedy = "Cancel it, wait for its end, then withdraw."
+def _nothing_is_validated(data_dir: Path) -> None:
+    """Whose images are in it, and which are nearly the same, is known at its end alone."""
+    for record in list_records(data_dir):
+        if record["status"] == "validating":
+            raise _busy(
+                f"The dataset {record['id']} is being validated.",
+                "Wait until it is ready, or delete it, then withdraw.",
+            )
+
+
+def _busy(detail: str, remedy: str = "Cancel it, wait for its end, then withdraw.") -> Conflict:
     return Conflict(detail, field="patient", remedy=remedy)
 
 

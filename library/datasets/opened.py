@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,13 +15,19 @@ from library.datasets.choices import Choices, resolve
 from library.datasets.index import ACCEPTED, NAME, Index, as_bytes
 from library.datasets.layout import recognise
 from library.datasets.reading import Progress
-from library.datasets.records import commit, folder_of, read_record, register, upload_of
+from library.datasets.records import (
+    commit,
+    folder_of,
+    one_at_a_time,
+    read_record,
+    register,
+    upload_of,
+)
 from library.datasets.sources import FolderSource
-from library.datasets.validation import failed, validate
-from library.datasets.withdrawal import withdrawn_files
+from library.datasets.validation import failed, table_of, validate
+from library.datasets.withdrawal import nobody_withdraws, withdrawn_files
 from library.digest import digest_file
-from library.errors import Conflict, InvalidValue
-from library.locks import waiting
+from library.errors import Conflict, InvalidValue, SynthoraxError
 from library.manifests import Manifest
 
 
@@ -119,11 +126,25 @@ class Opened:
                 found[path] = (layout.place(path)[0] or "", digest)
         return found
 
-    def _listed(self) -> Iterator[str]:
+    def same_table(self) -> bool:
+        """Whether the table beside the images of a folder in place is still the one it was."""
+        assert self.root is not None
+        known = self.record.get("table")
+        try:
+            layout = recognise(self._listed())
+            table = table_of(list(self._listed(tables=True)), self.choices, layout)
+        except InvalidValue:  # a validation says what is wrong with it
+            return False
+        if table is None or known is None:
+            return table is None and known is None
+        return (table, _digest(self._in_place(table))) == (known["name"], known.get("sha256"))
+
+    def _listed(self, tables: bool = False) -> Iterator[str]:
+        """Paths of the folder's images, or of its tables, as they are now."""
         assert self.root is not None
         try:
             for entry in FolderSource(self.root).entries():
-                if not entry.path.lower().endswith(".csv"):
+                if entry.refused is None and entry.path.lower().endswith(".csv") == tables:
                     yield entry.path
         except InvalidValue:  # the folder is gone, and all of its files
             return
@@ -164,7 +185,7 @@ def _unchanged(data_dir: Path, record: dict[str, Any]) -> Opened | None:
     if record["status"] != "ready" or not record["content"]:
         return None
     opened = Opened(data_dir, record)
-    if opened.manifest() == opened.current():
+    if opened.same_table() and opened.manifest() == opened.current():
         return opened
     opened.__exit__()
     return None
@@ -177,22 +198,29 @@ def _validated_in_place(data_dir: Path, identity: str, progress: Progress) -> No
             opened.__exit__()  # another process has validated it meanwhile
             return
         try:
-            fields = validated(data_dir, record, progress)
-        except InvalidValue as error:
-            if error.field == "path":
-                error.field = "dataset.path"
+            find = partial(validated, data_dir, record, progress)
+            commit_found(data_dir, identity, find, partial(commit, data_dir, identity))
+        except SynthoraxError as error:
             commit(data_dir, identity, failed(error))
             raise
-        commit(data_dir, identity, fields)
 
 
-@contextmanager
-def one_at_a_time(data_dir: Path, identity: str) -> Iterator[None]:
-    """A trainer and a worker may come to the same dataset at once: one after the other."""
-    folder = folder_of(data_dir, identity)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with waiting(folder / "lock"):
-        yield
+def commit_found(
+    data_dir: Path,
+    identity: str,
+    find: Callable[[], dict[str, Any]],
+    put: Callable[[dict[str, Any]], object],
+) -> None:
+    """Validate by `find` and commit by `put`; again, where a patient has withdrawn meanwhile."""
+    while True:
+        before = withdrawn_files(data_dir)
+        found = find()
+        with nobody_withdraws(data_dir):
+            if withdrawn_files(data_dir) <= before:
+                put(found)
+                return
+        if "content" in found:
+            shutil.rmtree(folder_of(data_dir, identity) / found["content"], ignore_errors=True)
 
 
 def validated(data_dir: Path, record: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -4,24 +4,30 @@
 {data dir}/datasets/{id}/       salt; upload.zip until it is validated; c-*/, the content: an index
                                 and, of an upload, the pictures
 {data dir}/datasets/.incoming/  uploads on their way; no dataset yet
+{data dir}/datasets/.deleted-*  what is being removed
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from library.atomic import read_json, write_json
 from library.datasets.choices import WHOLE, Choices
 from library.errors import NotFound
-from library.locks import waiting
+from library.locks import hold, waiting
 from library.logs import request_id
 from library.revisions import revised
+
+_DELETED = ".deleted-"  # begins the name of what is being removed
+_OLD_SECONDS = 86_400  # after which what is half written is nobody's
 
 _EMPTY: dict[str, Any] = {
     "status": "validating",
@@ -59,6 +65,15 @@ def folder_of(data_dir: Path, identity: str) -> Path:
 def upload_of(data_dir: Path, identity: str) -> Path:
     """Where the archive of an upload lies until it is validated."""
     return folder_of(data_dir, identity) / "upload.zip"
+
+
+@contextmanager
+def one_at_a_time(data_dir: Path, identity: str) -> Iterator[None]:
+    """A trainer and a worker may come to the same dataset at once: one after the other."""
+    folder = folder_of(data_dir, identity)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with waiting(folder / "lock"):
+        yield
 
 
 def update_record(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,12 +146,9 @@ def commit(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> bool:
     """
     folder = folder_of(data_dir, identity)
     if not change_record(data_dir, identity, {**fields, "progress": None}):
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(_set_aside(folder), ignore_errors=True)
         return False
-    current = read_record(data_dir, identity)["content"]
-    for content in folder.glob("c-*"):
-        if content.name != current:
-            shutil.rmtree(content, ignore_errors=True)
+    _remove(_other_contents(folder, read_record(data_dir, identity)))
     upload_of(data_dir, identity).unlink(missing_ok=True)
     return True
 
@@ -144,8 +156,72 @@ def commit(data_dir: Path, identity: str, fields: Mapping[str, Any]) -> bool:
 def remove(data_dir: Path, identity: str) -> None:
     """Really delete a dataset: record, index, pictures, salt.  A folder in place stays."""
     with waiting(data_dir / "datasets" / ".lock"):
+        aside = _set_aside(folder_of(data_dir, identity))
+        _remove(aside.parent.glob(f".{identity}.*.tmp"))  # what a killed process was bringing
         (data_dir / "datasets" / f"{identity}.json").unlink(missing_ok=True)
-    shutil.rmtree(folder_of(data_dir, identity), ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def tidy(data_dir: Path) -> None:
+    """Remove what processes that were killed have left: it may show patients, and nobody asks
+    for it any more."""
+    root = data_dir / "datasets"
+    _remove([*root.glob(f"{_DELETED}*"), *filter(_is_old, root.glob(".*.tmp"))])
+    for folder in root.glob("ds-*/"):
+        try:
+            if not _left(folder, read_record(data_dir, folder.name)):
+                continue
+            handle = hold(folder / "lock")
+            if handle is None:  # it is validated
+                continue
+            try:
+                _remove(_left(folder, read_record(data_dir, folder.name)))
+            finally:
+                os.close(handle)
+        except NotFound:  # of an upload the archive is there before its record
+            if _is_old(folder):
+                shutil.rmtree(_set_aside(folder), ignore_errors=True)
+
+
+def _left(folder: Path, record: Mapping[str, Any]) -> list[Path]:
+    """What lies in the folder of a dataset that was validated, and is none of it."""
+    if record["status"] == "validating":
+        return []
+    upload = folder / "upload.zip"
+    # Where it has failed, the same archive may just have come again.
+    gone = upload.is_file() and (record["status"] == "ready" or _is_old(upload))
+    return [
+        *filter(_is_old, folder.glob(".*.tmp")),
+        *_other_contents(folder, record),
+        *([upload] if gone else []),
+    ]
+
+
+def _other_contents(folder: Path, record: Mapping[str, Any]) -> list[Path]:
+    return [content for content in folder.glob("c-*") if content.name != record["content"]]
+
+
+def _set_aside(folder: Path) -> Path:
+    """Give a folder a name that says that it goes; whoever is killed then leaves it to `tidy`."""
+    aside = folder.with_name(f"{_DELETED}{folder.name}-{secrets.token_hex(4)}")
+    with suppress(FileNotFoundError):
+        os.rename(folder, aside)
+    return aside
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _OLD_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def read_record(data_dir: Path, identity: str) -> dict[str, Any]:

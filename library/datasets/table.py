@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,7 @@ class Joined:
     """What came of a table; unmatched: the first 100 keys that no file has."""
 
     name: str
+    sha256: str
     columns: Columns
     rows: int
     matched: int
@@ -64,6 +66,7 @@ class Joined:
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "sha256": self.sha256,
             "key": {"column": self.columns.key, "by": self.columns.by},
             "label": self.columns.label,
             "patient": self.columns.patient,
@@ -190,7 +193,8 @@ def join(
     unmatched = index.query("SELECT shown FROM told WHERE NOT used ORDER BY shown LIMIT 100")
     shown = tuple(row["shown"] for row in unmatched)
     index.execute("DROP TABLE told")
-    return Joined(name, columns, told, matched, shown, without)
+    digest = hashlib.sha256(content).hexdigest()
+    return Joined(name, digest, columns, told, matched, shown, without)
 
 
 def _rows(

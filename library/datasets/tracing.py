@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from library import generate_jobs
 from library.atomic import read_json
 from library.datasets.index import NAME, Index, as_bytes
 from library.datasets.records import folder_of, list_records, read_record
@@ -41,6 +42,20 @@ class Affected:
     studies: tuple[str, ...]
     caches: tuple[str, ...]
     reader_studies: tuple[str, ...]  # that show one of these images
+    generated: tuple[str, ...]  # generate jobs of these versions, or of such as were retired before
+
+    def and_before(self, listed: Mapping[str, Any]) -> Affected:
+        """With what was listed before, of which a part may have gone by now."""
+        found: dict[str, Any] = {}
+        for name, now in self.as_dict().items():
+            before = listed[name]
+            if isinstance(now, dict):
+                found[name] = {**now, **before}
+            elif isinstance(now, int):
+                found[name] = max(now, before)
+            else:
+                found[name] = tuple(dict.fromkeys([*before, *now]))
+        return Affected(**found)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,6 +118,11 @@ def _copies(data_dir: Path, digests: set[str]) -> list[Found]:
         with index:
             near = index.query(_NEAR, json.dumps(sorted(digests)))
             digests = digests | {row["sha256"] for row in near}
+    return of_files(data_dir, frozenset(digests))
+
+
+def of_files(data_dir: Path, digests: frozenset[str]) -> list[Found]:
+    """The images of these files in every dataset."""
     found = []
     for record, index, _ in _indexes(data_dir):
         with index:
@@ -125,7 +145,7 @@ def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
     digests = frozenset().union(*(each.digests for each in found)) if found else frozenset()
     ids = {each.record["id"] for each in found}
     runs = [run for run in _runs(data_dir) if _trained_on(run, digests)]
-    versions = _versions(data_dir, ids, runs)
+    versions, made = _versions(data_dir, ids, runs)
     return Affected(
         {each.record["id"]: len(each.rows) for each in found},
         {each.record["id"]: len(each.rows) for each in found if each.record["path"] is not None},
@@ -139,6 +159,7 @@ def affected(data_dir: Path, found: Sequence[Found]) -> Affected:
             *([FEATURES] if found and (data_dir / FEATURES).is_dir() else []),
         ),
         tuple(study.id for study in holding(data_dir, digests)),
+        tuple(sorted(j.id for j in generate_jobs.jobs(data_dir) if j.record["digest"] in made)),
     )
 
 
@@ -162,16 +183,22 @@ def _trained_on(run: RunFolder, digests: frozenset[str]) -> bool:
     return any(digest in digests for _, digest in read_json(run.files).values())
 
 
-def _versions(data_dir: Path, ids: set[str], runs: Sequence[RunFolder]) -> list[Version]:
-    """Versions that these runs made, or datasets whose runs are gone; and what came of them."""
+def _versions(
+    data_dir: Path, ids: set[str], runs: Sequence[RunFolder]
+) -> tuple[list[Version], set[str]]:
+    """Versions that these runs made, or datasets whose runs are gone; and what came of them.
+
+    Those that are not retired yet, and the digests of all.
+    """
     jobs = {run.path.name for run in runs}
     known = {run.path.name for run in _runs(data_dir)}
     library = ModelLibrary(data_dir / "models", bundled=None)
     usable = library.whole()
+    every = [*usable, *library.retired()]  # what came of a retired one may still be there
     published = {read_json(run.published)["digest"] for run in runs if run.published.is_file()}
     gone = published | {
         version.digest
-        for version in usable
+        for version in every
         if version.card.get("job") in jobs
         or (
             version.card.get("job") not in known
@@ -181,11 +208,11 @@ def _versions(data_dir: Path, ids: set[str], runs: Sequence[RunFolder]) -> list[
     while True:
         heirs = {
             version.digest
-            for version in usable
+            for version in every
             if version.digest not in gone and gone & set(map(str, version.card.get("ancestry", ())))
         }
         if not heirs:
-            return [version for version in usable if version.digest in gone]
+            return [version for version in usable if version.digest in gone], gone
         gone |= heirs
 
 

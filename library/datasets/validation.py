@@ -84,7 +84,7 @@ def _steps(
 ) -> dict[str, Any]:
     index, choices = reader.index, reader.choices
     layout, tables = list_files(index, reader.source, progress, reader.choices.label)
-    csv = _table(tables, choices, layout)
+    csv = table_of(tables, choices, layout)
     reader.read(decoders, progress)
     leave_out_withdrawn(index, withdrawn)
     progress("comparing", 0, 0)
@@ -121,8 +121,8 @@ def _steps(
     }
 
 
-def _table(found: list[str], choices: Choices, layout: Layout) -> str | None:
-    """The path of the table that is named, or of the only one at the top."""
+def table_of(found: list[str], choices: Choices, layout: Layout) -> str | None:
+    """The path of the table that is named, or of the only one at the top.  Raises InvalidValue."""
     if choices.csv is not None:
         for path in found:
             if choices.csv in (path, layout.below(path)):

@@ -57,8 +57,9 @@ class Store:
         )  # fmt: skip
         self.generated = SharedGenerateJobs(objects, data_dir)
         self.withdrawals = SharedWithdrawals(
-            objects, data_dir, self.versions, self.runs, self.datasets, self.reports
-        )
+            objects, data_dir, self.versions, self.runs, self.datasets, self.reports,
+            self.generated,
+        )  # fmt: skip
 
     def library(self, folder: Path | None = None) -> ModelLibrary:
         return ModelLibrary(folder or self.data_dir / "models", shared=self.versions)

@@ -18,6 +18,7 @@ from library.datasets.tracing import FEATURES
 from library.datasets.withdrawal import remember, withdrawn_files
 from library.errors import SynthoraxError
 from library.runs import run_folder
+from library.store.generated import SharedGenerateJobs
 from library.store.objects import Missing, Objects
 from library.store.records import SharedRecords
 from library.store.runs import SharedRuns
@@ -39,10 +40,11 @@ class SharedWithdrawals:
         runs: SharedRuns,
         datasets: SharedRecords,
         reports: SharedRecords,
+        generated: SharedGenerateJobs,
     ) -> None:
         self._objects, self._folder = objects, data_dir / "withdrawals"
         self._data_dir, self._versions, self._runs = data_dir, versions, runs
-        self._datasets, self._reports = datasets, reports
+        self._datasets, self._reports, self._generated = datasets, reports, generated
 
     def gather(self) -> None:
         """Have here whatever may hold a patient's images or come of them."""
@@ -61,6 +63,8 @@ class SharedWithdrawals:
             self._runs.strip(job, lambda name: name.split("/")[0] in (*_SHOWS, "checkpoints.json"))
         for report in {_report(path) for path in receipt["reports"]}:
             self._reports.remove(report)
+        for job in receipt.get("generated", ()):
+            self._generated.remove(job)
         key = f"{_PREFIX}{receipt['id']}"
         digests = json.dumps(sorted(withdrawn_files(self._data_dir))).encode()
         self._objects.write(f"{key}.files.json", digests)

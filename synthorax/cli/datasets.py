@@ -176,7 +176,7 @@ def withdraw(
     table = Table("what", "which", box=None)
     for name in (
         "datasets", "in_place", "runs", "checkpoints", "versions", "reports", "studies", "caches",
-        "reader_studies",
+        "reader_studies", "generated",
     ):  # fmt: skip
         value: Any = answer.get(name)
         if isinstance(value, dict):

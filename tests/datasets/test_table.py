@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from library.datasets.opened import open_dataset
+from library.datasets.records import dataset_id, read_record, update_record
 from library.errors import InvalidValue
 from tests.dicoms import dicom, saved
 from tests.sets import packed, picture, validated
@@ -140,3 +142,39 @@ def test_a_label_that_cannot_be_one_leaves_its_file_out(tmp_path: Path) -> None:
     assert "slash" in str(found.reason("images/x0.png"))
     assert "200 characters" in str(found.reason("images/x1.png"))
     assert found["images"] == 6
+
+
+def test_a_folder_in_place_is_validated_again_when_its_table_has_changed(tmp_path: Path) -> None:
+    root, data_dir = flat(tmp_path / "set"), tmp_path / "data"
+    phases: list[str] = []
+
+    def opened() -> tuple[dict[str, str], int]:
+        phases.clear()
+        with open_dataset(data_dir, root, lambda phase, *_: phases.append(phase)) as dataset:
+            labels = {Path(file.path).stem: file.label for file in dataset.files(None)}
+            return labels, dataset.record["patients"]
+
+    table(root, lines("file,label,patient", *(f"x{i}.png,{'AB'[i % 2]},{i}" for i in range(8))))
+    labels, patients = opened()
+    assert (labels["x0"], labels["x1"], patients) == ("A", "B", 8)
+    assert opened() == (labels, patients)
+    assert not phases  # as it was
+    table(
+        root, lines("file,label,patient", *(f"x{i}.png,{'BA'[i % 2]},{i // 2}" for i in range(8)))
+    )
+    labels, patients = opened()
+    assert (labels["x0"], labels["x1"], patients) == ("B", "A", 4)
+    # A record of before: it does not say which table it was.
+    record = read_record(data_dir, dataset_id(root))
+    del record["table"]["sha256"]
+    update_record(data_dir, record["id"], {"table": record["table"]})
+    opened()
+    assert "reading" in phases
+    (root / "labels.csv").rename(root / "other.csv")
+    assert (opened()[0], "reading" in phases) == (labels, True)
+    (root / "other.csv").unlink()
+    assert set(opened()[0].values()) == {"images"}
+    table(root, "", "one.csv")
+    table(root, "", "two.csv")
+    with pytest.raises(InvalidValue, match="2 tables"):
+        opened()

@@ -175,7 +175,7 @@ def test_a_withdrawal_that_is_killed_can_be_done_again(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("library.datasets.withdrawal._forget", killed)
+    monkeypatch.setattr("library.datasets.withdrawal.forget_files", killed)
     with pytest.raises(KeyboardInterrupt):
         withdraw(data_dir, by_patient(data_dir, "person3"))
     monkeypatch.undo()

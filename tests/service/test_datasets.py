@@ -127,7 +127,10 @@ def test_one_of_two_workers_validates(server: Server, tmp_path: Path, dataset: P
     redis.delete(keys.dataset_lease(identity))
     sent: list[str] = []
     sweeper = DatasetSweeper(server.client(), settings, sent.append)
+    left = tmp_path / "datasets" / ".deleted-ds-0123456789ab-1"
+    left.mkdir()
     sweeper.sweep()
+    assert not left.exists()
     assert sent == []
     sweeper.sweep()
     assert sent == [identity]

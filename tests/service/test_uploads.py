@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from library.atomic import read_json, write_json
 from tests.service.conftest import TINY, Service, wait_until
 from tests.service.processes import api_of, private_bytes
 from tests.sets import packed, picture
@@ -258,6 +259,14 @@ def test_a_withdrawal_lists_then_lets_go(service: Service, archive: Path) -> Non
     }
     listed = service.http.post("/withdrawals", json={**who, "dry_run": True}).json()
     assert listed["datasets"] == {found["id"]: 3}
+    another = service.data_dir / "datasets" / "ds-0000000000ff.json"
+    record = read_json(service.data_dir / "datasets" / f"{found['id']}.json")
+    record |= {"id": "ds-0000000000ff", "status": "validating", "content": None}
+    write_json(another, record)  # of a worker that is at it
+    refused = service.http.post("/withdrawals", json=who)
+    another.unlink()
+    assert refused.status_code == 409, refused.text
+    assert "ds-0000000000ff is being validated" in refused.json()["detail"]
     assert service.http.get(f"/datasets/{found['id']}").json()["images"] == 60
     receipt = service.http.post("/withdrawals", json=who).json()
     assert service.http.get(f"/datasets/{found['id']}").json()["images"] == 57

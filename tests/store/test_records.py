@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from library import generate_jobs
 from library.atomic import read_json, write_json
 from library.datasets.choices import resolve
 from library.datasets.opened import Opened
@@ -22,6 +23,7 @@ from library.datasets.records import (
 from library.datasets.tracing import by_patient
 from library.datasets.validation import validate
 from library.datasets.withdrawal import receipts, withdraw, withdrawn_files
+from library.digest import digest_file
 from library.errors import NotFound
 from library.reports import begin_report, change_report, find_report, reports_root
 from library.runs import run_folder
@@ -46,6 +48,27 @@ def machine(tmp_path: Path) -> Machine:
         return store
 
     return made
+
+
+def _generated(store: Store, job: str) -> Path:
+    """A shard that a version of this run has made; the version is retired."""
+    digest = "cd" * 32
+    retired = store.data_dir / "models" / "mine" / "1"
+    retired.mkdir(parents=True)
+    write_json(retired / "model.json", {"digest": digest, "job": job})
+    write_json(retired / "retired.json", {"reason": "old", "digest": digest})
+    write_json(run_folder(store.data_dir, job).published, {"digest": digest})
+    store.runs.push(job, 1)
+    record = {
+        "created_at": generate_jobs.now(), "model": "mine@1", "digest": digest, "count": 1,
+        "shard_images": 1, "seed": 0, "container": "zip",
+    }  # fmt: skip
+    made = generate_jobs.create(store.data_dir, generate_jobs.new_identity(), record)
+    made.shard(0).write_bytes(b"images")
+    write_json(made.shard_record(0), {"sha256": digest_file(made.shard(0))})
+    store.generated.give(made)
+    store.generated.put(made, 0)
+    return store.generated.bring(made, 0, read_json(made.shard_record(0))["sha256"])
 
 
 def received(store: Store, folder: Path) -> None:
@@ -175,6 +198,7 @@ def test_a_withdrawal_reaches_every_machine_and_the_store(
     write_json(run.files, files)
     worker.runs.begin(job, 1)
     worker.runs.push(job, 1)
+    shard = _generated(worker, job)
     before = set(worker.objects.list("files/"))
 
     api.refresh()
@@ -201,6 +225,9 @@ def test_a_withdrawal_reaches_every_machine_and_the_store(
     after = set(worker.objects.list("files/"))
     assert not {key for key in before & after if "/datasets/" in key}
     assert not [key for key in after if "checkpoints" in key]
+    assert list(receipt["generated"]) == [shard.parent.parent.name]
+    assert not shard.exists()
+    assert not [key for key in (*after, *worker.objects.list("state/generated/")) if "gj-" in key]
     late = machine("late")
     late.refresh()
     late.runs.bring(job)
