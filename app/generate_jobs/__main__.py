@@ -43,7 +43,7 @@ def main() -> int:
     configure(settings.log)
     asked: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(asked,), daemon=True).start()
-    maker = _Maker(settings)
+    maker = Maker(settings)
     while True:
         try:
             request = asked.get(timeout=IDLE_SECONDS)
@@ -60,7 +60,7 @@ def _read(asked: queue.SimpleQueue[dict[str, Any]]) -> None:
     os._exit(75)  # the worker is gone: what is half made stays under its temporary name
 
 
-class _Maker:
+class Maker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: Loaded | None = None
