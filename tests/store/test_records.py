@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -245,6 +247,29 @@ def test_a_withdrawal_reaches_every_machine_and_the_store(
     late.runs.bring(job)
     assert "files.json" in files_of(run_folder(late.data_dir, job).path)
     assert not run_folder(late.data_dir, job).checkpoints.exists()
+
+
+def test_one_at_a_time_goes_on_with_a_withdrawal(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API that was asked for it, and the light worker, that finds it not finished."""
+    api = machine("api")
+    (api.data_dir / "withdrawals").mkdir(parents=True)
+    receipt: dict[str, Any] = {name: [] for name in ("datasets", "versions", "reports")}
+    receipt |= {"id": "w-0123456789ab", "runs": ["job-1"]}
+    at_it: list[int] = []
+
+    def strip(*_: object) -> None:
+        at_it.append(+1)
+        time.sleep(0.1)
+        assert sum(at_it) == 1
+        at_it.append(-1)
+
+    monkeypatch.setattr(api.runs, "strip", strip)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(api.withdrawals.push, receipt) for _ in range(2)]:
+            done.result()
+    assert len(at_it) == 4
 
 
 def _away(*_: object) -> None:
