@@ -219,9 +219,12 @@ def test_a_new_folder_vanishes_when_its_block_fails(tmp_path: Path) -> None:
 
 def test_what_is_claimed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, synced = os.fsync, set[int]()
-    monkeypatch.setattr(
-        os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), real(handle))
-    )
+
+    def fsync(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     with new_folder(tmp_path) as folder:
         (folder / "deep" / "er").mkdir(parents=True)
         (folder / "deep" / "x").write_bytes(b"x")
