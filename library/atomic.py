@@ -23,6 +23,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(folder: Path) -> None:
+    """Make a folder durable with all that lies in it, before it gets its name."""
+    for parent, _, files in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in files):
+            if os.path.isfile(path):
+                with open(path, "rb") as handle:
+                    os.fsync(handle.fileno())
+        sync_folder(Path(parent))
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace path by content; a reader sees the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -109,11 +119,7 @@ def new_folder(parent: Path, owner: str = "") -> Iterator[Path]:
 
 def claim(temporary: Path, final: Path) -> bool:
     """Rename a finished folder to its final name; False when another took the name first."""
-    for file in temporary.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())
-    sync_folder(temporary)
+    sync_tree(temporary)
     try:
         os.rename(temporary, final)
     except OSError:

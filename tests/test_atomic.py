@@ -217,6 +217,23 @@ def test_a_new_folder_vanishes_when_its_block_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_claimed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, synced = os.fsync, set[int]()
+
+    def fsync(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with new_folder(tmp_path) as folder:
+        (folder / "deep" / "er").mkdir(parents=True)
+        (folder / "deep" / "x").write_bytes(b"x")
+        (folder / "deep" / "dangling").symlink_to("nowhere")
+        assert claim(folder, tmp_path / "1")
+    there = [tmp_path / "1" / name for name in (".", "deep", "deep/er", "deep/x")]
+    assert {path.stat().st_ino for path in (tmp_path, *there)} <= synced
+
+
 def test_a_claim_does_not_touch_what_has_the_name(tmp_path: Path) -> None:
     taken = tmp_path / "1"
     taken.mkdir()

@@ -53,7 +53,7 @@ FORBIDDEN = {
     "app": {"torch", "features", "training", "evaluation", "studies", "synthorax"},
 }
 ALLOWED_IN_LIBRARY = {"library", "numpy", "PIL", *sys.stdlib_module_names}
-STORE = ROOT / "library" / "store" / "objects.py"
+STORE = ROOT / "library" / "store" / "bucket.py"
 READS_DICOM = ROOT / "library" / "dicom.py"
 TORCH_OF_THE_APP = ROOT / "app" / "engine" / "torch.py"
 

@@ -26,7 +26,7 @@ from library.settings import Settings
 from library.versions import ModelLibrary
 from tests.valkey import Server
 from worker import generation, keys
-from worker.generation import COMMAND, GenerationSweeper, Makers, make_next
+from worker.generation import COMMAND, GenerationSweeper, Makers, make_next, send_again
 from worker.leases import Lease
 from worker.queue import GENERATION, celery_app, enqueue_generation, messages
 
@@ -147,6 +147,23 @@ def test_a_shard_that_is_held_is_left_alone(worker: Worker) -> None:
     assert worker.sent == [job.id]
     worker.take(job)
     assert job.status == "succeeded"
+
+
+def test_a_look_for_a_free_shard_ends_at_the_first(worker: Worker) -> None:
+    job = new(worker.settings, count=100_000)
+    for number in (0, 1):
+        Lease(worker.redis, keys.shard_lease(job.id, number), "another", 60).take()
+    redis: Any = worker.redis
+    redis.config_resetstat()
+    send_again(job, redis, worker.send)
+    assert worker.sent == [job.id]
+    looked = redis.info("commandstats")
+    assert looked["cmdstat_exists"]["calls"] == 3  # of a thousand shards
+    worker.take(job)
+    assert job.done() == {2}
+    taken = redis.info("commandstats")
+    assert taken["cmdstat_set"]["calls"] == 3
+    assert taken["cmdstat_exists"]["calls"] == 3 + 4 + 3  # before it was made, and after
 
 
 def test_what_is_in_the_queue_is_not_sent_again(worker: Worker) -> None:

@@ -33,7 +33,7 @@ from worker.heartbeat import Heartbeat, workers
 from worker.jobs import FREE, Fenced, JobStore
 from worker.leases import Lease
 from worker.queue import LIGHT, TRAINING, celery_app, enqueue, enqueue_validation, messages
-from worker.records import TERMINAL, event, keep_copy
+from worker.records import TERMINAL, event, keep_copy, read_copies
 from worker.repair import lost, repair
 from worker.study_unit import Attempts
 from worker.sweeper import Sweeper, end_attempt
@@ -261,12 +261,15 @@ def test_an_interrupted_job_comes_before_others_of_its_priority(
 
 def test_records_are_rebuilt_after_redis_was_wiped(store: JobStore, settings: Settings) -> None:
     app = celery_app(settings)
+    hook = "https://hooks.example.org/synthorax"
     states = {
-        "queued": store.create({**REQUEST, "labels": ["x"]})["id"],
+        "queued": store.create({**REQUEST, "labels": ["x"]}, webhook=hook)["id"],
         "running": running(store),
+        "cancelling": store.create(REQUEST, webhook=hook)["id"],
         "succeeded": running(store),
         "deleted": store.create(REQUEST)["id"],
     }
+    store.transition(states["cancelling"], ("queued",), "cancelling")
     store.transition(states["succeeded"], ("running",), "succeeded", model="tiny@1")
     for job in states.values():
         keep_copy(settings.data_dir, store.get(job))
@@ -279,13 +282,23 @@ def test_records_are_rebuilt_after_redis_was_wiped(store: JobStore, settings: Se
     assert {each.job: each.status for each in repaired} == {
         states["queued"]: "queued",
         states["running"]: "queued",  # it has no worker: the next one goes on with it
+        states["cancelling"]: "cancelled",
         states["succeeded"]: "succeeded",
     }
     assert store.get(states["succeeded"]) == before["succeeded"]
     assert store.get(states["queued"]) == before["queued"]
     assert set(messages(store.redis, TRAINING)) == {states["queued"], states["running"]}
-    assert store.counts() == {"jobs": 3, "queued": 2, "running": 0}
+    assert store.counts() == {"jobs": 4, "queued": 2, "running": 0}
     assert lost(store, settings.data_dir) == []
+    # Whoever is to be told of an end still is; of one that had come before nobody is again.
+    assert store.redis.zrange(keys.WEBHOOKS, 0, -1) == [states["cancelling"]]
+    store.transition(states["queued"], ("queued",), "cancelled")
+    assert store.redis.zcard(keys.WEBHOOKS) == 2
+    for job in states.values():
+        if job != states["deleted"]:
+            keep_copy(settings.data_dir, store.get(job))
+    kept = {copy["id"]: copy.get("webhook") for copy in read_copies(settings.data_dir)}
+    assert set(kept.values()) == {None}
     again = repair(store, settings.data_dir, lambda record: enqueue(app, record))
     assert again == []
     assert set(messages(store.redis, TRAINING).values()) == {1}

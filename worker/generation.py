@@ -167,18 +167,15 @@ def complete(job: GenerateJob, settings: Settings) -> bool:
     return True
 
 
-def free_shards(job: GenerateJob, connection: redis.Redis) -> list[int]:
-    """Shards that are not there and that nobody makes."""
-    missing = job.missing()
-    pipe: Any = connection.pipeline(transaction=False)
-    for number in missing:
-        pipe.exists(keys.shard_lease(job.id, number))
-    return [n for n, held in zip(missing, pipe.execute(), strict=True) if not held]
+def has_free_shards(job: GenerateJob, connection: redis.Redis) -> bool:
+    """Whether there is a shard to make that nobody makes: one question for each that is held."""
+    held = map(connection.exists, (keys.shard_lease(job.id, n) for n in job.missing()))
+    return not all(held)
 
 
 def send_again(job: GenerateJob, connection: redis.Redis, send: Send) -> None:
     """Put a job into the queue if it has free shards and no message there."""
-    if job.status in ENDED or not free_shards(job, connection):
+    if job.status in ENDED or not has_free_shards(job, connection):
         return
     if not messages(connection, GENERATION)[job.id]:
         send(job.record)
@@ -187,8 +184,9 @@ def send_again(job: GenerateJob, connection: redis.Redis, send: Send) -> None:
 def _claim(
     job: GenerateJob, connection: redis.Redis, settings: Settings
 ) -> tuple[int, Lease] | None:
+    """The first shard that nobody makes: those before it are held, one by each worker."""
     token = secrets.token_hex(8)
-    for number in free_shards(job, connection):
+    for number in job.missing():
         key = keys.shard_lease(job.id, number)
         lease = Lease(connection, key, token, settings.lease_seconds)
         if not lease.take():

@@ -170,6 +170,8 @@ class JobStore:
             pipe.zadd(keys.QUEUED, {job: place(record)})
         elif status in TERMINAL:
             pipe.expire(keys.events(job), keys.EVENTS_SECONDS)
+            if record.get("webhook") is not None:  # it ends by this
+                pipe.zadd(keys.WEBHOOKS, {job: time.time()})
         else:
             pipe.sadd(keys.RUNNING, job)
         pipe.execute()

@@ -33,6 +33,7 @@ from library.disk import as_problem
 from library.errors import NotFound, SynthoraxError
 from library.logs import request_id
 from library.settings import Settings
+from library.store.folders import Damaged
 from library.store.objects import Missing, StoreAway
 from library.store.shared import Store, open_store
 from worker import counts, keys
@@ -65,9 +66,12 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
 
     Raises redis.exceptions.RedisError at the start; StoreAway: the sweep sends it again.
     """
-    store = open_store(settings)
+    store, damaged = open_store(settings), None
     if store is not None:
-        store.datasets.bring(dataset)
+        try:
+            store.datasets.bring(dataset)
+        except Damaged as error:
+            damaged = error
     try:
         record = read_record(settings.data_dir, dataset)
     except NotFound:
@@ -83,10 +87,10 @@ def validate_dataset(dataset: str, connection: redis.Redis, settings: Settings) 
     attempts = typed.incr(began)
     typed.expire(began, keys.DATASET_ATTEMPTS_SECONDS)
     try:
-        if attempts > settings.attempts_max:
-            _commit(settings, dataset, failed(_poison(attempts - 1)))
-            if store is not None:
-                _push(store, dataset)
+        if damaged is not None or attempts > settings.attempts_max:
+            _commit(settings, dataset, failed(damaged or _poison(attempts - 1)))
+            if store is not None:  # what is damaged there stays, for who has it whole
+                _push(store, dataset, folder=damaged is None)
         else:
             with renewed(lease, settings.lease_seconds) as check:
                 _validate_and_commit(dataset, settings, check)

@@ -97,7 +97,9 @@ def keep_copy(data_dir: Path, record: Mapping[str, Any]) -> None:
     """Write `job.json` into the job's run folder (made if need be)."""
     folder = run_folder(data_dir, record["id"])
     folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    left_out = ("progress", "metrics", "webhook")  # metrics.jsonl has them; a webhook is not resent
+    left_out = {"progress", "metrics"}  # metrics.jsonl has them
+    if record["status"] in TERMINAL:
+        left_out.add("webhook")  # the outbox has it: it is not sent again by a repair
     copy = {name: value for name, value in record.items() if name not in left_out}
     # API, supervisor and sweep write it; what one of them left half-written goes.
     with waiting(folder.path / "job.lock"):

@@ -30,6 +30,7 @@ from library.reports import (
     remove_report,
 )
 from library.settings import Settings
+from library.store.folders import Damaged
 from library.store.objects import Missing, StoreAway
 from library.store.shared import open_store
 from worker import counts, keys
@@ -106,12 +107,12 @@ def make_report(
         if record["status"] in ENDED:
             return
         request_id.set(record.get("request_id") or request_id.get())  # a sweep's message has none
-        if store is not None and record["request"].get("dataset") is not None:
-            store.datasets.bring(str(record["request"]["dataset"]))
-        attempts = typed.incr(began)
-        typed.expire(began, keys.REPORT_ATTEMPTS_SECONDS)
         with renewed(lease, settings.lease_seconds) as check:
             making = _Making(record, JobStore(connection), settings, drain, check)
+            if not making.bring():
+                return
+            attempts = typed.incr(began)
+            typed.expire(began, keys.REPORT_ATTEMPTS_SECONDS)
             making.run(command(record, settings), attempts)
         if not making.died:
             typed.delete(began)
@@ -148,6 +149,17 @@ class _Making:
         self.last: dict[str, Any] = {}  # the child's last word about its end
         self.died = False  # without a word about it
         self.sharing = open_store(settings)
+
+    def bring(self) -> bool:
+        """Have its dataset here; False when that ends it.  Raises StoreAway."""
+        dataset = self.record["request"].get("dataset")
+        if self.sharing is not None and dataset is not None:
+            try:
+                self.sharing.datasets.bring(str(dataset))
+            except Damaged as error:  # and would be so the next time
+                self._fail(error.as_problem())
+                return False
+        return True
 
     def run(self, command: list[str], attempts: int) -> None:
         if attempts > self.settings.attempts_max:

@@ -16,6 +16,7 @@ import queue
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from app.engine.backend import backend_loader, devices
@@ -26,7 +27,6 @@ from library.errors import Conflict, SynthoraxError
 from library.generate_jobs import GenerateJob, find
 from library.logs import configure, job_id, request_id
 from library.settings import Settings, from_environment
-from library.store.generated import SharedGenerateJobs
 from library.store.objects import StoreAway
 from library.store.shared import open_store
 from library.versions import ModelLibrary
@@ -43,7 +43,7 @@ def main() -> int:
     configure(settings.log)
     asked: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(asked,), daemon=True).start()
-    maker = _Maker(settings)
+    maker = Maker(settings)
     while True:
         try:
             request = asked.get(timeout=IDLE_SECONDS)
@@ -60,7 +60,7 @@ def _read(asked: queue.SimpleQueue[dict[str, Any]]) -> None:
     os._exit(75)  # the worker is gone: what is half made stays under its temporary name
 
 
-class _Maker:
+class Maker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: Loaded | None = None
@@ -85,9 +85,9 @@ class _Maker:
                 _say("refused", engine=mine["digest"], wanted=claimed["digest"])
                 return
             began = time.monotonic()
-            record = make_shard(job, number, loaded, self._progress)
-            if shared is not None:
-                self._put(shared, job, number)
+            record = make_shard(
+                job, number, loaded, self._progress, partial(self._put, job, number)
+            )
             _say("shard", shard=number, seconds=round(time.monotonic() - began, 3), **record)
         except SynthoraxError as error:
             _say("failed", error=error.as_problem())
@@ -115,11 +115,11 @@ class _Maker:
         self._loaded = load(version, device, backend_loader(self._settings))
         return self._loaded
 
-    def _put(self, shared: SharedGenerateJobs, job: GenerateJob, number: int) -> None:
+    def _put(self, job: GenerateJob, number: int, record: dict[str, Any]) -> None:
         """As long as it takes: what is made is not made again because the store is away."""
-        while True:
+        while self._shared is not None:
             try:
-                shared.put(job, number)
+                self._shared.put(job, number, record)
                 return
             except StoreAway as error:
                 logger.warning("%s", error)

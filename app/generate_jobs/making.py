@@ -30,6 +30,7 @@ from library.versions import label_index
 _PART = 256  # images that are encoded and written at once
 
 Tell = Callable[[int], None]  # how many images of the shard are written
+Share = Callable[[dict[str, Any]], None]  # a shard's record, before it is there
 
 
 class _Part(NamedTuple):
@@ -38,17 +39,20 @@ class _Part(NamedTuple):
     levels: NDArray[np.uint8]
 
 
-def make_shard(job: GenerateJob, number: int, loaded: Loaded, tell: Tell) -> dict[str, Any]:
+def make_shard(
+    job: GenerateJob, number: int, loaded: Loaded, tell: Tell, share: Share = lambda _record: None
+) -> dict[str, Any]:
     """Make a shard and its record; what an earlier attempt has left of it goes.
 
-    Raises what sampling raises, OSError, and InvalidValue for a label that the version lacks.
+    share: called between the two, since whoever sees the record counts on the file.  Raises what
+    sampling and `share` raise, OSError, and InvalidValue for a label that the version lacks.
     """
     final = job.shard(number)
     remove_left(final)
     temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            record = _write(job, number, loaded, tell, file)
+            written = _write(job, number, loaded, tell, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, final)
@@ -56,7 +60,9 @@ def make_shard(job: GenerateJob, number: int, loaded: Loaded, tell: Tell) -> dic
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(final.parent)
-    write_json(job.shard_record(number), {"file": final.name, **record})
+    record = {"file": final.name, **written}
+    share(record)
+    write_json(job.shard_record(number), record)
     return record
 
 

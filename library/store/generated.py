@@ -2,13 +2,17 @@
 
 state/generated/{id}          that there is the job, and how it ended before its last shard
 state/deleted/generated/{id}  that it was deleted
-files/generated/{id}/{name}   job.json, engine.json, manifest.json, shards/…: as in its folder
+files/generated/{id}/{name}   job.json, engine.json, manifest.json: as in its folder
+files/generated/{id}/shards/{block}/{name}   a thousand shards and their records each
 
 A shard's record is put after its file, so that whoever sees a record can have the file.
+Shards are begun in order, so that a look at what others have made is a look at a block or two,
+however many shards a job has.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,14 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from library import generate_jobs
-from library.atomic import sync_folder, write_bytes
+from library.atomic import read_json, sync_folder, write_bytes
 from library.digest import digest_file
 from library.generate_jobs import ENDED, IDENTITY, GenerateJob
 from library.store.folders import damaged
 from library.store.objects import Missing, Objects
 
 _STATE, _DELETED = "state/generated/", "state/deleted/generated/"
-_SMALL = re.compile(r"(job|engine|manifest|shards/shard-\d{6})\.json")
+_BLOCK = 1000  # shards
+_RECORD = re.compile(r".*/(shard-\d{6}\.json)")
 
 
 class SharedGenerateJobs:
@@ -55,20 +60,27 @@ class SharedGenerateJobs:
 
     def look(self, job: GenerateJob) -> None:
         """Bring the records of shards that others have made, the engine, the manifest."""
-        start = f"files/generated/{job.id}/"
-        for key in self._objects.list(start):
-            name = key.removeprefix(start)
-            if _SMALL.fullmatch(name) and not (job.path / name).exists():
-                try:
-                    write_bytes(job.path / name, self._objects.read(key))
-                except (Missing, FileNotFoundError):  # deleted meanwhile, there or here
-                    return
+        with contextlib.suppress(FileNotFoundError):  # deleted here meanwhile
+            self._have(job.path / "engine.json", f"files/generated/{job.id}/engine.json")
+            for block in sorted({number // _BLOCK for number in job.missing()}):
+                there = self._objects.list(f"files/generated/{job.id}/shards/{block:03d}/")
+                for record in filter(None, map(_RECORD.fullmatch, there)):
+                    self._have(job.path / "shards" / record[1], record[0])
+                if not there:
+                    break  # nor is there any further on
+            if not job.missing():
+                self._have(job.manifest_path, f"files/generated/{job.id}/manifest.json")
+
+    def _have(self, path: Path, key: str) -> None:
+        if not path.exists():
+            with contextlib.suppress(Missing):  # not there yet, or deleted
+                write_bytes(path, self._objects.read(key))
 
     def bring(self, job: GenerateJob, number: int, sha256: str) -> Path:
         """A shard's file.  Raises Damaged for one that is not as its record says."""
         path = job.shard(number)
         if not path.is_file():
-            key = f"files/generated/{job.id}/shards/{path.name}"
+            key = _shard_key(job, number, path.name)
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
             try:
                 self._objects.download(key, temporary)
@@ -93,6 +105,10 @@ class SharedGenerateJobs:
         """What only this machine knows of: it was made while the store was away."""
         for job in generate_jobs.unfinished(self._data_dir):
             if not {f"{_STATE}{job.id}", f"{_DELETED}{job.id}"} & listing.keys():
+                if (engine := job.engine) is not None:  # begun before there was a store
+                    self.claim_engine(job, engine)
+                for number in filter(lambda number: job.shard(number).is_file(), job.done()):
+                    self.put(job, number, read_json(job.shard_record(number)))
                 self.give(job)
 
     def tell(self, job: GenerateJob) -> None:
@@ -106,11 +122,12 @@ class SharedGenerateJobs:
             engine = json.loads(self._objects.read(key))
         return job.claim_engine(engine)
 
-    def put(self, job: GenerateJob, number: int) -> None:
+    def put(self, job: GenerateJob, number: int, record: Mapping[str, Any]) -> None:
         """A shard that was made here: its file, whose copy then goes, and its record."""
         path = job.shard(number)
-        self._objects.upload(path, f"files/generated/{job.id}/shards/{path.name}")
-        self._write(job, f"shards/{job.shard_record(number).name}")
+        self._objects.upload(path, _shard_key(job, number, path.name))
+        key = _shard_key(job, number, job.shard_record(number).name)
+        self._objects.write(key, json.dumps(dict(record)).encode())
         path.unlink(missing_ok=True)
 
     def put_manifest(self, job: GenerateJob) -> None:
@@ -146,3 +163,7 @@ class SharedGenerateJobs:
             gone = path.with_name(f".deleted-{identity}-{secrets.token_hex(4)}")
             os.rename(path, gone)
             shutil.rmtree(gone, ignore_errors=True)
+
+
+def _shard_key(job: GenerateJob, number: int, name: str) -> str:
+    return f"files/generated/{job.id}/shards/{number // _BLOCK:03d}/{name}"

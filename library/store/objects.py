@@ -1,4 +1,4 @@
-"""Objects by name: in a bucket by fsspec, below a folder, or in memory.  Nothing is cached here."""
+"""Objects by name: in a bucket, or below a folder.  Nothing is cached here."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from library.atomic import sync_folder
 from library.errors import InvalidValue, Unavailable
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*(/[A-Za-z0-9][A-Za-z0-9._@-]*)*")
-CONNECT_SECONDS, READ_SECONDS = 5, 20  # of one request to a bucket
-_TRIES = 2  # of one request: whoever waits for the store tries again by itself
 
 
 class StoreAway(Unavailable):
@@ -52,7 +50,7 @@ class Objects(Protocol):
         """Names that begin with `prefix`, which ends with /, and what tells of a change."""
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Objects that are not there count as removed."""
+        """Objects that are not there count as removed; all others are when this returns."""
 
 
 def check_url(url: str) -> None:
@@ -78,6 +76,8 @@ def open_objects(url: str) -> Objects:
     found = urlsplit(url)
     if found.scheme == "file":
         return FolderObjects(Path(unquote(found.path)))
+    from library.store.bucket import BucketObjects
+
     return BucketObjects(url)
 
 
@@ -89,9 +89,10 @@ def checked(key: str) -> str:
 
 
 def check_claims(objects: Objects) -> None:
-    """See that of two who create one object the second is refused.
+    """See that of two who create one object the second is refused, and that it can be removed.
 
-    Raises Unavailable for a bucket that lets both: there two would get the same number.
+    Raises Unavailable for a bucket that lets both: there two would get the same number; StoreAway
+    for one that deletes nothing: what is withdrawn would stay.
     """
     key = f"state/claims/{secrets.token_hex(8)}"
     try:
@@ -192,118 +193,3 @@ class FolderObjects:
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-
-
-class BucketObjects:
-    """Objects by fsspec: s3://, and memory:// for tests."""
-
-    def __init__(self, url: str) -> None:
-        found = urlsplit(url)
-        self._scheme = found.scheme
-        self._root = f"{found.netloc}/{found.path.strip('/')}".strip("/")
-        self._files = _filesystem(found.scheme)
-
-    def read(self, key: str) -> bytes:
-        with self._told(key):
-            content: bytes = self._files.cat_file(self._path(key))
-            return content
-
-    def write(self, key: str, content: bytes) -> None:
-        with self._told(key):
-            self._files.pipe_file(self._path(key), content)
-
-    def create(self, key: str, content: bytes) -> bool:
-        with self._told(key):
-            try:
-                self._files.pipe_file(self._path(key), content, mode="create")
-            except FileExistsError:
-                # Perhaps our own: a request whose answer was lost is sent again by itself.
-                return bool(self._files.cat_file(self._path(key)) == content)
-        return True
-
-    def upload(self, path: Path, key: str) -> None:
-        with open(path, "rb"):
-            pass
-        with self._told(key):
-            self._files.put_file(str(path), self._path(key))
-
-    def download(self, key: str, path: Path) -> None:
-        path.touch()
-        with self._told(key):
-            self._files.get_file(self._path(key), str(path))
-
-    def list(self, prefix: str) -> dict[str, str]:
-        with self._told(prefix):
-            folder = self._path(prefix.rstrip("/"))
-            found: Mapping[str, Any] = self._files.find(folder, detail=True)
-            start = len(self._path("x")) - 1
-            # S3 is told by the ETag, memory by the moment.
-            return {
-                name.lstrip("/")[start:]: str(about.get("ETag") or about.get("created"))
-                for name, about in found.items()
-                if about["type"] == "file"
-            }
-
-    def remove(self, keys: Iterable[str]) -> None:
-        paths = [self._path(key) for key in keys]
-        with self._told(""):
-            if self._scheme == "s3" and paths:
-                self._files.rm(paths)
-            for path in paths if self._scheme != "s3" else ():
-                with contextlib.suppress(FileNotFoundError):
-                    self._files.rm_file(path)
-
-    def _path(self, key: str) -> str:
-        return f"{self._root}/{checked(key)}".lstrip("/")
-
-    @contextlib.contextmanager
-    def _told(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError as error:
-            if "bucket" in str(error):
-                raise StoreAway(f"The store's bucket is not there ({error}).") from None
-            raise Missing(key) from None
-        except PermissionError as error:
-            raise StoreAway(
-                f"The store refuses us ({_words(error)}).",
-                remedy="Give this service keys (AWS_ACCESS_KEY_ID, …) that may list, get, put and "
-                "delete below the store's prefix.",
-            ) from None
-        except ValueError:
-            raise
-        except Exception as error:  # fsspec lets through what botocore and aiohttp raise
-            raise StoreAway(
-                f"The store does not answer ({_words(error)}).",
-                remedy="Nothing is lost; it is tried again. See that its address and keys are "
-                "right and that it runs.",
-            ) from None
-
-
-def _filesystem(scheme: str) -> Any:
-    """fsspec's, without a memory of listings: others change them.  Raises Unavailable."""
-    options: dict[str, Any] = {"skip_instance_cache": True}
-    if scheme == "s3":
-        options["use_listings_cache"] = False
-        options["config_kwargs"] = {
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
-            "retries": {"max_attempts": 1},  # s3fs has its own
-        }
-    try:
-        import fsspec
-
-        found = fsspec.filesystem(scheme, **options)
-    except ImportError:
-        raise Unavailable(
-            "SYNTHORAX_STORE is set, and the packages for it are not installed.",
-            field="SYNTHORAX_STORE",
-            remedy="pip install 'synthorax[s3]', or 's3fs' beside it.",
-        ) from None
-    if scheme == "s3":
-        found.retries = _TRIES
-    return found
-
-
-def _words(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__

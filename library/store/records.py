@@ -19,10 +19,12 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-from library.atomic import new_folder, read_json, sync_folder, write_json
+from library.atomic import new_folder, read_json, sync_folder, sync_tree, write_json
 from library.locks import waiting
 from library.store.folders import Damaged, Pusher, damaged, download, files_of, read_manifest
 from library.store.objects import Missing, Objects
@@ -31,6 +33,7 @@ logger = logging.getLogger("synthorax.store")
 
 STAMP = "store.json"  # in a record's folder: the manifest that it was had by, or pushed as
 _LOCKS = frozenset({"lock", STAMP})
+_LOCK_FILES = 16  # names share them: there is none to remove with a record
 
 
 class SharedRecords:
@@ -69,6 +72,10 @@ class SharedRecords:
         folder: False where only the record has changed; new: one that was deleted may be again.
         Raises OSError, Missing when the record was deleted, here or elsewhere.
         """
+        with self._alone(name):
+            self._push(name, folder, new)
+
+    def _push(self, name: str, folder: bool, new: bool) -> None:
         key, graves = self._key(name), self._tombstones(name)
         if graves and not new:
             raise Missing(name)
@@ -102,6 +109,13 @@ class SharedRecords:
         Pusher(self._objects).push(files, blobs, manifest, {}, packed=True)
         write_json(folder / STAMP, {"manifest": manifest})
         return manifest
+
+    def _alone(self, name: str) -> AbstractContextManager[None]:
+        """Of this machine's processes one at a time takes a folder up or down: what one has just
+        put up, and not named yet, would be removed by the other.
+        """
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return waiting(self._root / f".folders-{crc32(name.encode()) % _LOCK_FILES:02d}.lock")
 
     def _used(self, manifest: str | None) -> set[str]:
         return set() if manifest is None else read_manifest(self._objects, manifest).objects()
@@ -181,7 +195,9 @@ class SharedRecords:
             if manifest is None or self._stamp(name) == manifest:
                 return
             try:
-                self._fetch(name, manifest)
+                with self._alone(name):
+                    if self._stamp(name) != manifest:
+                        self._fetch(name, manifest)
                 return
             except Damaged:
                 self.look(name)
@@ -194,18 +210,19 @@ class SharedRecords:
             found = read_manifest(self._objects, manifest)
         except Missing:
             raise damaged(manifest, "it is gone") from None
-        with new_folder(folder.parent) as fresh:
+        with new_folder(folder.parent, folder.name) as fresh:
             download(self._objects, found, fresh)
-            write_json(fresh / STAMP, {"manifest": manifest})
+            sync_tree(fresh)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / STAMP).unlink(missing_ok=True)
             # Part by part, since the lock in it may be held; the stamp makes it whole.
-            for part in sorted(fresh.iterdir(), key=lambda path: path.name == STAMP):
+            for part in fresh.iterdir():
                 target = folder / part.name
                 if target.is_dir():
                     shutil.rmtree(target)
                 os.replace(part, target)
             sync_folder(folder)
+            write_json(folder / STAMP, {"manifest": manifest})
 
     def _drop(self, name: str) -> None:
         folder = self._root / name

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from library.atomic import new_folder, read_json, write_json
+from library.atomic import new_folder, read_json, sync_folder, sync_tree, write_json
 from library.errors import Conflict
 from library.runs import NOISE_KEY, FolderBusy, RunFolder, run_folder
 from library.store.folders import Damaged, Pusher, download, read_manifest
@@ -194,6 +194,7 @@ class SharedRuns:
                     shutil.copyfile(run.path / name, folder / name)
             stamp: dict[str, Any] = {"attempt": place.attempt, "sequence": place.sequence}
             write_json(folder / STAMP, {**stamp, "whole": whole})
+            sync_tree(folder)  # the stamp says that it need not be had again
             while True:
                 aside = run.path.with_name(f".deleted-{job}-{secrets.token_hex(4)}")
                 os.rename(run.path, aside)
@@ -205,6 +206,7 @@ class SharedRuns:
                     continue
                 finally:
                     shutil.rmtree(aside, ignore_errors=True)
+                sync_folder(run.path.parent)
                 return
 
 

@@ -17,6 +17,7 @@ from library.atomic import read_json, write_json
 from library.datasets.tracing import FEATURES
 from library.datasets.withdrawal import remember, withdrawn_files
 from library.errors import SynthoraxError
+from library.locks import waiting
 from library.runs import run_folder
 from library.store.generated import SharedGenerateJobs
 from library.store.objects import Missing, Objects
@@ -54,7 +55,11 @@ class SharedWithdrawals:
             self._runs.show(job)
 
     def push(self, receipt: Mapping[str, Any]) -> None:
-        """Let go in the store what was let go here.  May be done again."""
+        """Let go in the store what was let go here.  May be done again, by one at a time."""
+        with waiting(self._folder / ".push.lock"):
+            self._push(receipt)
+
+    def _push(self, receipt: Mapping[str, Any]) -> None:
         for name in receipt["datasets"]:
             self._datasets.push(name)
         for reference in receipt["versions"]:

@@ -22,6 +22,19 @@ def bucket() -> Iterator[Bucket]:
 
 
 @pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Inodes of what was synced since."""
+    real, found = os.fsync, set[int]()
+
+    def fsync(handle: int) -> None:
+        found.add(os.fstat(handle).st_ino)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+@pytest.fixture
 def machine(bucket: Bucket, tmp_path: Path) -> Callable[[str], Store]:
     """A machine's data folder over this test's part of the bucket."""
     url = f"{bucket.url}/{os.urandom(6).hex()}"

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from app.generate_jobs.__main__ import Maker
 from library import generate_jobs
+from library.atomic import write_json
 from library.errors import Unusable
 from library.generate_jobs import GenerateJob
 from library.settings import Settings
+from library.store.generated import _shard_key
 from library.store.objects import FolderObjects, StoreAway
 from library.store.shared import Store, open_store
 from tests.test_generate_jobs import Worker, new
 from tests.valkey import Server
+from worker.generation import GenerationSweeper
 
 
 class Machine:
@@ -93,12 +97,84 @@ def test_machines_share_the_shards_of_a_job(
         path = here.store.generated.bring(mine, number, shard["sha256"])
         assert path.read_bytes() == wanted.shard(number).read_bytes()
     # What was meddled with is not served.
-    damaged = bucket / "files" / "generated" / mine.id / "shards" / mine.shard(1).name
+    damaged = bucket / "files" / "generated" / mine.id / "shards" / "000" / mine.shard(1).name
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert hashlib.sha256(damaged.read_bytes()).hexdigest() != shards[1]["sha256"]
     with pytest.raises(Unusable, match=r"shard-000001\.zip"):
         there.store.generated.bring(its, 1, shards[1]["sha256"])
     assert not its.shard(1).exists()
+
+
+def test_a_shard_counts_when_the_store_has_it(
+    machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = machines
+    mine = new(here.settings, count=50)
+    here.store.generated.give(mine)
+    sweeper = GenerationSweeper(here.worker.redis, here.settings, here.worker.send)
+    real, seen = FolderObjects.upload, []
+
+    def upload(objects: FolderObjects, path: Path, key: str) -> None:
+        sweeper.sweep()  # as this worker does every few seconds
+        seen.append(mine.status)
+        if len(seen) == 1:
+            raise KeyboardInterrupt  # killed
+        real(objects, path, key)
+
+    monkeypatch.setattr(FolderObjects, "upload", upload)
+    maker = Maker(here.settings)
+    with pytest.raises(KeyboardInterrupt):
+        maker.answer(mine.id, 0)
+    sweeper.sweep()
+    assert mine.missing() == [0]
+    maker.answer(mine.id, 0)
+    assert seen == ["running", "running"]
+    sweeper.sweep()
+    assert mine.status == "succeeded"
+    assert not mine.shard(0).exists()
+    shard = json.loads(mine.manifest_path.read_text())["shards"][0]
+    assert here.store.generated.bring(mine, 0, shard["sha256"]).is_file()
+
+
+def test_a_look_reads_the_blocks_that_others_are_at(
+    machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = machines
+    mine = new(here.settings, count=500_000)
+    here.store.generated.give(mine)
+    there.store.refresh()
+    its = there.job(mine.id)
+    for number in (*range(1000), 1001):  # shard 1000 takes its worker longer
+        there.store.objects.write(_shard_key(its, number, its.shard_record(number).name), b"{}")
+    real, listed = FolderObjects.list, []
+
+    def list_(objects: FolderObjects, prefix: str) -> dict[str, str]:
+        listed.append(prefix.split("/")[-2])
+        return real(objects, prefix)
+
+    monkeypatch.setattr(FolderObjects, "list", list_)
+    here.store.generated.look(mine)
+    assert mine.done() == {*range(1000), 1001}
+    listed.clear()
+    here.store.generated.look(mine)
+    assert listed == ["001", "002"]  # of five
+
+
+def test_what_was_made_before_there_was_a_store_is_given(
+    machines: tuple[Machine, Machine],
+) -> None:
+    here, there = machines
+    mine = new(here.settings)
+    engine = {"digest": "1" * 64, "backend": "onnxruntime", "precision": "float32"}
+    mine.claim_engine(engine)
+    mine.shard(0).write_bytes(b"zip")
+    write_json(mine.shard_record(0), {"sha256": hashlib.sha256(b"zip").hexdigest()})
+    here.store.refresh(give=True)
+    there.store.refresh()
+    its = there.job(mine.id)
+    assert (its.engine, its.done()) == (engine, {0})
+    path = there.store.generated.bring(its, 0, hashlib.sha256(b"zip").hexdigest())
+    assert path.read_bytes() == b"zip"
 
 
 def test_ends_and_deletions_are_followed(machines: tuple[Machine, Machine], bucket: Path) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -29,7 +33,7 @@ from library.reports import begin_report, change_report, find_report, reports_ro
 from library.runs import run_folder
 from library.settings import Settings
 from library.store.folders import Damaged, files_of
-from library.store.objects import Missing, StoreAway
+from library.store.objects import FolderObjects, Missing, StoreAway
 from library.store.shared import Store, open_store
 from library.versions import Version
 from tests.sets import packed, picture
@@ -91,7 +95,7 @@ def validated(store: Store) -> None:
 
 
 def test_a_dataset_is_received_validated_and_read_on_three_machines(
-    machine: Machine, tmp_path: Path
+    machine: Machine, tmp_path: Path, synced: set[int]
 ) -> None:
     api, light, trainer = machine("api"), machine("light"), machine("trainer")
     received(api, tmp_path / "set")
@@ -100,6 +104,8 @@ def test_a_dataset_is_received_validated_and_read_on_three_machines(
     assert read_record(api.data_dir, ID)["status"] == "ready"
     assert not upload_of(api.data_dir, ID).exists()  # what was withdrawn must not stay in it
     trainer.datasets.bring(ID)
+    brought = folder_of(trainer.data_dir, ID)
+    assert {path.stat().st_ino for path in (brought, *brought.rglob("*"))} <= synced
     with (
         Opened(trainer.data_dir, read_record(trainer.data_dir, ID)) as there,
         Opened(light.data_dir, read_record(light.data_dir, ID)) as here,
@@ -127,6 +133,41 @@ def test_the_newer_record_counts_wherever_it_comes_from(machine: Machine, tmp_pa
     late = machine("late")
     late.refresh()
     assert read_record(late.data_dir, ID)["name"] == "not yet pushed"
+
+
+def test_two_pushes_at_once_leave_a_whole_dataset(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an API that withdraws, and of its light worker, that finishes what was begun."""
+    api, trainer = machine("api"), machine("trainer")
+    received(api, tmp_path / "set")
+    validated(api)
+    light = Store(FolderObjects(tmp_path / "store"), api.data_dir)
+    other = threading.Thread(target=api.datasets.push, args=(ID,))
+
+    def write(key: str, content: bytes) -> None:
+        if other.ident is None:  # just before the new folder is named
+            other.start()
+            other.join(0.5)
+        FolderObjects.write(cast(FolderObjects, light.objects), key, content)
+
+    monkeypatch.setattr(light.objects, "write", write)
+    light.datasets.push(ID)
+    other.join()
+    trainer.datasets.bring(ID)
+    assert len(list(folder_of(trainer.data_dir, ID).glob("c-*"))) == 1
+
+
+def test_one_that_was_killed_while_it_brought_leaves_no_picture(
+    machine: Machine, tmp_path: Path
+) -> None:
+    api, trainer = machine("api"), machine("trainer")
+    received(api, tmp_path / "set")
+    validated(api)
+    left = folder_of(trainer.data_dir, ID).with_name(f".{ID}.0123456789ab.tmp")
+    (left / "c-1").mkdir(parents=True)
+    trainer.datasets.bring(ID)
+    assert not left.exists()
 
 
 def test_what_is_deleted_is_not_put_back_by_who_is_late(machine: Machine, tmp_path: Path) -> None:
@@ -233,6 +274,29 @@ def test_a_withdrawal_reaches_every_machine_and_the_store(
     late.runs.bring(job)
     assert "files.json" in files_of(run_folder(late.data_dir, job).path)
     assert not run_folder(late.data_dir, job).checkpoints.exists()
+
+
+def test_one_at_a_time_goes_on_with_a_withdrawal(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API that was asked for it, and the light worker, that finds it not finished."""
+    api = machine("api")
+    (api.data_dir / "withdrawals").mkdir(parents=True)
+    receipt: dict[str, Any] = {name: [] for name in ("datasets", "versions", "reports")}
+    receipt |= {"id": "w-0123456789ab", "runs": ["job-1"]}
+    at_it: list[int] = []
+
+    def strip(*_: object) -> None:
+        at_it.append(+1)
+        time.sleep(0.1)
+        assert sum(at_it) == 1
+        at_it.append(-1)
+
+    monkeypatch.setattr(api.runs, "strip", strip)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(api.withdrawals.push, receipt) for _ in range(2)]:
+            done.result()
+    assert len(at_it) == 4
 
 
 def _away(*_: object) -> None:

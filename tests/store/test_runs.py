@@ -53,7 +53,9 @@ def content(store: Store) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items() if name not in local}
 
 
-def test_another_machine_goes_on_with_what_was_pushed(machine: Callable[[str], Store]) -> None:
+def test_another_machine_goes_on_with_what_was_pushed(
+    machine: Callable[[str], Store], synced: set[int]
+) -> None:
     here, there = machine("here"), machine("there")
     here.runs.begin(JOB, 1)
     for step in (1, 2, 3):
@@ -62,6 +64,9 @@ def test_another_machine_goes_on_with_what_was_pushed(machine: Callable[[str], S
     was = content(here)
     trained(here, 4)  # and it dies before it can push that
     assert there.runs.bring(JOB) == Place(1, 3)
+    brought = run_folder(there.data_dir, JOB).path
+    whole = (brought.parent, brought, *brought.rglob("*"))
+    assert {path.stat().st_ino for path in whole if path.name != "lock"} <= synced
     assert content(there) == was
     assert set(content(there)) == {
         "checkpoints/0000000002.safetensors", "checkpoints/0000000003.safetensors", "metrics.jsonl"

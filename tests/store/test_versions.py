@@ -16,10 +16,12 @@ from library.digest import digest_file
 from library.errors import NotFound, Unavailable
 from library.latents import SCHEME
 from library.settings import Settings
+from library.store.bucket import BucketObjects
 from library.store.objects import StoreAway
 from library.store.shared import Store, open_store
 from library.version_states import HELD, hold, release, retire
 from library.versions import Broken, ModelLibrary, Version
+from tests.store.bucket import BUCKET
 
 Machine = Callable[[str], Store]
 
@@ -194,3 +196,32 @@ def test_a_bucket_that_lets_two_claim_one_number_is_refused(
         published(library_of(here), b"one")
     assert here.objects.list("state/") == {}
     assert library_of(here).versions() == []
+
+
+def test_a_bucket_that_deletes_nothing_is_told_of(machine: Machine) -> None:
+    """It answers 200 and names what it has refused: what was withdrawn would stay."""
+    here, there = machine("here"), machine("there")
+    published(library_of(here), b"one")
+    key = "files/models/chest/x"
+    for name in (key, f"{key}y"):
+        here.objects.write(name, b"")
+    policy = json.dumps({
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*",
+        },
+    })  # fmt: skip
+    assert isinstance(here.objects, BucketObjects)
+    asked = here.objects._files.call_s3
+    asked("put_bucket_policy", Bucket=BUCKET, Policy=policy)
+    try:
+        with pytest.raises(StoreAway, match=rf"does not delete .*{key} \(AccessDenied\), and 1"):
+            here.objects.remove([key, f"{key}y"])
+        with pytest.raises(StoreAway, match="does not delete"):
+            published(library_of(there), b"two")
+    finally:
+        asked("delete_bucket_policy", Bucket=BUCKET)
+    assert key in here.objects.list("files/models/")
+    here.objects.remove([key, f"{key}y", "files/models/chest/never-there"])
+    here.objects.remove([])
+    assert not {key, f"{key}y"} & here.objects.list("files/models/").keys()
