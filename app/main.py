@@ -140,12 +140,12 @@ def create_app(
     store = open_store(settings)
     library = Catalog(settings.models, store)
     metrics = Metrics()
-    pool = EnginePool(settings, library, metrics, load_backend)
     url = settings.redis_url
+    limits = Limits(settings, counting_client(url) if url else None)
+    pool = EnginePool(settings, library, metrics, limits, load_backend)
     audit = Audit(settings.data_dir)
     gate = Gate(settings, audit)
     metrics.collect(gate.families)
-    limits = Limits(settings, counting_client(url) if url else None)
     state = State(
         settings=settings,
         library=library,
@@ -208,7 +208,7 @@ def create_app(
     metrics.collect(state.readers.families)
     if state.jobs is not None:
         metrics.collect(partial(overview, state.jobs))
-    app.lean = GenerateEndpoint(pool, metrics, limits, state.filters)
+    app.lean = GenerateEndpoint(pool, metrics, state.filters)
     app.door = Guard(app.inside, settings, gate, limits, audit, metrics)
     if settings.cors_origins:
         app.door = CORSMiddleware(app.door, settings.cors_origins, **CORS)

@@ -116,7 +116,7 @@ def _told(pool: EnginePool, facts: dict[str, Any]) -> Claim:
 
 async def _again(pool: EnginePool, claim: Claim) -> tuple[Loaded, _Pixels]:
     made = _Pixels()
-    with pool.turn(claim.version, 1, streamed=False) as turn:
+    async with pool.turn(claim.version, 1) as turn:
         loaded = await pool.ensure(claim.version)
         samples = SeedRange(claim.seed, 1, label_index(claim.version, claim.label))
         turn.begin(loaded, samples, claim.truncation, made)
