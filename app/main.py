@@ -50,6 +50,7 @@ from app.train_jobs.figures import router as figures
 from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
+from app.verify.pictures import Pictures
 from app.verify.routes import router as verify
 from app.withdrawals.routes import router as withdrawals
 from app.workers.overview import overview
@@ -159,6 +160,7 @@ def create_app(
         filters=NearCopyFilters(settings.data_dir),
         gate=gate,
         limits=limits,
+        pictures=Pictures(),
     )
 
     @asynccontextmanager
@@ -176,6 +178,7 @@ def create_app(
         if state.streams is not None:
             await state.streams.aclose()
         await limits.aclose()
+        await asyncio.to_thread(state.pictures.close)
         await asyncio.to_thread(tracing.end)
 
     app = Service(
