@@ -17,6 +17,7 @@ from app.generate.near_copies import NearCopyFilters
 from app.metrics import Metrics
 from app.models.catalog import Catalog
 from app.train_jobs.events import Readers
+from app.verify.pictures import Pictures
 from library.errors import Unavailable
 from library.settings import Settings
 from worker.jobs import JobStore
@@ -39,6 +40,7 @@ class State:
     filters: NearCopyFilters
     gate: Gate
     limits: Limits
+    pictures: Pictures  # of POST /verify
 
 
 def _of(request: Request) -> State:

@@ -97,6 +97,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
     headers = dict(error.headers or {})
+    if isinstance(error.__cause__, SynthoraxError):  # met while FastAPI read the body
+        return response_to(error.__cause__)
     if error.status_code == 400:  # FastAPI's, for bytes that are no text
         return problem_response(_NOT_JSON.as_problem())
     if error.status_code == 404:

@@ -50,6 +50,7 @@ from app.train_jobs.figures import router as figures
 from app.train_jobs.numbers import router as numbers
 from app.train_jobs.routes import checked as checked_train_jobs
 from app.train_jobs.routes import router as train_jobs
+from app.verify.pictures import Pictures
 from app.verify.routes import router as verify
 from app.withdrawals.routes import router as withdrawals
 from app.workers.overview import overview
@@ -140,13 +141,13 @@ def create_app(
     store = open_store(settings)
     library = Catalog(settings.models, store)
     metrics = Metrics()
-    pool = EnginePool(settings, library, metrics, load_backend)
     url = settings.redis_url
+    quick = counting_client(url) if url else None
+    limits = Limits(settings, quick)
+    pool = EnginePool(settings, library, metrics, limits, load_backend)
     audit = Audit(settings.data_dir)
     gate = Gate(settings, audit)
     metrics.collect(gate.families)
-    quick = counting_client(url) if url else None
-    limits = Limits(settings, quick)
     state = State(
         settings=settings,
         library=library,
@@ -161,6 +162,7 @@ def create_app(
         filters=NearCopyFilters(settings.data_dir),
         gate=gate,
         limits=limits,
+        pictures=Pictures(),
     )
 
     @asynccontextmanager
@@ -178,6 +180,7 @@ def create_app(
         if state.streams is not None:
             await state.streams.aclose()
         await limits.aclose()
+        await asyncio.to_thread(state.pictures.close)
         await asyncio.to_thread(tracing.end)
 
     app = Service(
@@ -210,7 +213,7 @@ def create_app(
     metrics.collect(state.readers.families)
     if state.jobs is not None:
         metrics.collect(partial(overview, state.jobs))
-    app.lean = GenerateEndpoint(pool, metrics, limits, state.filters)
+    app.lean = GenerateEndpoint(pool, metrics, state.filters)
     app.door = Guard(app.inside, settings, gate, limits, audit, metrics)
     if settings.cors_origins:
         app.door = CORSMiddleware(app.door, settings.cors_origins, **CORS)

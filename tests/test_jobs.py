@@ -370,7 +370,7 @@ def test_every_key_is_documented_and_lives_as_long_as_that_says(
     store: JobStore, settings: Settings
 ) -> None:
     app = celery_app(settings)
-    reserved = Idempotency(store.redis, "key", "/train-jobs", {}).reserve()
+    reserved = Idempotency(store.redis, "key", "", "/train-jobs", {}).reserve()
     queued = store.create(REQUEST, reserved.job, idempotency=reserved.pair)
     enqueue(app, queued)
     enqueue_validation(app, "ds-1")
@@ -490,15 +490,16 @@ def test_record_sets_and_events_agree_whatever_happens(server: Server) -> None:
 
 def test_a_key_that_was_reserved_makes_the_same_job_whoever_died(store: JobStore) -> None:
     body = {"model": "tiny"}
-    first = Idempotency(store.redis, "k", "/train-jobs", body)
+    first = Idempotency(store.redis, "k", "ann", "/train-jobs", body)
     assert first.made() is None
     reserved = first.reserve()  # and then its process dies
-    second = Idempotency(store.redis, "k", "/train-jobs", body)
+    second = Idempotency(store.redis, "k", "ann", "/train-jobs", body)
     assert second.made() is None
     assert second.reserve() == reserved
     store.create(REQUEST, reserved.job, idempotency=reserved.pair)
     assert second.made() == reserved.job
     for other in ({"model": "other"}, None):
         with pytest.raises(InvalidValue, match="used for another request"):
-            Idempotency(store.redis, "k", "/train-jobs", other).made()
-    assert Idempotency(store.redis, "k", "/train-jobs/x/clone", body).made() is None
+            Idempotency(store.redis, "k", "ann", "/train-jobs", other).made()
+    assert Idempotency(store.redis, "k", "ann", "/train-jobs/x/clone", body).made() is None
+    assert Idempotency(store.redis, "k", "bob", "/train-jobs", body).made() is None

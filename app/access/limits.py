@@ -40,6 +40,11 @@ if now > tonumber(ARGV[3]) then
 end
 return {1, now, left}
 """
+# Never below nothing: what was counted may be of a day that has ended, or of another count.
+_GIVE_BACK = """
+local now = tonumber(redis.call('GET', KEYS[1]) or '0')
+if now > 0 then redis.call('DECRBY', KEYS[1], math.min(now, tonumber(ARGV[1]))) end
+"""
 
 
 class TooMany(Busy):
@@ -66,6 +71,7 @@ class Limits:
         self._images = Policy("images", settings.images_a_day, 86_400, "SYNTHORAX_IMAGES_A_DAY")
         self._redis = redis
         self._script = redis.register_script(_SPEND) if redis is not None else None
+        self._back = redis.register_script(_GIVE_BACK) if redis is not None else None
         self._away_until = 0.0
         self._refused: Counter[tuple[str]] = Counter({("requests",): 0, ("images",): 0})
         self._here: dict[str, tuple[int, float]] = {}  # counted, and the window's end
@@ -87,11 +93,24 @@ class Limits:
         """Count images before they are made.  Raises TooMany."""
         return await self._spend(self._images, caller, count) if caller else []
 
+    async def give_back(self, caller: Caller | None, count: int) -> None:
+        """Images that were counted, and are not made."""
+        if caller is None or not count or not self._images.most:
+            return
+        name = _name(self._images, caller)
+        if self._back is not None and time.monotonic() >= self._away_until:
+            try:
+                await self._back([name], [count])
+                return
+            except (RedisError, OSError):
+                self._is_away()
+        counted, end = self._here.get(name, (0, 0.0))
+        self._here[name] = max(0, counted - count), end
+
     async def _spend(self, policy: Policy, caller: Caller, count: int) -> Headers:
         if not policy.most:
             return []
-        name = keys.limit(policy.name, caller.key or caller.address)
-        let_in, counted, seconds = await self._counted(name, policy, count)
+        let_in, counted, seconds = await self._counted(_name(policy, caller), policy, count)
         left = max(0, policy.most - counted)
         if not let_in:
             self._refused[policy.name,] += 1
@@ -118,9 +137,12 @@ class Limits:
                 )
                 return bool(let_in), int(counted), left / 1000
             except (RedisError, OSError):
-                logger.warning("Redis is away: limits are counted in this process alone")
-                self._away_until = time.monotonic() + _AWAY_SECONDS
+                self._is_away()
         return self._counted_here(name, policy, count)
+
+    def _is_away(self) -> None:
+        logger.warning("Redis is away: limits are counted in this process alone")
+        self._away_until = time.monotonic() + _AWAY_SECONDS
 
     def _counted_here(self, name: str, policy: Policy, count: int) -> tuple[bool, int, float]:
         now = time.monotonic()
@@ -133,3 +155,7 @@ class Limits:
         counted += count if let_in else 0
         self._here[name] = counted, end
         return let_in, counted, end - now
+
+
+def _name(policy: Policy, caller: Caller) -> str:
+    return keys.limit(policy.name, caller.key or caller.address)

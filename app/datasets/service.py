@@ -79,9 +79,10 @@ class DatasetService:
             self._reachable()
             folder = folder_of(self._data_dir, identity)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            size = archive.stat().st_size
             os.replace(archive, upload_of(self._data_dir, identity))
             sync_folder(folder)
-            record = begin_upload(self._data_dir, identity, choices, name)
+            record = begin_upload(self._data_dir, identity, choices, name, size)
             try:
                 self._share(identity)
             except BaseException:

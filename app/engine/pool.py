@@ -7,17 +7,20 @@ import gc
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 from prometheus_client.core import Metric
 
+from app.access.callers import caller
+from app.access.limits import Limits
 from app.engine.backend import LoadBackend, backend_loader, devices, encoder_processes
 from app.engine.clock import Clock
 from app.engine.engine import Engines
 from app.engine.loaded import Loaded, load
 from app.engine.queue import FairQueue
-from app.engine.ticket import DeadlineExceeded
+from app.engine.ticket import Cut, DeadlineExceeded, Disconnected
 from app.engine.turn import Turn
 from app.metrics import Metrics, counter, gauge
 from app.models.catalog import Catalog
@@ -39,6 +42,7 @@ class EnginePool:
         settings: Settings,
         catalog: Catalog,
         metrics: Metrics,
+        limits: Limits,
         load_backend: LoadBackend | None = None,
     ) -> None:
         self.devices = devices(settings)
@@ -47,6 +51,7 @@ class EnginePool:
         self.problem: str | None = None  # why the active version is not the one served
         self._settings = settings
         self._catalog = catalog
+        self._limits = limits
         self.metrics = metrics
         self._load_backend = load_backend or backend_loader(settings)
         # The least recently used first.
@@ -148,16 +153,35 @@ class EnginePool:
                 remedy="Try again: it is being loaded.",
             ) from None
 
-    def turn(self, version: Version, images: int, streamed: bool) -> Turn:
-        """Room in the queue for a request; give it back with `close`.
+    @asynccontextmanager
+    async def turn(
+        self, version: Version, images: int, streamed: bool = False, paid: int = 0
+    ) -> AsyncIterator[Turn]:
+        """Room in the queue for a request, then images of its caller's day: all that engines draw
+        is counted here.  What fails is given back; of what its client leaves, what is not drawn.
 
-        A streamed answer is made a few batches ahead of its reader.  Raises Busy, or Unavailable
-        when the service is stopping.
+        A streamed answer is made a few batches ahead of its reader.  `paid`: images of this answer
+        that were counted before.  Raises Busy, TooMany, or Unavailable when the service is
+        stopping.
         """
+        who, before = caller.get(), paid
+        try:
+            with self._room(version, images, streamed) as turn:
+                turn.quota = await self._limits.images(who, images - before)
+                paid = images
+                yield turn
+        except (Disconnected, Cut, asyncio.CancelledError):
+            await self._limits.give_back(who, min(paid - before, turn.undrawn))
+            raise
+        except Exception:
+            await self._limits.give_back(who, paid)
+            raise
+
+    def _room(self, version: Version, images: int, streamed: bool) -> Turn:
         room = min(images, _AHEAD * self._batch_max(version)) if streamed else images
         self.queue.reserve(room)
         self.turns += 1
-        return Turn(self, room)
+        return Turn(self, images, room)
 
     async def activate(self, reference: str) -> Version:
         """Serve a version by default, once it is loaded, warm and checked.

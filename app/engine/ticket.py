@@ -27,6 +27,10 @@ class Disconnected(Exception):
     """The client has left."""
 
 
+class Cut(Exception):
+    """An answer that has begun cannot be finished."""
+
+
 class Samples(Protocol):
     """The samples of a request, in order."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Receive
 
+from app.access.limits import Headers
 from app.engine.loaded import Loaded
 from app.engine.ticket import DeadlineExceeded, Disconnected, Samples, Ticket
 from app.formats.encoding import Form
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 class Turn:
     """A context: when it ends, with an error or without, what is not made is let go."""
 
-    def __init__(self, pool: EnginePool, room: int) -> None:
+    def __init__(self, pool: EnginePool, images: int, room: int) -> None:
+        self.quota: Headers = []  # that tell how many images the caller has left
         self._pool = pool
         self._queue = pool.queue
-        self._room = room
+        self._images, self._room = images, room
         self._ticket: Ticket | None = None
         self._watch: asyncio.Task[None] | None = None
         self._receive: Receive | None = None
@@ -58,6 +60,11 @@ class Turn:
     def all_taken(self) -> bool:
         assert self._ticket is not None
         return self._ticket.consumed == self._ticket.total
+
+    @property
+    def undrawn(self) -> int:
+        """Images that no engine has been given."""
+        return self._images if self._ticket is None else self._ticket.total - self._ticket.taken
 
     def __enter__(self) -> Turn:
         return self

@@ -12,17 +12,14 @@ import logging
 from starlette.types import Message, Receive, Scope, Send
 
 from app import errors
-from app.access.callers import caller
-from app.access.limits import Limits
 from app.engine.pool import EnginePool
-from app.engine.ticket import Disconnected, Samples
+from app.engine.ticket import Cut, Disconnected, Samples
 from app.engine.turn import Turn
 from app.generate.answer import Headers, headers_of
 from app.generate.forms import KINDS, AnswerForm, Asked, FormKind, check_count, check_filtered
 from app.generate.near_copies import NearCopyFilters
 from app.generate.samples import samples_of
 from app.generate.schemas import GenerateRequest
-from app.guard import BODY_MAX, too_large
 from app.metrics import Metrics
 from app.negotiation import preferred
 from app.schemas import parsed
@@ -34,20 +31,13 @@ PATH = "/generate"
 _MEDIA_TYPES = tuple(KINDS)
 
 
-class _Cut(Exception):
-    """An answer that has begun cannot be finished."""
-
-
 class GenerateEndpoint:
     """ASGI: answers POST /generate."""
 
-    def __init__(
-        self, pool: EnginePool, metrics: Metrics, limits: Limits, filters: NearCopyFilters
-    ) -> None:
+    def __init__(self, pool: EnginePool, metrics: Metrics, filters: NearCopyFilters) -> None:
         self._pool = pool
         self._filters = filters
         self._metrics = metrics
-        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         form = "none"
@@ -59,7 +49,7 @@ class GenerateEndpoint:
             status = "200"
         except Disconnected:
             status = "499"
-        except _Cut as error:
+        except Cut as error:
             # The server closes the connection, so that nobody takes a part for the whole.
             logger.warning("an answer was cut: %r", error.__cause__)
             status = "cut"
@@ -84,15 +74,14 @@ class GenerateEndpoint:
         pool = self._pool
         version = await pool.found(request.model)
         samples: Samples = samples_of(request, version)
-        accepted = None
+        accepted, paid = None, 0
         if request.reject_near_copies:
             check_filtered(kind, count)
             loaded = pool.now(version) or await pool.ensure(version)
             truncation = request.truncation
             accepted = await self._filters.accepted(pool, loaded, samples, truncation)
-            samples = accepted.samples
-        quota = await self._limits.images(caller.get(), count)
-        with pool.turn(version, count, kind.streamed) as turn:
+            samples, paid = accepted.samples, count
+        async with pool.turn(version, count, kind.streamed, paid) as turn:
             loaded = pool.now(version) or await pool.ensure(version)
             origin = loaded.origin(request.truncation)
             repeats = request.items is not None or accepted is not None
@@ -102,19 +91,14 @@ class GenerateEndpoint:
             turn.begin(loaded, samples, request.truncation, form, receive)
             if kind.streamed:
                 reads = _patient(send, pool.deadline_seconds)
-                await _stream(turn, head, form, [*headers_of(kind, asked, form), *quota], reads)
+                headers = [*headers_of(kind, asked, form), *turn.quota]
+                await _stream(turn, head, form, headers, reads)
             else:
-                await _whole(turn, head, form, kind, asked, quota, send)
+                await _whole(turn, head, form, kind, asked, send)
 
 
 async def _whole(
-    turn: Turn,
-    head: bytes,
-    form: AnswerForm,
-    kind: FormKind,
-    asked: Asked,
-    quota: Headers,
-    send: Send,
+    turn: Turn, head: bytes, form: AnswerForm, kind: FormKind, asked: Asked, send: Send
 ) -> None:
     parts = [head]
     while not turn.all_taken:
@@ -123,7 +107,7 @@ async def _whole(
         parts.append(made[1])
     parts.extend(form.tail())
     body = b"".join(parts)
-    headers = [*headers_of(kind, asked, form), *quota]
+    headers = [*headers_of(kind, asked, form), *turn.quota]
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -144,7 +128,7 @@ async def _stream(turn: Turn, head: bytes, form: AnswerForm, headers: Headers, s
     except Disconnected:
         raise
     except Exception as error:
-        raise _Cut from error
+        raise Cut from error
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -159,13 +143,12 @@ def _patient(send: Send, seconds: float) -> Send:
 
 
 async def _body(receive: Receive) -> bytes:
+    """The guard bounds it."""
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > BODY_MAX:  # sent in chunks, without a length that could be refused before
-            raise too_large(f"The body is larger than {BODY_MAX} bytes.", BODY_MAX)
     if message["type"] == "http.disconnect":
         raise Disconnected
     return body

@@ -28,7 +28,7 @@ async def levels_of(
 ) -> NDArray[np.uint8]:
     """Images (n, r, r) of n samples, in their turn at the engines."""
     parts = []
-    with pool.turn(loaded.version, len(samples), False) as turn:
+    async with pool.turn(loaded.version, len(samples)) as turn:
         turn.begin(loaded, samples, truncation, _LevelsForm(), receive)
         while not turn.all_taken:
             made = await turn.next()

@@ -68,32 +68,32 @@ async def sample(
     """One sample at its own address.  Nothing is computed for an answer of 304 or 409."""
     found = await pool.found(f"{name}@{version}")
     index = label_index(found, None if label == NULL_LABEL else label)
-    with pool.turn(found, 1, streamed=False) as turn:
-        loaded = await pool.ensure(found)
-        have = loaded.engine_digest
-        if engine and engine != have:
-            raise EngineDiffers(
-                f"This service samples with engine {have}.",
-                field="engine",
-                value=engine,
-                remedy="Leave `engine` out to accept it: latents are equal, pixels may differ by "
-                "rounding.",
-            )
-        (drawn,) = loaded.samplers[0].classes([seed], [index])
-        identity = Identity(
-            loaded.origin(truncation), found.labels[drawn] if found.labels else None, seed
+    loaded = await pool.ensure(found)
+    have = loaded.engine_digest
+    if engine and engine != have:
+        raise EngineDiffers(
+            f"This service samples with engine {have}.",
+            field="engine",
+            value=engine,
+            remedy="Leave `engine` out to accept it: latents are equal, pixels may differ by "
+            "rounding.",
         )
-        caching = cache_control(found.private, immutable=bool(engine)).decode()
-        known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-        if known & {etag(identity), "*"}:
-            metrics.answered("image/png", "304")
-            headers = {"ETag": etag(identity), "Cache-Control": caching}
-            return Response(status_code=304, headers=headers)
-        form = FileForm(FILE_FORMATS["png"])
+    (drawn,) = loaded.samplers[0].classes([seed], [index])
+    identity = Identity(
+        loaded.origin(truncation), found.labels[drawn] if found.labels else None, seed
+    )
+    caching = cache_control(found.private, immutable=bool(engine)).decode()
+    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    if known & {etag(identity), "*"}:
+        metrics.answered("image/png", "304")
+        headers = {"ETag": etag(identity), "Cache-Control": caching}
+        return Response(status_code=304, headers=headers)
+    form = FileForm(FILE_FORMATS["png"])
+    async with pool.turn(found, 1) as turn:
         turn.begin(loaded, SeedRange(seed, 1, drawn), truncation, form, request.receive)
         made = await turn.next()
         assert made is not None
     metrics.answered("image/png", "200")
     response = Response(made[1], media_type="image/png", headers={"Cache-Control": caching})
-    response.raw_headers.extend(file_headers(identity, "png"))
+    response.raw_headers.extend([*file_headers(identity, "png"), *turn.quota])
     return response

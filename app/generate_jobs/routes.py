@@ -56,9 +56,17 @@ async def create(
     job = await run_in_threadpool(service.made, request, idempotency_key, who)
     if job is None:
         version = await run_in_threadpool(service.checked, request)
-        for name, value in await state.limits.images(found, request.count):
+        quota = await state.limits.images(found, request.count)
+        try:
+            recorded = await run_in_threadpool(
+                service.record, request, version, idempotency_key, who
+            )
+        except BaseException:  # there is no job that could be made
+            await state.limits.give_back(found, request.count)
+            raise
+        for name, value in quota:
             response.headers[name.decode()] = value.decode()
-        job = await run_in_threadpool(service.create, request, version, idempotency_key, who)
+        job = await run_in_threadpool(service.queue, recorded)
     response.headers["Location"] = job["links"]["self"]
     return job
 

@@ -68,10 +68,10 @@ class GenerateJobService:
     def _asked(request: GenerateJobRequest, key: str | None, who: str) -> Asked:
         return Asked.of(request, generate_jobs.new_identity(), key, who)
 
-    def create(
+    def record(
         self, request: GenerateJobRequest, version: Version, key: str | None, who: str
-    ) -> dict[str, Any]:
-        """Record a job and queue it; with an Idempotency-Key (of `who`) once."""
+    ) -> GenerateJob:
+        """A new job, not queued yet; with an Idempotency-Key (of `who`) one."""
         asked = self._asked(request, key, who)
         with reaching_redis():
             self._store.ping()  # nothing is recorded that nobody would make
@@ -92,7 +92,10 @@ class GenerateJobService:
                 include={"count", "truncation", "format", "container", "shard_images"}
             ),
         }
-        job = asked.same(generate_jobs.create(self._data_dir, asked.identity, record))
+        return asked.same(generate_jobs.create(self._data_dir, asked.identity, record))
+
+    def queue(self, job: GenerateJob) -> dict[str, Any]:
+        """Where this fails, a sweep does it."""
         self._tell_machines(job, new=True)
         with reaching_redis():
             self._send(job)

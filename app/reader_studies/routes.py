@@ -76,9 +76,9 @@ async def _made(
     version = await state.pool.found(request.model)
     given = request.model_dump(exclude={"model", "dataset", "real_images_may_be_shown"})
     design = resolve(given, version.labels)
-    for name, value in await state.limits.images(caller.get(), design.items // 2):
-        response.headers[name.decode()] = value.decode()
     study = asked.same(await make(state, design, version, request.dataset, asked))
+    for name, value in await state.limits.images(caller.get(), 0):  # its turn has counted them
+        response.headers[name.decode()] = value.decode()
     await run_in_threadpool(study.opened, operator(), "made")
     return study
 

@@ -42,12 +42,12 @@ def used_for_another(key: str) -> InvalidValue:
 
 
 class Idempotency:
-    """One request with its key.  Methods raise redis.exceptions.RedisError."""
+    """One request of `who` with its key.  Methods raise redis.exceptions.RedisError."""
 
-    def __init__(self, connection: redis.Redis, key: str, path: str, body: Any) -> None:
+    def __init__(self, connection: redis.Redis, key: str, who: str, path: str, body: Any) -> None:
         self._redis: Any = connection  # typed loosely: redis-py's answers are unions
         self._given = key
-        self._key = keys.idempotency(digest_json([path, key]))
+        self._key = keys.idempotency(digest_json([path, who, key]))
         self._digest = digest_json(body)
 
     def made(self) -> str | None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
+from app.access.callers import caller
 from app.dependencies import AppState, Jobs
 from app.negotiation import preferred
 from app.openapi import file_of, problems
@@ -77,6 +78,11 @@ IdempotencyKey = Annotated[
 ]
 
 
+def _who() -> str:
+    found = caller.get()
+    return found.key if found else ""
+
+
 @router.get("/presets")
 def list_presets() -> dict[str, Any]:
     """Named configurations, every field resolved, and the one that is taken where none is named."""
@@ -96,7 +102,7 @@ def create(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Queue a training run on a folder of images."""
-    job = service.create(request, idempotency_key)
+    job = service.create(request, idempotency_key, _who())
     response.headers["Location"] = job["links"]["self"]
     return job
 
@@ -193,7 +199,7 @@ def clone(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Queue a new job like this one, with changes."""
-    made = service.clone(job, changes or CloneRequest(), idempotency_key)
+    made = service.clone(job, changes or CloneRequest(), idempotency_key, _who())
     response.headers["Location"] = made["links"]["self"]
     return made
 

@@ -47,9 +47,11 @@ class TrainJobService:
 
     # Making
 
-    def create(self, request: TrainJobRequest, key: str | None = None) -> dict[str, Any]:
-        """Check, record and queue a job; once for an idempotency key.  Raises InvalidValue."""
-        return self._once(key, "/train-jobs", request, lambda: self._checked(request))
+    def create(
+        self, request: TrainJobRequest, key: str | None = None, who: str = ""
+    ) -> dict[str, Any]:
+        """Check, record and queue a job; once for a key of `who`.  Raises InvalidValue."""
+        return self._once(key, who, "/train-jobs", request, lambda: self._checked(request))
 
     def estimate(self, request: TrainJobRequest, seconds: float) -> dict[str, Any]:
         """What a run would take, or that it is being measured.  Raises InvalidValue."""
@@ -66,13 +68,15 @@ class TrainJobService:
                 seconds,
             )
 
-    def clone(self, job: str, changes: CloneRequest, key: str | None = None) -> dict[str, Any]:
+    def clone(
+        self, job: str, changes: CloneRequest, key: str | None = None, who: str = ""
+    ) -> dict[str, Any]:
         """A new job like another one, with changes.  Raises InvalidValue."""
         with reaching_redis():
             origin = self.jobs.get(job)["request"]
         request = _changed(origin, changes)
         path = f"/train-jobs/{job}/clone"
-        return self._once(key, path, changes, lambda: self._checked(request, job))
+        return self._once(key, who, path, changes, lambda: self._checked(request, job))
 
     def _checked(self, request: TrainJobRequest, cloned_from: str | None = None) -> dict[str, Any]:
         """The request as the record holds it, and its dataset registered."""
@@ -105,11 +109,13 @@ class TrainJobService:
             "cloned_from": cloned_from,
         }
 
-    def _once(self, key: str | None, path: str, body: Any, checked: Any) -> dict[str, Any]:
+    def _once(
+        self, key: str | None, who: str, path: str, body: Any, checked: Any
+    ) -> dict[str, Any]:
         with reaching_redis():
             if key is None:
                 return self._made(checked(), body.webhook, None)
-            same = Idempotency(self.jobs.redis, key, path, body.model_dump(mode="json"))
+            same = Idempotency(self.jobs.redis, key, who, path, body.model_dump(mode="json"))
             job = same.made()
             if job is None:
                 return self._made(checked(), body.webhook, same)

@@ -41,16 +41,16 @@ def read(content: bytes) -> Picture:
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if max(image.size) > SIDE_MAX:
-                raise _refused(f"has {image.width} x {image.height} pixels, more than {SIDE_MAX}")
+                raise refused(f"has {image.width} x {image.height} pixels, more than {SIDE_MAX}")
             image.load()
             # Pillow's name of a JPEG that holds several pictures is MPO.
             return Picture(_grey(image), _facts(image), lossy=image.format in ("JPEG", "MPO"))
     except UnidentifiedImageError:
-        raise _refused("is no PNG, JPEG, WebP or DICOM file") from None
+        raise refused("is no PNG, JPEG, WebP or DICOM file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _refused(f"has more than {SIDE_MAX} x {SIDE_MAX} pixels") from None
+        raise refused(f"has more than {SIDE_MAX} x {SIDE_MAX} pixels") from None
     except _DECODERS as error:
-        raise _refused(f"cannot be decoded whole ({error})") from None
+        raise refused(f"cannot be decoded whole ({error})") from None
 
 
 def _dicom(content: bytes) -> Picture:
@@ -59,7 +59,7 @@ def _dicom(content: bytes) -> Picture:
     try:
         return Picture(dicom.pixels(content), dicom.facts(content), lossy=False)
     except ValueError as error:
-        raise _refused(f"is a DICOM file that we do not make ({error})") from None
+        raise refused(f"is a DICOM file that we do not make ({error})") from None
 
 
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
@@ -77,7 +77,7 @@ def _facts(image: Image.Image) -> dict[str, Any] | None:
     return xmp.facts(packet) if isinstance(packet, bytes | str) else None
 
 
-def _refused(what: str) -> InvalidValue:
+def refused(what: str) -> InvalidValue:
     return InvalidValue(
         f"The image {what}.",
         field="image",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 
-from app.dependencies import Pool
+from app.dependencies import AppState
 from app.guard import MEDIA_TYPES_OF
 from app.openapi import problems
 from app.schemas import parsed
 from app.verify.schemas import Verified, VerifyRequest
 from app.verify.service import verify as compare
-from library.errors import InvalidValue
 
 router = APIRouter(tags=["generate"], responses=problems(409, 503, 504))
 
@@ -33,24 +31,20 @@ _BODY: dict[str, Any] = {
 
 @router.post(PATH, response_model=Verified, openapi_extra=_BODY)
 async def verify(
-    request: Request, pool: Pool, content_type: Annotated[str, Header(include_in_schema=False)] = ""
+    request: Request,
+    state: AppState,
+    content_type: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Verified:
     """Which version, label, seed and truncation made this picture: exact, rounding or unknown.
 
     Send the file itself, which names its sample; or JSON with the file in base64 and, where the
     file has lost its provenance, the sample that it is said to be.
     """
-    body = await request.body()
-    if content_type.partition(";")[0].strip().lower() in MEDIA_TYPES_OF[PATH]:
-        return await compare(pool, body, None)
-    asked = parsed(VerifyRequest, body)
-    try:
-        content = base64.b64decode(asked.image, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidValue(
-            f"image is no base64 ({error}).",
-            field="image",
-            value=asked.image[:40],
-            remedy="Encode the file with standard base64, without line breaks.",
-        ) from None
-    return await compare(pool, content, asked)
+    pictures = state.pictures
+    async with pictures.received(request) as body:
+        if content_type.partition(";")[0].strip().lower() in MEDIA_TYPES_OF[PATH]:
+            return await compare(state.pool, await pictures.read(body), None)
+        # Not here, on the event loop: a large one takes a while.
+        asked = await asyncio.to_thread(parsed, VerifyRequest, body)
+        picture = await pictures.read(asked.image.encode(), base64=True)
+        return await compare(state.pool, picture, asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,14 +61,13 @@ class _Pixels:
         return b""
 
 
-async def verify(pool: EnginePool, content: bytes, request: VerifyRequest | None) -> Verified:
+async def verify(pool: EnginePool, picture: Picture, request: VerifyRequest | None) -> Verified:
     """Which sample a file is: exact, within rounding of another engine, or unknown.
 
     The request's own words count where it names a seed, else the file's.
-    Raises InvalidValue for what is no picture or a label that the named version lacks, NotFound for
-    a version that the request names, and what the engine raises.
+    Raises InvalidValue for a label that the named version lacks, NotFound for a version that the
+    request names, and what the engine raises.
     """
-    picture = await asyncio.to_thread(read, content)  # a large one takes a while
     if request is not None and request.seed is not None:
         version = await pool.found(request.model)
         label_index(version, request.label)
@@ -116,7 +114,7 @@ def _told(pool: EnginePool, facts: dict[str, Any]) -> Claim:
 
 async def _again(pool: EnginePool, claim: Claim) -> tuple[Loaded, _Pixels]:
     made = _Pixels()
-    with pool.turn(claim.version, 1, streamed=False) as turn:
+    async with pool.turn(claim.version, 1) as turn:
         loaded = await pool.ensure(claim.version)
         samples = SeedRange(claim.seed, 1, label_index(claim.version, claim.label))
         turn.begin(loaded, samples, claim.truncation, made)

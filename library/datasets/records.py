@@ -133,9 +133,16 @@ def begin(data_dir: Path, root: Path, choices: Choices, name: str | None = None)
     return update_record(data_dir, identity, fields)
 
 
-def begin_upload(data_dir: Path, identity: str, choices: Choices, name: str) -> dict[str, Any]:
-    """Say that an upload, whose archive is in place, is to be validated."""
-    fields = {"name": name, "choices": choices.as_dict(), "request_id": request_id.get()}
+def begin_upload(
+    data_dir: Path, identity: str, choices: Choices, name: str, size: int = 0
+) -> dict[str, Any]:
+    """Say that an upload, whose archive of `size` bytes is in place, is to be validated."""
+    fields = {
+        "name": name,
+        "choices": choices.as_dict(),
+        "request_id": request_id.get(),
+        "stored_bytes": size,  # until its pictures are
+    }
     return update_record(data_dir, identity, fields)
 
 

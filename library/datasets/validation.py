@@ -201,7 +201,8 @@ class EmptyDataset(InvalidValue):
 def failed(error: SynthoraxError) -> dict[str, Any]:
     """What the record of a dataset says that cannot be one."""
     told = error.told if isinstance(error, EmptyDataset) else {}
-    return {"status": "failed", "error": error.as_problem(), "images": 0, "labels": {}, **told}
+    nothing = {"images": 0, "labels": {}, "stored_bytes": 0}
+    return {"status": "failed", "error": error.as_problem(), **nothing, **told}
 
 
 def _salt(folder: Path) -> bytes:

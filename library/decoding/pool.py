@@ -48,8 +48,8 @@ class _Ended(Exception):
 class _Process:
     """One decoder process, started when it is first asked."""
 
-    def __init__(self, memory_mb: int, seconds: float) -> None:
-        self._memory_mb, self._seconds = memory_mb, seconds
+    def __init__(self, program: str, memory_mb: int, seconds: float) -> None:
+        self._program, self._memory_mb, self._seconds = program, memory_mb, seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = bytearray()
 
@@ -79,7 +79,7 @@ class _Process:
         try:
             text, count = b"", 0
             for task in tasks:
-                line = json.dumps(task).encode() + b"\n"
+                line = _written(task)
                 if count and len(text) + len(line) > _PIPE:
                     break
                 text, count = text + line, count + 1
@@ -135,7 +135,7 @@ class _Process:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        command = [sys.executable, "-m", "library.decoding"]
+        command = [sys.executable, "-m", self._program]
         command += [str(self._memory_mb), str(self._seconds)]
         return subprocess.Popen(
             command,
@@ -156,17 +156,27 @@ class _Process:
             process.communicate()
 
 
+def _written(task: Mapping[str, Any]) -> bytes:
+    """A line; `content`, which is bytes, behind it."""
+    content = task.get("content")
+    if content is None:
+        return json.dumps(task).encode() + b"\n"
+    return json.dumps({**task, "content": len(content)}).encode() + b"\n" + bytes(content)
+
+
 class Decoders:
-    """Decoder processes, as many as there are CPUs; a context manager."""
+    """Decoder processes, as many as there are CPUs, started when they are needed; a context
+    manager.  `program`: the module that they run, which calls library.decoding.answering."""
 
     def __init__(
         self,
         processes: int | None = None,
         memory_mb: int = MEMORY_MB,
         seconds: float = SECONDS,
+        program: str = "library.decoding",
     ) -> None:
         self._count = processes or cpus.available()
-        self._bounds = (memory_mb, seconds)
+        self._bounds = (program, memory_mb, seconds)
         self._own = threading.local()
         self._all: list[_Process] = []
         self._pool = ThreadPoolExecutor(self._count)
@@ -175,6 +185,9 @@ class Decoders:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         for process in self._all:
             process.close()
@@ -193,6 +206,11 @@ class Decoders:
             if not waiting:
                 return
             yield from waiting.popleft().result()
+
+    def one(self, task: Mapping[str, Any]) -> Answer:
+        """As `map`, of one task."""
+        (answer,) = self._submit([task]).result()
+        return answer
 
     def _submit(self, part: Sequence[Mapping[str, Any]]) -> Future[list[Answer]]:
         # With the ids of request and job, which its thread's lines carry.

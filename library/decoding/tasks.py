@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from library.decoding.answering import Blobs
 from library.decoding.look import look
 from library.digest import digest_file
 from library.images import Mask, read_picture, to_square
 from library.picture import Grey, Refused
-
-Blobs = Sequence[bytes]
 
 
 def run(task: dict[str, Any]) -> tuple[dict[str, Any], Blobs]:

@@ -97,7 +97,7 @@ def of_pictures(folder: Folder) -> Target:
 
 
 def of_verify(_: Folder) -> Target:
-    """The body of POST /verify, which the API reads itself."""
+    """The body of POST /verify, as its decoder reads it."""
 
     def target(content: bytes) -> str:
         try:

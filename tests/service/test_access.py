@@ -183,6 +183,20 @@ def test_a_quota_is_told_and_kept(api: Api, folder: Path) -> None:
     assert 0 < int(refused.headers["Retry-After"]) <= 86_400
     # What was refused was not counted; another key has its own.
     assert api.http.post("/generate", json={**body, "count": 10}, headers=key).status_code == 200
+    # Whatever else draws images counts them, too.
+    key = bearer(made(folder, "generate"))
+    sample = api.http.get(f"/models/{CLASSES}/samples/_/5.png", headers=key)
+    assert sample.headers["RateLimit"].startswith('"images";r=49;')
+    known = {**key, "If-None-Match": sample.headers["ETag"]}
+    assert api.http.get(f"/models/{CLASSES}/samples/_/5.png", headers=known).status_code == 304
+    strip = {"from": 1, "to": 2, "steps": 40}
+    path = f"/models/{CLASSES}/interpolate"
+    assert api.http.get(path, params=strip, headers=key).status_code == 200
+    assert api.http.get(path, params=strip, headers=key).status_code == 429
+    png = {**key, "Content-Type": "image/png"}
+    assert api.http.post("/verify", content=sample.content, headers=png).status_code == 200
+    told = api.http.post("/generate", json={"model": CLASSES}, headers=key)
+    assert told.headers["RateLimit"].startswith('"images";r=7;')
 
 
 def test_limits_are_shared_by_replicas(
@@ -191,6 +205,7 @@ def test_limits_are_shared_by_replicas(
     settings = {
         "redis_url": (own_service.data_dir / "redis" / "address").read_text(),
         "requests_a_minute": 5,
+        "images_a_day": 50,
     }
     key = bearer(made(tmp_path / "one", "generate"))
     (tmp_path / "two").mkdir()
@@ -207,6 +222,11 @@ def test_limits_are_shared_by_replicas(
         # Without Redis each replica counts for itself.
         own_service.stop()
         assert one.http.get("/models", headers=key).status_code == 200
+        # And nothing is counted of what cannot be recorded.
+        job = {"model": CLASSES, "count": 20, "seed": 1}
+        assert one.http.post("/generate-jobs", json=job, headers=key).status_code == 503
+        told = one.http.post("/generate", json={"model": CLASSES}, headers=key)
+        assert told.headers["RateLimit"].startswith('"images";r=49;')
 
 
 def test_a_session_is_the_key_s_and_ends_with_it(api: Api, folder: Path) -> None:

@@ -168,6 +168,12 @@ def test_json_alone_is_accepted(service: Service) -> None:
 def test_a_large_body_is_refused(service: Service) -> None:
     answer = service.http.post("/generate", json={"label": "x" * 2_000_000})
     assert answer.status_code == 413
+    for path in ("/generate", "/train-jobs", "/datasets", "/verify"):  # without a length
+        part = b'{"label": "' + bytes(2**20)
+        parts = iter([part] * (33 if path == "/verify" else 2))
+        json_type = {"Content-Type": "application/json"}
+        answer = service.http.post(path, content=parts, headers=json_type)
+        assert answer.status_code == 413, path
 
 
 def test_other_hosts_and_origins_are_refused(service: Service) -> None:
