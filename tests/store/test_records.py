@@ -69,10 +69,11 @@ def _generated(store: Store, job: str) -> Path:
     }  # fmt: skip
     made = generate_jobs.create(store.data_dir, generate_jobs.new_identity(), record)
     made.shard(0).write_bytes(b"images")
-    write_json(made.shard_record(0), {"sha256": digest_file(made.shard(0))})
+    shard = {"file": made.shard(0).name, "sha256": digest_file(made.shard(0))}
     store.generated.give(made)
-    store.generated.put(made, 0)
-    return store.generated.bring(made, 0, read_json(made.shard_record(0))["sha256"])
+    store.generated.put(made, 0, shard)
+    write_json(made.shard_record(0), shard)
+    return store.generated.bring(made, 0, shard["sha256"])
 
 
 def received(store: Store, folder: Path) -> None:
