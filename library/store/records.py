@@ -66,16 +66,17 @@ class SharedRecords:
 
     # Out
 
-    def push(self, name: str, folder: bool = True, new: bool = False) -> None:
+    def push(self, name: str, folder: bool = True, new: bool = False) -> bool:
         """Put a record as it is here; with its folder, where that has changed.
 
         folder: False where only the record has changed; new: one that was deleted may be again.
+        False: nothing is put, since somebody has written a newer one; it comes with the next look.
         Raises OSError, Missing when the record was deleted, here or elsewhere.
         """
         with self._alone(name):
-            self._push(name, folder, new)
+            return self._push(name, folder, new)
 
-    def _push(self, name: str, folder: bool, new: bool) -> None:
+    def _push(self, name: str, folder: bool, new: bool) -> bool:
         key, graves = self._key(name), self._tombstones(name)
         if graves and not new:
             raise Missing(name)
@@ -88,7 +89,7 @@ class SharedRecords:
         except FileNotFoundError:
             raise Missing(name) from None
         if int(before.get("record", {}).get("revision", 0)) > int(record.get("revision", 0)):
-            return  # somebody has written a newer one: it comes with the next look
+            return False
         envelope = {"record": record, "folder": manifest}
         self._objects.write(key, json.dumps(envelope).encode())
         self._objects.remove(graves)
@@ -98,6 +99,7 @@ class SharedRecords:
             used = {manifest} | self._used(manifest)
             listed = self._objects.list(f"files/{self.kind}/{name}/")
             self._objects.remove(sorted(set(listed) - used))
+        return True
 
     def _push_folder(self, name: str) -> str | None:
         folder = self._root / name

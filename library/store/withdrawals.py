@@ -10,10 +10,12 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from library.atomic import read_json, write_json
+from library.datasets.forgetting import forget_files
 from library.datasets.tracing import FEATURES
 from library.datasets.withdrawal import remember, withdrawn_files
 from library.errors import SynthoraxError
@@ -61,7 +63,7 @@ class SharedWithdrawals:
 
     def _push(self, receipt: Mapping[str, Any]) -> None:
         for name in receipt["datasets"]:
-            self._datasets.push(name)
+            self._push_dataset(name)
         for reference in receipt["versions"]:
             self._versions.tell(*reference.rsplit("@", 1))
         for job in receipt["runs"]:
@@ -74,6 +76,13 @@ class SharedWithdrawals:
         digests = json.dumps(sorted(withdrawn_files(self._data_dir))).encode()
         self._objects.write(f"{key}.files.json", digests)
         self._objects.write(f"{key}.json", json.dumps(receipt).encode())  # last: it is done
+
+    def _push_dataset(self, name: str) -> None:
+        """A dataset that has forgotten files; a newer one, of elsewhere, forgets them first."""
+        with suppress(Missing):  # it was deleted since
+            while not self._datasets.push(name):
+                self._datasets.bring(name)
+                forget_files(self._data_dir, name, withdrawn_files(self._data_dir))
 
     def push_missing(self, listing: Mapping[str, str]) -> None:
         """Finish what a process that was killed, or a store that was away, has left."""
@@ -104,8 +113,9 @@ class SharedWithdrawals:
                     shutil.rmtree(path, ignore_errors=True)
             for path in (self._data_dir / "decoded").glob("*.json"):
                 if digests and set(read_json(path).get("files", ())) & set(digests):
-                    path.unlink(missing_ok=True)
+                    # The pixels first: they are found by the other.
                     path.with_suffix(".npy").unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
             shutil.rmtree(self._data_dir / FEATURES, ignore_errors=True)
             write_json(self._folder / f"{match[1]}.json", receipt)
 

@@ -277,6 +277,35 @@ def test_a_withdrawal_reaches_every_machine_and_the_store(
     assert not run_folder(late.data_dir, job).checkpoints.exists()
 
 
+def test_a_dataset_that_was_written_elsewhere_meanwhile_forgets_too(
+    machine: Machine, tmp_path: Path
+) -> None:
+    api, worker = machine("api"), machine("worker")
+    received(api, tmp_path / "set")
+    validated(worker)
+    api.refresh()
+    api.withdrawals.gather()
+    receipt = withdraw(api.data_dir, by_patient(api.data_dir, "person3"))
+    change_record(worker.data_dir, ID, {"name": "new"})  # its images are those of before
+    worker.datasets.push(ID)
+    api.withdrawals.push(receipt)
+
+    late = machine("late")
+    late.refresh()
+    late.datasets.bring(ID)
+    record = read_record(late.data_dir, ID)
+    assert (record["name"], record["images"]) == ("new", 10)
+    with Opened(late.data_dir, record) as opened:
+        shown = {file.sha256 for file in opened.files(None)}
+    assert len(shown) == 10
+    assert not shown & withdrawn_files(late.data_dir)
+    # One whose dataset was deleted since comes to its end, too.
+    api.datasets.remove(ID)
+    late.objects.remove([f"state/withdrawals/{receipt['id']}.json"])
+    api.withdrawals.push_missing({})
+    assert list(late.objects.list("state/withdrawals/"))
+
+
 def test_one_at_a_time_goes_on_with_a_withdrawal(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
