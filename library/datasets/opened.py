@@ -103,11 +103,11 @@ class Opened:
         ):
             yield File(self.location(row), row["path"], row["label"], row["sha256"], row["patient"])
 
-    def manifest(self, split: str = "train") -> Manifest:
+    def manifest(self, split: str | None = "train") -> Manifest:
         """Path -> class and digest, as they were validated."""
         return {file.path: (file.label, file.sha256) for file in self.files(split)}
 
-    def current(self, split: str = "train") -> Manifest:
+    def current(self, split: str | None = "train") -> Manifest:
         """The same as the files are now: of a folder in place, which may have changed."""
         if self.root is None:
             return self.manifest(split)
@@ -185,7 +185,7 @@ def _unchanged(data_dir: Path, record: dict[str, Any]) -> Opened | None:
     if record["status"] != "ready" or not record["content"]:
         return None
     opened = Opened(data_dir, record)
-    if opened.same_table() and opened.manifest() == opened.current():
+    if opened.same_table() and opened.manifest(None) == opened.current(None):
         return opened
     opened.__exit__()
     return None

@@ -12,7 +12,7 @@ from library.datasets.opened import open_dataset
 from library.datasets.records import dataset_id, read_record, update_record
 from library.errors import InvalidValue
 from tests.dicoms import dicom, saved
-from tests.sets import packed, picture, validated
+from tests.sets import held_out, packed, picture, validated
 
 
 def flat(root: Path, count: int = 8) -> Path:
@@ -178,3 +178,17 @@ def test_a_folder_in_place_is_validated_again_when_its_table_has_changed(tmp_pat
     table(root, "", "two.csv")
     with pytest.raises(InvalidValue, match="2 tables"):
         opened()
+
+
+def test_a_folder_in_place_is_validated_again_when_a_held_out_file_has_changed(
+    tmp_path: Path,
+) -> None:
+    root, data_dir = tmp_path / "set", tmp_path / "data"
+    identity = held_out(root, data_dir, 4)
+    before = read_record(data_dir, identity)["fingerprint"]
+    with open_dataset(data_dir, root, lambda *_: None) as dataset:
+        assert dataset.record["fingerprint"] == before
+    picture(root / "test" / "NORMAL" / "p0000_0.png", 77)
+    with open_dataset(data_dir, root, lambda *_: None) as dataset:
+        assert dataset.record["fingerprint"] != before
+        assert dataset.manifest("held_out") == dataset.current("held_out")
