@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Route, expect
 
 from tests.evaluation.pictures import FEW, split_folders
 from tests.service.browser import visiting
@@ -20,7 +20,12 @@ def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_p
     archive = packed(IMAGES, tmp_path / "mine.zip")
     page.goto(f"{service.url}/ui/datasets")
     asked: list[str] = []
-    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+    def stays(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", stays)
     held: list[Route] = []
     page.route("**/datasets?name=*", lambda route: held.append(route))
     page.get_by_label("A ZIP of images").set_input_files(archive)
