@@ -25,9 +25,19 @@ export const UNREACHABLE = {
   detail: "The server did not answer. Check that it is running, then try again.",
 };
 
-async function call(path, { method = "GET", body, signal } = {}) {
+/** What the network brings, or a Problem where it breaks off; an AbortError stays what it is. */
+async function brought(coming) {
   try {
-    return await fetch(path, {
+    return await coming;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(UNREACHABLE);
+  }
+}
+
+const call = (path, { method = "GET", body, signal } = {}) =>
+  brought(
+    fetch(path, {
       method,
       signal,
       headers: {
@@ -35,12 +45,8 @@ async function call(path, { method = "GET", body, signal } = {}) {
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
       },
       body: body === undefined ? undefined : JSON.stringify(body),
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(UNREACHABLE);
-  }
-}
+    }),
+  );
 
 async function json(response) {
   return response.json().catch(() => null);
@@ -54,7 +60,7 @@ async function json(response) {
 export async function request(path, options) {
   const response = await call(path, options);
   if (!response.ok) throw await problemOf(response);
-  return response.status === 204 ? null : json(response);
+  return response.status === 204 ? null : brought(response.json());
 }
 
 /** The problem that an answer tells. @param {Response} response */
@@ -94,7 +100,7 @@ export async function readiness(signal) {
 const part = encodeURIComponent;
 
 /** A version's address. @param {string} reference name@version */
-const version = (reference) => `/models/${reference.split("@").map(part).join("@")}`;
+export const version = (reference) => `/models/${reference.split("@").map(part).join("@")}`;
 
 /** The address of one sample. @param {string} reference name@version */
 export function sampleUrl(reference, label, seed, truncation) {
@@ -102,60 +108,32 @@ export function sampleUrl(reference, label, seed, truncation) {
   return `${version(reference)}/samples/${part(label ?? "_")}/${seed}.png?truncation=${query}`;
 }
 
-const nearestPath = (reference, { label, seed }) => {
-  return `${version(reference)}/samples/${part(label ?? "_")}/${seed}/nearest`;
-};
-
-/** How near a sample lies to the training images. */
-export const nearest = (reference, image, truncation, signal) =>
-  request(`${nearestPath(reference, image)}?truncation=${truncation}`, { signal });
-/** The training image itself, where the operator lets it be seen. */
-export const nearestUrl = (reference, image, truncation) =>
-  `${nearestPath(reference, image)}.png?truncation=${truncation}`;
-
-/** The strip from one sample to the one of another seed. */
-export function interpolateUrl(reference, { label, seed }, to, steps, truncation) {
-  const query = new URLSearchParams({ from: seed, to, steps, truncation });
-  if (label !== null) query.set("label", label);
-  return `${version(reference)}/interpolate?${query}`;
-}
-
 /**
  * A file that the server makes, and what it is called.  Throws a Problem.
  * @param {Record<string, any>} body of POST /generate @param {string} accept a media type
  */
 export async function generateFile(body, accept) {
-  let response;
-  try {
-    response = await fetch("/generate", {
+  const response = await brought(
+    fetch("/generate", {
       method: "POST",
       headers: {
         Accept: `${accept}, application/problem+json`,
         "Content-Type": "application/json",
       },
       body: JSON.stringify(body),
-    });
-  } catch {
-    throw new Problem(UNREACHABLE);
-  }
+    }),
+  );
   if (!response.ok) throw await problemOf(response);
-  return response.blob();
+  return brought(response.blob());
 }
 
 /** The JSON that a file is answered with. @param {File} file */
 export async function sendFile(path, file, type) {
-  let response;
-  try {
-    response = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": type },
-      body: file,
-    });
-  } catch {
-    throw new Problem(UNREACHABLE);
-  }
+  const response = await brought(
+    fetch(path, { method: "POST", headers: { "Content-Type": type }, body: file }),
+  );
   if (!response.ok) throw await problemOf(response);
-  return response.json();
+  return brought(response.json());
 }
 
 /** Which sample a picture is. @param {File} file */
@@ -164,15 +142,6 @@ export const verify = (file) => sendFile("/verify", file, file.type || "image/pn
 export const models = (signal) => request("/models", { signal });
 export const presets = (signal) => request("/presets", { signal });
 export const generate = (body, signal) => request("/generate", { method: "POST", body, signal });
-/** Sets that are too large for one answer, newest first. */
-export const sets = (signal) => request("/generate-jobs?limit=50", { signal });
-export const makeSet = (body) => request("/generate-jobs", { method: "POST", body });
-/** @param {"cancel" | "resume"} what */
-export const changeSet = (id, what) =>
-  request(`/generate-jobs/${part(id)}/${what}`, { method: "POST" });
-export const deleteSet = (id) => request(`/generate-jobs/${part(id)}`, { method: "DELETE" });
-export const shards = (id, signal) => request(`/generate-jobs/${part(id)}/shards`, { signal });
-export const setUrl = (id, end) => `/generate-jobs/${part(id)}/${end}`;
 export const dataset = (id, signal) => request(`/datasets/${part(id)}`, { signal });
 export const startRun = (body, signal) => request("/train-jobs", { method: "POST", body, signal });
 /** What a run would take, measured on the worker's machine: asked again until it is known. */
@@ -198,20 +167,6 @@ export const runs = (after, signal, status = "") =>
     `/train-jobs?limit=20${after ? `&after=${part(after)}` : ""}${status && `&status=${status}`}`,
     { signal },
   );
-
-export const model = (reference, signal) => request(version(reference), { signal });
-export const activate = (reference) =>
-  request(`${version(reference)}/activate`, { method: "POST" });
-export const gridUrl = (reference) => `${version(reference)}/samples.png`;
-export const cardUrl = (reference) => `${version(reference)}/card`;
-export const reports = (reference, signal) => request(`${version(reference)}/reports`, { signal });
-export const report = (reference, id, signal) =>
-  request(`${version(reference)}/reports/${id}`, { signal });
-export const reportUrl = (reference, id, end) => `${version(reference)}/reports/${id}/${end}`;
-export const makeReport = (reference, body) =>
-  request(`${version(reference)}/reports`, { method: "POST", body });
-export const compareModels = (one, other, signal) =>
-  request(`/models/compare?one=${part(one)}&other=${part(other)}`, { signal });
 
 export const datasets = (signal) => request("/datasets", { signal });
 export const datasetUrl = (id, end, query = {}) =>

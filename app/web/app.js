@@ -1,7 +1,7 @@
 // The router: which page the address names, and what stands around it.
 import { Shortcuts, openSheet } from "./keys.js";
 import { styles } from "./later.js";
-import { navigate } from "./navigate.js";
+import { moved, navigate } from "./navigate.js";
 import { Banner } from "./parts.js";
 import { html, render, signal, useEffect, useRef, useState } from "./vendor/ui/ui.js";
 
@@ -32,7 +32,8 @@ const ROUTES = [
   [/^\/ui\/studies\/([^/]+)\/?$/, "studies", "Study", () => import("./studies/study.js")],
 ];
 
-const address = signal(location.pathname + location.search);
+/** Which page is shown: a new one after each change of page, even to the address that it had before. */
+const place = signal({ path: location.pathname, turn: 0 });
 const SERVICE_MS = 1000;
 let navigated = false;
 
@@ -44,7 +45,7 @@ function Lost() {
 }
 
 function Page() {
-  const [path] = address.value.split("?");
+  const { path, turn } = place.value;
   const route = ROUTES.find(([pattern]) => pattern.test(path));
   const [page, setPage] = useState({ of: null, Component: null, problem: null });
   const main = useRef(document.getElementById("main"));
@@ -66,7 +67,7 @@ function Page() {
     if (!navigated || !ready) return;
     scrollTo(0, 0);
     main.current.querySelector("h1")?.focus({ preventScroll: true });
-  }, [address.value, ready]);
+  }, [turn, ready]);
   if (!route) return html`<${Lost} />`;
   if (!ready) return null;
   if (page.problem) {
@@ -77,15 +78,14 @@ function Page() {
     return html`<${Banner} problem=${problem}><button onClick=${() => location.reload()}>Load again</button><//>`;
   }
   const id = decodeURIComponent(route[0].exec(path)[1] ?? "");
-  return html`<${page.Component} key=${address.value} id=${id} /><${Shortcuts} />`;
+  return html`<${page.Component} key=${turn} id=${id} /><${Shortcuts} />`;
 }
 
 /** Following a link within the page (the skip link) is no change of page. */
 addEventListener("popstate", () => {
-  const now = location.pathname + location.search;
-  if (now === address.value) return;
+  if (!moved()) return;
   navigated = true;
-  address.value = now;
+  place.value = { path: location.pathname, turn: place.value.turn + 1 };
 });
 
 document.addEventListener("click", (event) => {

@@ -33,6 +33,14 @@ function named(event) {
   return event.ctrlKey || event.metaKey ? `Ctrl+${event.key}` : event.key;
 }
 
+/** Whether what has the focus does something with a key itself: it is pressed, slides or scrolls. */
+function own(key, focused) {
+  const moves = /^(Arrow|Home$|End$)/.test(key);
+  if (moves && focused.closest("input, [tabindex='0']:is([role=region], pre)")) return true;
+  const presses = /^(Arrow|Space$|Enter$)/.test(key);
+  return presses && focused.closest("button, a, summary, [role=radiogroup], input") !== null;
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.altKey || event.isComposing) return;
   const key = named(event);
@@ -40,14 +48,7 @@ document.addEventListener("keydown", (event) => {
   if (!chord && (!shortcutsOn.value || typing(event.target))) return;
   // An open dialog has the keyboard for itself.
   if (document.querySelector("dialog[open]")) return;
-  const focused = event.target;
-  const own = key === "Space" || key === "Enter" || key.startsWith("Arrow");
-  if (
-    own &&
-    focused instanceof HTMLElement &&
-    focused.closest("button, a, summary, [role=radiogroup], input")
-  )
-    return;
+  if (event.target instanceof HTMLElement && own(key, event.target)) return;
   for (const table of [...[...tables].reverse().map((each) => each.current), EVERYWHERE]) {
     const found = table.find(([name]) => name.split(" ").includes(key));
     if (!found) continue;

@@ -151,18 +151,36 @@ export function Slider({ label, value, min, max, step, onChange, unit = "", cont
   </div>`;
 }
 
-/** A modal dialog: open while it is rendered. @param {{title: string, onClose: () => void}} props */
-export function Dialog({ title, onClose, class: kind, children }) {
+/**
+ * A modal dialog: open while it is rendered.
+ * @param {{title: string, onClose: () => void, held?: boolean}} props `held`: Escape does not close it
+ */
+export function Dialog({ title, onClose, held, class: kind, children }) {
   const element = useRef(null);
   const id = useId();
   useEffect(() => {
-    element.current.showModal();
+    const dialog = element.current;
+    dialog.showModal();
+    // Closed, and not only removed, it gives the focus back.
+    return () => dialog.close();
   }, []);
-  return html`<dialog ref=${element} class=${kind} aria-labelledby=${id} onClose=${onClose}>
+  return html`<dialog ref=${element} class=${kind} aria-labelledby=${id} onClose=${onClose}
+    onCancel=${(event) => held && event.preventDefault()}>
     <h2 id=${id}>${title}</h2>
     ${children}
   </dialog>`;
 }
+
+/**
+ * The page of one thing until that is there, and why it is not: the heading is the same element
+ * after, so that it keeps the focus.  To be called, not a component.
+ * @param {string} title @param {any} back a link @param {import("./api.js").Problem | null} problem
+ */
+export const coming = (title, back, problem) => html`<div class="run-page">
+  <p>${back}</p>
+  <header class="run-head"><div class="run-title"><h1 tabindex="-1">${title}</h1></div></header>
+  ${problem && html`<${Banner} problem=${problem} />`}
+</div>`;
 
 /** Of what is asked for: while it is under way, when it failed, what came. */
 export function useAsked(ask, dependencies) {

@@ -14,6 +14,17 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WAIT_MS = 60_000
+# The next answer to a POST begins, and breaks off in its body.
+BREAKS = """() => {
+  const whole = window.fetch;
+  window.fetch = async (path, options) => {
+    const answer = await whole(path, options);
+    if (options?.method !== "POST") return answer;
+    window.fetch = whole;
+    const body = new ReadableStream({ start: (its) => its.error(new TypeError("broken off")) });
+    return new Response(body, { status: answer.status, headers: answer.headers });
+  };
+}"""
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Route, expect
 
 from tests.evaluation.pictures import FEW, split_folders
 from tests.service.browser import visiting
@@ -19,7 +19,20 @@ LONG_MS = 180_000
 def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_path: Path) -> None:
     archive = packed(IMAGES, tmp_path / "mine.zip")
     page.goto(f"{service.url}/ui/datasets")
+    asked: list[str] = []
+
+    def stays(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", stays)
+    held: list[Route] = []
+    page.route("**/datasets?name=*", lambda route: held.append(route))
     page.get_by_label("A ZIP of images").set_input_files(archive)
+    expect(page.get_by_text("Sending mine")).to_be_visible()
+    page.keyboard.press("g")
+    assert asked == ["mine is being sent. Leave this page, and stop the upload?"]
+    held[0].continue_()
     expect(page.get_by_role("heading", name="mine")).to_be_visible()
     expect(page.get_by_text("Ready")).to_be_visible(timeout=LONG_MS)
     expect(page.get_by_role("row", name="NORMAL").first).to_be_visible()
@@ -107,6 +120,7 @@ def test_the_keyboard_alone_uploads_trains_and_reads_the_report(
         page.keyboard.press("Home")  # what scrolls does not lose the keyboard
         pressed(page, "link", "Its page")
         expect(page.get_by_text("There is no overall score.")).to_be_visible(timeout=LONG_MS)
+        expect(page.get_by_role("heading", name="by-keys@1")).to_be_focused()
         expect(page.get_by_role("rowheader", name=re.compile("HEALTHY"))).to_be_visible()
         pressed(page, "link", "Compare")
         expect(page.get_by_alt_text("of by-keys@1, seed 0")).to_be_visible()
@@ -122,6 +136,13 @@ def test_a_run_is_cancelled_resumed_and_cloned(service: Service, page: Page, dat
     job = service.train(dataset, epochs=400)
     page.goto(f"{service.url}/ui/runs/{job['id']}")
     expect(page.get_by_text(re.compile("epoch [1-9]")).first).to_be_visible(timeout=LONG_MS)
+    epoch = page.get_by_role("slider", name="Epoch", exact=True)
+    wait_until(lambda: int(epoch.get_attribute("max") or 0) > 1)
+    page.keyboard.press("ArrowLeft")
+    shown, newest = epoch.input_value(), int(epoch.get_attribute("max") or 0)
+    wait_until(lambda: int(epoch.get_attribute("max") or 0) > newest + 1)
+    page.get_by_role("region", name="Log lines").press("End")  # the log's own key
+    assert epoch.input_value() == shown
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Keep training").click()
     page.get_by_role("button", name="Cancel").click()
@@ -130,6 +151,12 @@ def test_a_run_is_cancelled_resumed_and_cloned(service: Service, page: Page, dat
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Finish epoch and save").click(timeout=LONG_MS)
     expect(page.get_by_role("link", name="Generate with tiny@")).to_be_visible(timeout=LONG_MS)
+    runs = len(service.http.get("/train-jobs").json()["data"])
+    page.get_by_role("button", name="Run again").dblclick()  # is one run
+    expect(page).not_to_have_url(re.compile(job["id"]))
+    again = service.http.get("/train-jobs").json()["data"]
+    assert len(again) == runs + 1
+    service.http.post(f"/train-jobs/{again[0]['id']}/cancel", json={})
     page.goto(f"{service.url}/ui/runs")
     boxes = page.get_by_role("checkbox", name="Select ")
     if boxes.count() < 2:
@@ -151,6 +178,14 @@ def test_what_is_missing_is_said(service: Service, page: Page) -> None:
     page.get_by_label("Dataset").select_option("folder")
     page.get_by_label("Folder of images").fill("no/such/folder")
     page.get_by_label("Model name").fill("never")
+    found = {"status": "measured", "seconds": 90, "device": "cpu", "images": 9}
+    measured = {**found, "images_per_second": 1}
+    page.route("**/train-jobs/estimates", lambda route: route.fulfill(json=measured))
+    page.get_by_role("button", name="How long will it take?").click()
+    cost = page.get_by_text("on this worker")
+    expect(cost).to_be_visible()
+    page.get_by_label("Epochs").fill("7")  # of which nothing was measured
+    expect(cost).to_have_count(0)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_label("Folder of images")).to_have_attribute("aria-invalid", "true")
 

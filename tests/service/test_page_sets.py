@@ -17,6 +17,12 @@ def test_a_set_is_made_fetched_and_deleted(service: Service, page: Page) -> None
     form.get_by_label("Images").fill("ten")
     form.get_by_role("button", name="Make the set").click()
     expect(form.get_by_text("Use a whole number from 1 to 10,000,000.")).to_be_visible()
+    # A class that the next model lacks is no wish to have all classes drawn.
+    form.get_by_label("Classes").select_option("PNEUMONIA")
+    form.get_by_label("Model").select_option("chest-xray-findings@1")
+    expect(form.get_by_label("Classes")).to_have_value("turns")
+    form.get_by_label("Model").select_option("tiny@2")
+    form.get_by_label("Classes").select_option("turns")
     form.get_by_label("Images").fill("120")
     form.get_by_label("First seed").fill("7")
     form.get_by_label("Shards").select_option("zip")
@@ -36,6 +42,10 @@ def test_a_set_is_made_fetched_and_deleted(service: Service, page: Page) -> None
     files.get_by_role("button", name="Close").click()
     row.get_by_role("button", name="Delete").click()
     sure = page.get_by_role("dialog", name="Delete this set?")
+    expect(sure.get_by_role("button", name="Keep it")).to_be_focused()
+    page.route("**/generate-jobs/*", lambda route: route.abort(), times=1)
+    sure.get_by_role("button", name="Delete").click()
+    expect(sure.get_by_role("alert")).to_contain_text("The server did not answer.")
     sure.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="No sets")).to_be_visible()
     assert service.http.get("/generate-jobs").json()["data"] == []

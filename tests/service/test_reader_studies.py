@@ -29,7 +29,7 @@ from library.studies.resolving import resolve
 from synthorax import Client, Conflict
 from tests import blinding
 from tests.service.alone import CLASSES, PLAIN, Api
-from tests.service.browser import visiting
+from tests.service.browser import BREAKS, visiting
 from tests.service.conftest import wait_until
 from tests.sets import held_out
 from tests.test_reader_studies import read_all
@@ -446,6 +446,11 @@ def test_the_page_keeps_an_answer_until_the_server_is_there_again(
         page.context.set_offline(False)
         expect(page.get_by_alt_text("Chest X-ray 2 of 8")).to_be_visible()
         assert reader("GET", "state").json()["answered"] == 1
+        page.evaluate(BREAKS)
+        page.wait_for_timeout(300)
+        page.get_by_role("button", name="Synthetic").tap()
+        expect(page.get_by_alt_text("Chest X-ray 3 of 8")).to_be_visible()
+        assert reader("GET", "state").json()["answered"] == 2  # sent twice, counted once
         page.goto("about:blank")
         page.goto(f"{api.http.base_url}/read#wrong")
         expect(page.get_by_role("alert")).to_contain_text("The link is not")
@@ -475,6 +480,7 @@ def test_an_operator_makes_invites_and_closes_on_the_page(
     api: Api, data: tuple[Path, str], browser: Browser
 ) -> None:
     with visiting(browser) as page:
+        page.clock.install()
         page.goto(f"{api.http.base_url}/ui/reader-studies")
         page.get_by_label("Model").select_option(CLASSES)
         page.get_by_label("Images of each class and kind").fill("2")
@@ -483,7 +489,7 @@ def test_an_operator_makes_invites_and_closes_on_the_page(
         page.get_by_label("Readers will see real images").check()
         page.get_by_role("button", name="Make the study").click()
         page.get_by_label("Invite a reader").fill("Reader 1")
-        page.get_by_role("button", name="Make a link").click()
+        page.get_by_role("button", name="Make a link").dblclick()  # is one reader
         link = page.locator(".link-text").inner_text()
         token = link.rpartition("#")[2]
         expect(page.get_by_role("cell", name="0 of 8")).to_be_visible()
@@ -492,12 +498,23 @@ def test_an_operator_makes_invites_and_closes_on_the_page(
         page.get_by_role("button", name="Make a link").click()
         expect(page.get_by_text("The link of Reader 2")).to_be_visible()
         page.get_by_role("button", name="Remove Reader 2").click()
+        expect(page.get_by_role("button", name="Keep the reader")).to_be_focused()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(page.get_by_role("row", name="Reader 2")).to_have_count(0)
         expect(page.get_by_text("The link of Reader 2")).to_have_count(0)
         assert [reader.name for reader in study.readers()] == ["Reader 1"]
+        # Neither a failure nor a look at another tab ends that it is asked again.
+        page.context.set_offline(True)
+        page.clock.fast_forward(6000)
+        expect(page.get_by_role("alert")).to_contain_text("The server did not answer.")
+        page.context.set_offline(False)
+        page.clock.fast_forward(6000)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.evaluate("Object.defineProperty(document, 'hidden', { value: true, writable: true })")
+        page.clock.fast_forward(6000)
         read_all(study, study.readers()[0], 1.0)
-        page.reload()
+        page.evaluate("document.hidden = false")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(page.get_by_role("cell", name="8 of 8")).to_be_visible()
         expect(page.get_by_role("img", name="Guessing gives 50")).to_be_visible()
         page.get_by_role("button", name="Close", exact=True).click()

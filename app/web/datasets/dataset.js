@@ -1,39 +1,30 @@
 // One dataset: its numbers, what was refused and why, and pictures of what a generator will see.
 import { Problem, dataset as ask, datasetUrl, deleteDataset } from "../api.js";
+import { Confirm } from "../deeds.js";
 import { ago, size, whole } from "../format.js";
 import { navigate } from "../navigate.js";
-import { Banner, CopyButton, Dialog, Progress, Slider, useAsked } from "../parts.js";
+import { Banner, CopyButton, Progress, Slider, coming } from "../parts.js";
+import { usePolled } from "../polled.js";
 import { flat } from "../settings.js";
-import { html, useEffect, useState } from "../vendor/ui/ui.js";
+import { html, useState } from "../vendor/ui/ui.js";
 import { Status } from "./list.js";
 
 const POLL_MS = 2000;
+const BACK = html`<a href="/ui/datasets" class="back">Datasets</a>`;
 const SPLITS = { train: "Train", validation: "Valid.", held_out: "Held out" };
 
 export default function DatasetPage({ id }) {
-  const { content: found, problem, again } = useAsked((signal) => ask(id, signal), [id]);
+  const { content: found, problem } = usePolled(
+    (signal) => ask(id, signal),
+    [id],
+    POLL_MS,
+    ({ status }) => status === "validating",
+  );
   const [asking, setAsking] = useState(false);
-  const [failed, setFailed] = useState(null);
-  useEffect(() => {
-    if (found?.status !== "validating") return undefined;
-    const timer = setTimeout(again, POLL_MS);
-    return () => clearTimeout(timer);
-  }, [found]);
-  if (!found)
-    return html`<h1 tabindex="-1">${id}</h1>${problem && html`<${Banner} problem=${problem}><a class="button small" href="/ui/datasets">All datasets</a><//>`}`;
-  async function remove() {
-    setAsking(false);
-    try {
-      await deleteDataset(id);
-      navigate("/ui/datasets");
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setFailed(error);
-    }
-  }
+  if (!found) return coming(id, BACK, problem);
   const ready = found.status === "ready";
   return html`<div class="run-page">
-    <p><a href="/ui/datasets" class="back">Datasets</a></p>
+    <p>${BACK}</p>
     <header class="run-head">
       <div class="run-title"><h1 tabindex="-1">${found.name}</h1><${Status} dataset=${found} />
         <span class="run-told">${whole(found.images)} images${found.patients ? ` of ${whole(found.patients)} patients` : ""}</span></div>
@@ -54,7 +45,7 @@ export default function DatasetPage({ id }) {
       ${found.progress.total ? ` of ${whole(found.progress.total)} files` : ""}</p>
       <${Progress} fraction=${found.progress.total ? found.progress.done / found.progress.total : 0} label="Progress of the validation" />`
     }
-    ${failed && html`<${Banner} problem=${failed} />`}
+    ${problem && html`<${Banner} problem=${problem} />`}
     ${found.error && html`<${Banner} problem=${new Problem(found.error)} />`}
     <div class="run-body">
       <div class="stack">
@@ -79,12 +70,11 @@ export default function DatasetPage({ id }) {
     </div>
     ${
       asking &&
-      html`<${Dialog} title="Delete this dataset?" onClose=${() => setAsking(false)}>
-      <p>${found.path ? "Its index and pictures go; the folder itself stays as it is." : "The upload and everything made of it go."}
-        Models that were trained on it stay.</p>
-      <div class="dialog-end"><button type="button" autofocus onClick=${() => setAsking(false)}>Keep it</button>
-        <button type="button" class="danger" onClick=${remove}>Delete</button></div>
-    <//>`
+      html`<${Confirm} title="Delete this dataset?" words="Delete" close=${() => setAsking(false)} deed=${async () => {
+        await deleteDataset(id);
+        navigate("/ui/datasets");
+      }}><p>${found.path ? "Its index and pictures go; the folder itself stays as it is." : "The upload and everything made of it go."}
+        Models that were trained on it stay.</p><//>`
     }
   </div>`;
 }

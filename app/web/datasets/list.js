@@ -1,8 +1,10 @@
 // The Datasets page: what there is, a ZIP by drop or button, a folder on the server.
 import { Problem, datasets, registerFolder } from "../api.js";
 import { ago, size, whole } from "../format.js";
-import { Banner, Field, Progress, announce, useAsked } from "../parts.js";
-import { navigate } from "../navigate.js";
+import { useDeed } from "../deeds.js";
+import { navigate, stay } from "../navigate.js";
+import { Banner, Field, Progress, announce } from "../parts.js";
+import { usePolled } from "../polled.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
 import { uploadDataset } from "./upload.js";
 
@@ -15,12 +17,12 @@ export const Status = ({ dataset }) =>
   html`<span class=${`status ${KINDS[dataset.status]}`}>${WORDS[dataset.status]}</span>`;
 
 export default function DatasetsPage() {
-  const { content, problem, again } = useAsked((signal) => datasets(signal), []);
-  useEffect(() => {
-    if (!content?.data.some((each) => each.status === "validating")) return undefined;
-    const timer = setTimeout(again, POLL_MS);
-    return () => clearTimeout(timer);
-  }, [content]);
+  const { content, problem, again } = usePolled(
+    (signal) => datasets(signal),
+    [],
+    POLL_MS,
+    ({ data }) => data.some((each) => each.status === "validating"),
+  );
   const made = (dataset) => {
     announce(`${dataset.name} is being validated`);
     navigate(`/ui/datasets/${dataset.id}`);
@@ -94,14 +96,19 @@ function Upload({ made }) {
     leaving.current = new AbortController();
     const name = file.name.replace(/\.zip$/i, "").slice(0, 200);
     setSending({ name, fraction: 0 });
+    const sent = stay(`${name} is being sent. Leave this page, and stop the upload?`);
+    let dataset = null;
     try {
-      const told = (sent, total) => setSending({ name, fraction: total ? sent / total : 0 });
-      made(await uploadDataset(file, name, told, leaving.current.signal));
+      const told = (gone, total) => setSending({ name, fraction: total ? gone / total : 0 });
+      dataset = await uploadDataset(file, name, told, leaving.current.signal);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setProblem(error);
+      if (error instanceof Problem) setProblem(error);
+      else if (error.name !== "AbortError") throw error;
+    } finally {
+      sent();
+      setSending(null);
     }
-    setSending(null);
+    if (dataset) made(dataset);
   }
   const files = (event) => event.dataTransfer?.types.includes("Files");
   return html`<section class="panel form drop" data-over=${over ? "" : undefined} aria-labelledby="upload"
@@ -119,7 +126,7 @@ function Upload({ made }) {
       sending &&
       html`<p class="hint" role="status">Sending ${sending.name}: ${Math.floor(100 * sending.fraction)} %</p>
       <${Progress} fraction=${sending.fraction} label=${`Upload of ${sending.name}`} />
-      <button type="button" class="small" onClick=${() => (leaving.current.abort(), setSending(null))}>Stop the upload</button>`
+      <button type="button" class="small" onClick=${() => leaving.current.abort()}>Stop the upload</button>`
     }
     ${problem && html`<${Banner} problem=${problem} />`}
   </section>`;
@@ -128,29 +135,22 @@ function Upload({ made }) {
 function Register({ made }) {
   const [path, setPath] = useState("");
   const [error, setError] = useState("");
-  const [problem, setProblem] = useState(null);
-  async function submit(event) {
+  const { act, busy, problem } = useDeed();
+  const ofPath = problem?.errors.some((each) => each.field === "path");
+  function submit(event) {
     event.preventDefault();
     setError(path.trim() ? "" : "Name a folder of images.");
-    setProblem(null);
-    if (!path.trim()) return;
-    try {
-      made(await registerFolder({ path: path.trim() }));
-    } catch (failure) {
-      if (!(failure instanceof Problem)) throw failure;
-      if (failure.errors.some((each) => each.field === "path")) setError(failure.message);
-      else setProblem(failure);
-    }
+    if (path.trim()) act(async () => made(await registerFolder({ path: path.trim() })));
   }
   return html`<form class="panel form" novalidate onSubmit=${submit} aria-labelledby="register">
     <h2 id="register">Use a folder in place</h2>
-    <${Field} label="Folder of images" error=${error} hint="On the server, under a dataset root. Nothing is copied.">
+    <${Field} label="Folder of images" error=${error || (ofPath && problem.message)} hint="On the server, under a dataset root. Nothing is copied.">
       ${(
         tied,
       ) => html`<input ...${tied} type="text" placeholder="chest-xray" autocomplete="off" spellcheck="false"
         value=${path} onInput=${(event) => setPath(event.currentTarget.value)} />`}
     <//>
-    <button class="wide">Register</button>
-    ${problem && html`<${Banner} problem=${problem} />`}
+    <button class="wide" aria-disabled=${busy ? "true" : undefined}>Register</button>
+    ${problem && !ofPath && html`<${Banner} problem=${problem} />`}
   </form>`;
 }

@@ -27,6 +27,7 @@ export function uploadDataset(file, name, told, signal) {
             ),
           );
     sending.onerror = () => reject(new Problem(UNREACHABLE));
+    sending.onabort = () => reject(signal.reason);
     signal.addEventListener("abort", () => sending.abort());
     sending.send(file);
   });

@@ -69,7 +69,7 @@ export function GenerateForm({ models, request, edit, errors, busy, submit, chil
       <${Field} label="Truncation" error=${errors.truncation}
         hint="Below 1 is more typical, above 1 more varied.">
         ${(tied) => html`<${Slider} label="Truncation" min="0.05" max=${TRUNCATION_MAX} step="0.05"
-          value=${request.truncation} control=${{ ...tied, step: "any", min: 0 }}
+          value=${request.truncation} control=${{ ...tied, step: "any", min: 0, onInput: on("truncation") }}
           onChange=${(value) => edit({ truncation: String(value) })} />`}
       <//>
     </details>

@@ -1,6 +1,7 @@
 // How near a sample lies to the training images, in words: a percentile, no raw distance.
-import { Problem, nearest, nearestUrl } from "../api.js";
+import { Problem } from "../api.js";
 import { html, useEffect, useState } from "../vendor/ui/ui.js";
+import { nearest, nearestUrl } from "./service.js";
 
 /** @param {{image: any, reference: string, truncation: number}} props */
 export function Nearest({ image, reference, truncation }) {

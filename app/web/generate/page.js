@@ -3,6 +3,7 @@ import { Problem, models } from "../api.js";
 import { Banner, CopyButton, Segments, announce, copy, useAsked } from "../parts.js";
 import { useShortcuts } from "../keys.js";
 import { later, styles, whenIdle } from "../later.js";
+import { readdress } from "../navigate.js";
 import { kept } from "../store.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/ui/ui.js";
 import { first, generated } from "./first.js";
@@ -127,7 +128,7 @@ function Workspace({ models: listed, begun }) {
       setOpen(null);
       setFocused(0);
       remembered = writeQuery(answered);
-      if (!bare) history.replaceState(history.state, "", `/${remembered}`);
+      if (!bare) readdress(`/${remembered}`);
       remember(remembered);
       setTimeout(() => whenIdle(rest), LATER_MS);
       announce(

@@ -1,8 +1,8 @@
 // The way from one seed to another: a strip of images by the great circle, one shown at a time.
-import { interpolateUrl } from "../api.js";
 import { Icon, Slider } from "../parts.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
 import { SEED_MAX } from "./request.js";
+import { interpolateUrl } from "./service.js";
 
 const STEPS = 16;
 const FRAME_MS = 120;

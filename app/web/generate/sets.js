@@ -1,21 +1,23 @@
 // Large sets: up to ten million samples as files, made in shards by all generation workers.
-import { Problem, changeSet, deleteSet, makeSet, models, setUrl, sets, shards } from "../api.js";
+import { Problem, models } from "../api.js";
 import { ago, left, size, whole } from "../format.js";
+import { Confirm, useDeed } from "../deeds.js";
 import { Banner, CopyButton, Dialog, Field, Progress, announce, useAsked } from "../parts.js";
-import { html, useEffect, useState } from "../vendor/ui/ui.js";
+import { usePolled } from "../polled.js";
+import { html, useState } from "../vendor/ui/ui.js";
+import { changeSet, deleteSet, makeSet, setUrl, sets, shards } from "./service.js";
 
 const POLL_MS = 2000;
 const COUNT_MAX = 10_000_000;
 const GOING = ["queued", "running"];
 
 export default function SetsPage() {
-  const { content, problem, again } = useAsked((signal) => sets(signal), []);
-  const going = content?.data.some((job) => GOING.includes(job.status));
-  useEffect(() => {
-    if (!going) return;
-    const timer = setInterval(() => document.hidden || again(), POLL_MS);
-    return () => clearInterval(timer);
-  }, [going]);
+  const { content, problem, again } = usePolled(
+    (signal) => sets(signal),
+    [],
+    POLL_MS,
+    ({ data }) => data.some((job) => GOING.includes(job.status)),
+  );
   return html`<div class="split">
     <${NewSet} made=${again} />
     <section class="results" aria-label="Large sets">
@@ -54,6 +56,8 @@ function NewSet({ made }) {
   const model =
     usable.find((each) => each.reference === form.model) ?? usable.find((each) => each.active);
   const classes = model?.labels ?? [];
+  // A class of the model before may be none of this one.
+  const labels = form.labels === "drawn" || classes.includes(form.labels) ? form.labels : "turns";
 
   async function start(event) {
     event.preventDefault();
@@ -66,8 +70,8 @@ function NewSet({ made }) {
     setErrors(wrong);
     setFailed(null);
     if (Object.keys(wrong).length || !model) return;
-    const named = form.labels === "turns" ? (classes.length ? classes : null) : null;
-    const one = classes.includes(form.labels) ? form.labels : null;
+    const named = labels === "turns" && classes.length ? classes : null;
+    const one = classes.includes(labels) ? labels : null;
     setStarting(true);
     try {
       const body = { model: model.reference, count, seed, container: form.container };
@@ -96,7 +100,7 @@ function NewSet({ made }) {
       html`<${Field} label="Classes" error=${errors.label ?? errors.labels}>${(
         ties,
       ) => html`<select ...${ties}
-      value=${form.labels} onChange=${on("labels")}>
+      value=${labels} onChange=${on("labels")}>
       <option value="turns">Take turns, so as many of each</option>
       <option value="drawn">As often as in training</option>
       ${classes.map((label) => html`<option key=${label} value=${label}>${label} alone</option>`)}
@@ -118,21 +122,18 @@ function NewSet({ made }) {
 }
 
 function Row({ job, changed }) {
-  const [failed, setFailed] = useState(null);
+  const { act, busy, problem } = useDeed();
   const [open, setOpen] = useState(false);
   const [sure, setSure] = useState(false);
   const { progress } = job;
   const going = GOING.includes(job.status);
-  async function act(action) {
-    setFailed(null);
-    try {
-      await action();
-      changed();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setFailed(error);
-    }
-  }
+  const change = (words, what) =>
+    html`<button type="button" class="small" aria-disabled=${busy ? "true" : undefined}
+      onClick=${() =>
+        act(async () => {
+          await changeSet(job.id, what);
+          changed();
+        })}>${words}</button>`;
   const told = [
     job.model,
     job.labels ? job.labels.join(", ") : "classes drawn",
@@ -154,19 +155,18 @@ function Row({ job, changed }) {
     <span class="run-acts">
       ${progress.shards > 0 && html`<button type="button" class="small" onClick=${() => setOpen(true)}>Files</button>`}
       <${CopyButton} text=${() => `synthorax generate-jobs fetch ${job.id}`} label="Copy the command that fetches it" />
-      ${going && html`<button type="button" class="small" onClick=${() => act(() => changeSet(job.id, "cancel"))}>Cancel</button>`}
-      ${["failed", "cancelled"].includes(job.status) && html`<button type="button" class="small" onClick=${() => act(() => changeSet(job.id, "resume"))}>Make the rest</button>`}
+      ${going && change("Cancel", "cancel")}
+      ${["failed", "cancelled"].includes(job.status) && change("Make the rest", "resume")}
       ${!going && html`<button type="button" class="small" onClick=${() => setSure(true)}>Delete</button>`}
     </span>
-    ${failed && html`<${Banner} problem=${failed} />`}
+    ${problem && html`<${Banner} problem=${problem} />`}
     ${open && html`<${Files} job=${job} onClose=${() => setOpen(false)} />`}
     ${
       sure &&
-      html`<${Dialog} title="Delete this set?" onClose=${() => setSure(false)}>
-      <p>${progress.shards} of ${job.shards} files go. The same seeds make the same images again.</p>
-      <div class="bar"><button type="button" onClick=${() => act(() => deleteSet(job.id))}>Delete</button>
-        <button type="button" onClick=${() => setSure(false)}>Keep it</button></div>
-    <//>`
+      html`<${Confirm} title="Delete this set?" words="Delete" close=${() => setSure(false)} deed=${async () => {
+        await deleteSet(job.id);
+        changed();
+      }}><p>${progress.shards} of ${job.shards} files go. The same seeds make the same images again.</p><//>`
     }
   </li>`;
 }

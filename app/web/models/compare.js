@@ -1,8 +1,10 @@
 // Two versions on the same seeds, and where their reports differ by more than noise.
-import { compareModels, models, sampleUrl } from "../api.js";
+import { models, sampleUrl } from "../api.js";
 import { number } from "../format.js";
+import { readdress } from "../navigate.js";
 import { Banner, Field, useAsked } from "../parts.js";
 import { html, useState } from "../vendor/ui/ui.js";
+import { compareModels } from "./service.js";
 
 const SEEDS = 8;
 
@@ -13,7 +15,7 @@ export default function CompareModelsPage() {
   const [label, setLabel] = useState(query.get("label") ?? "");
   const [start, setStart] = useState(Number(query.get("seed") ?? 0));
   const { content: listed } = useAsked((signal) => models(signal), []);
-  const { content, problem } = useAsked(
+  const { content, problem, waiting } = useAsked(
     (signal) => (one && other ? compareModels(one, other, signal) : Promise.resolve(null)),
     [one, other],
   );
@@ -26,7 +28,7 @@ export default function CompareModelsPage() {
     setOther(next.other);
     setLabel(next.label);
     setStart(next.seed);
-    history.replaceState(history.state, "", `?${new URLSearchParams(next)}`);
+    readdress(`?${new URLSearchParams(next)}`);
   }
   const pick = (name, value, words) =>
     html`<${Field} label=${words}>${(tied) => html`<select ...${tied} value=${value}
@@ -55,7 +57,7 @@ export default function CompareModelsPage() {
       <ul>${seeds.map(
         (
           seed,
-        ) => html`<li key=${seed}><div class="viewport"><img loading="lazy" width=${both[i].resolution}
+        ) => html`<li key=${`${reference} ${label} ${seed}`}><div class="viewport"><img loading="lazy" width=${both[i].resolution}
           height=${both[i].resolution} src=${sampleUrl(reference, label || null, seed, 1)}
           alt=${`Synthetic ${label || "chest X-ray"} of ${reference}, seed ${seed}`} /></div>
         <span class="mono">${seed}</span></li>`,
@@ -64,18 +66,21 @@ export default function CompareModelsPage() {
     )}
     <section class="panel" aria-labelledby="differences">
       <h2 id="differences">Reports</h2>
-      ${problem && html`<${Banner} problem=${problem} />`}
+      ${problem && !waiting && html`<${Banner} problem=${problem} />`}
+      ${waiting && one && other && html`<p class="hint">Comparing …</p>`}
       ${
         content &&
+        !waiting &&
+        !problem &&
         (content.differences.length === 0
           ? html`<p class="hint">Their reports do not differ by more than noise.</p>`
           : html`<div class="table-box" role="region" aria-label="Differences" tabindex="0"><table>
-          <thead><tr><th scope="col">Measure</th><th scope="col">Class</th><th scope="col">${one}</th><th scope="col">${other}</th>
+          <thead><tr><th scope="col">Measure</th><th scope="col">Class</th><th scope="col">${content.one.model}</th><th scope="col">${content.other.model}</th>
             <th scope="col">real images</th><th scope="col">Nearer</th></tr></thead>
           <tbody>${content.differences.map(
             (d) => html`<tr key=${`${d.metric} ${d.label}`}>
             <th scope="row">${d.metric.replaceAll("_", " ")}</th><td>${d.label}</td><td>${number(d.one)}</td><td>${number(d.other)}</td>
-            <td class="real">${number(d.floor)}</td><td>${d.better === "none" ? "no difference" : d.better === "one" ? one : other}</td></tr>`,
+            <td class="real">${number(d.floor)}</td><td>${d.better === "none" ? "no difference" : content[d.better].model}</td></tr>`,
           )}
           </tbody></table></div>`)
       }

@@ -1,10 +1,11 @@
 // The Models page: every version, its thumbnail, its lights, and which one is served.
-import { Problem, activate, gridUrl, models } from "../api.js";
+import { Problem, models } from "../api.js";
 import { described } from "../generate/request.js";
 import { ago, guarantee } from "../format.js";
 import { Banner, announce, useAsked } from "../parts.js";
 import { html, useState } from "../vendor/ui/ui.js";
 import { Lights } from "./lights.js";
+import { activate, gridUrl } from "./service.js";
 
 export default function ModelsPage() {
   const { content, problem, again } = useAsked((signal) => models(signal), []);

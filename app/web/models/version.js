@@ -1,23 +1,26 @@
 // One version: what it is, what its report says, and how it was made.
+import { models } from "../api.js";
+import { useDeed } from "../deeds.js";
+import { ago, duration, guarantee, whole } from "../format.js";
+import { Banner, CopyButton, Progress, announce, coming } from "../parts.js";
+import { usePolled } from "../polled.js";
+import { flat } from "../settings.js";
+import { html } from "../vendor/ui/ui.js";
+import { Checks, Fidelity, LIGHTS, Lights } from "./lights.js";
 import {
-  Problem,
   activate,
   cardUrl,
   gridUrl,
   makeReport,
   model,
-  models,
   report,
   reportUrl,
   reports,
-} from "../api.js";
-import { ago, duration, guarantee, whole } from "../format.js";
-import { Banner, CopyButton, Progress, announce, useAsked } from "../parts.js";
-import { flat } from "../settings.js";
-import { html, useEffect, useState } from "../vendor/ui/ui.js";
-import { Checks, Fidelity, LIGHTS, Lights } from "./lights.js";
+} from "./service.js";
 
 const POLL_MS = 3000;
+const BACK = html`<a href="/ui/models" class="back">Models</a>`;
+const underWay = ({ made }) => made.find((each) => ["pending", "running"].includes(each.status));
 
 async function everything(reference, signal) {
   const [card, listed, made] = await Promise.all([
@@ -36,49 +39,37 @@ async function everything(reference, signal) {
 }
 
 export default function VersionPage({ id: reference }) {
-  const { content, problem, again } = useAsked(
+  const { content, problem, again } = usePolled(
     (signal) => everything(reference, signal),
     [reference],
+    POLL_MS,
+    underWay,
   );
-  const [failed, setFailed] = useState(null);
-  const [working, setWorking] = useState(false);
-  const waiting = content?.made.find((each) => ["pending", "running"].includes(each.status));
-  useEffect(() => {
-    if (!waiting) return undefined;
-    const timer = setTimeout(again, POLL_MS);
-    return () => clearTimeout(timer);
-  }, [content]);
-  async function act(deed, said) {
-    setWorking(true);
-    setFailed(null);
-    try {
+  const { act, busy: working, problem: failed } = useDeed();
+  const change = (deed, said) =>
+    act(async () => {
       await deed();
       announce(said);
       again();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setFailed(error);
-    }
-    setWorking(false);
-  }
-  if (problem && !content)
-    return html`<h1 tabindex="-1">${reference}</h1><${Banner} problem=${problem}><a class="button small" href="/ui/models">All models</a><//>`;
-  if (!content) return html`<h1 tabindex="-1">${reference}</h1>`;
+    });
+  if (!content) return coming(reference, BACK, problem);
+  const waiting = underWay(content);
   const { card, entry, others, made, found } = content;
   const { training } = card;
   return html`<div class="run-page">
-    <p><a href="/ui/models" class="back">Models</a></p>
+    <p>${BACK}</p>
     <header class="run-head">
       <div class="run-title"><h1 tabindex="-1">${reference}</h1>
         ${entry?.active && html`<span class="badge">served</span>`}${card.private && html`<span class="badge">private data</span>`}${
-          entry?.differential_privacy && html`<span class="badge">${guarantee(entry.differential_privacy)}</span>`
+          entry?.differential_privacy &&
+          html`<span class="badge">${guarantee(entry.differential_privacy)}</span>`
         }</div>
       <div class="bar-end">
         <a class="button" href=${`/?model=${reference}&count=16&seed=42&truncation=1`}>Generate</a>
         ${
           !entry?.active &&
           html`<button type="button" disabled=${working}
-          onClick=${() => act(() => activate(reference), `${reference} is served now`)}>Serve by default</button>`
+          onClick=${() => change(() => activate(reference), `${reference} is served now`)}>Serve by default</button>`
         }
         <a class="button" href=${cardUrl(reference)} download=${`${reference}.md`}>Card</a>
         ${others.length > 0 && html`<a class="button" href=${`/ui/models/compare?one=${reference}&other=${others[0].reference}`}>Compare</a>`}
@@ -99,7 +90,7 @@ export default function VersionPage({ id: reference }) {
                 <a class="button small" href=${reportUrl(reference, found.id, "exports.zip")} download>Tables and figures</a>`
               }
               <button type="button" class="small" disabled=${working || waiting}
-                onClick=${() => act(() => makeReport(reference, {}), "The report is being made")}>${found ? "Evaluate again" : "Evaluate"}</button>
+                onClick=${() => change(() => makeReport(reference, {}), "The report is being made")}>${found ? "Evaluate again" : "Evaluate"}</button>
             </div></div>
           ${
             waiting &&

@@ -9,22 +9,28 @@ export class Refused extends Error {
   }
 }
 
-async function call(path, { method = "GET", body } = {}) {
-  const headers = { "Reader-Token": location.hash.slice(1) };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  let response;
+/** What the network brings, or a refusal where it breaks off. */
+async function brought(coming) {
   try {
-    const content = body === undefined ? undefined : JSON.stringify(body);
-    response = await fetch(`/read/${path}`, { method, headers, body: content, cache: "no-store" });
+    return await coming;
   } catch {
     throw new Refused(0, "The server does not answer.");
   }
+}
+
+async function call(path, { method = "GET", body } = {}) {
+  const headers = { "Reader-Token": location.hash.slice(1) };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const content = body === undefined ? undefined : JSON.stringify(body);
+  const response = await brought(
+    fetch(`/read/${path}`, { method, headers, body: content, cache: "no-store" }),
+  );
   if (response.ok) return response;
   const told = await response.json().catch(() => null);
   throw new Refused(response.status, told?.detail ?? `The server answered ${response.status}.`);
 }
 
-const json = async (path, options) => (await call(path, options)).json();
+const json = async (path, options) => brought((await call(path, options)).json());
 
 export const state = () => json("state");
 export const result = () => json("result");
@@ -50,7 +56,7 @@ export function image(position) {
 }
 
 async function fetched(position) {
-  const content = await (await call(`images/${position}`)).blob();
+  const content = await brought((await call(`images/${position}`)).blob());
   const url = URL.createObjectURL(content);
   const element = new Image();
   element.src = url;

@@ -142,8 +142,9 @@ function Images({ state, set, failed, ask }) {
     } catch (error) {
       failed(error);
       if (error.status === 409) ask();
+    } finally {
+      sending.current = false;
     }
-    sending.current = false;
   }
   function choose(kind) {
     const milliseconds = Math.min(LATEST_MS, Math.round(performance.now() - since.current));

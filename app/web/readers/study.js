@@ -1,9 +1,10 @@
 // One reader study: invite readers, see how far they are, close it, read the results.
-import { Problem } from "../api.js";
+import { Confirm, useDeed } from "../deeds.js";
 import { ago, whole } from "../format.js";
 import { navigate } from "../navigate.js";
-import { Banner, CopyButton, Dialog, Field, announce, useAsked } from "../parts.js";
-import { html, useEffect, useState } from "../vendor/ui/ui.js";
+import { Banner, CopyButton, Field, announce, coming, useAsked } from "../parts.js";
+import { usePolled } from "../polled.js";
+import { html, useState } from "../vendor/ui/ui.js";
 import { Status } from "./list.js";
 import { Results } from "./results.js";
 import {
@@ -18,34 +19,27 @@ import {
 } from "./service.js";
 
 const POLL_MS = 5000;
+const BACK = html`<a href="/ui/reader-studies" class="back">Reader studies</a>`;
 
 export default function ReaderStudyPage({ id }) {
-  const { content: found, problem, again } = useAsked((signal) => study(id, signal), [id]);
+  const {
+    content: found,
+    problem,
+    again,
+  } = usePolled(
+    (signal) => study(id, signal),
+    [id],
+    POLL_MS,
+    ({ closed_at }) => !closed_at,
+  );
   const done = found?.readers.filter((each) => each.answered === each.total).length ?? 0;
   const told = useAsked(
     async (signal) => (done ? results(id, signal) : null),
     [id, done, found?.readers.length, found?.closed_at],
   );
   const [asking, setAsking] = useState(null);
-  const [failed, setFailed] = useState(null);
-  useEffect(() => {
-    if (!found || found.closed_at) return undefined;
-    const timer = setTimeout(() => document.hidden || again(), POLL_MS);
-    return () => clearTimeout(timer);
-  }, [found]);
-  if (!found)
-    return html`<h1 tabindex="-1">${id}</h1>${problem && html`<${Banner} problem=${problem}><a class="button small" href="/ui/reader-studies">All reader studies</a><//>`}`;
-  async function act(deed, then) {
-    setAsking(null);
-    setFailed(null);
-    try {
-      await deed();
-      then();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setFailed(error);
-    }
-  }
+  if (!found) return coming(id, BACK, problem);
+  const close = () => setAsking(null);
   const { design } = found;
   const facts = [
     found.model,
@@ -56,7 +50,7 @@ export default function ReaderStudyPage({ id }) {
     `guessing: 50 ± ${Math.round(100 * design.margin)} %`,
   ];
   return html`<div class="run-page">
-    <p><a href="/ui/reader-studies" class="back">Reader studies</a></p>
+    <p>${BACK}</p>
     <header class="run-head">
       <div class="run-title"><h1 tabindex="-1">${design.name}</h1><${Status} study=${found} />
         <span class="run-told">${facts.filter(Boolean).join(" · ")}</span></div>
@@ -72,7 +66,7 @@ export default function ReaderStudyPage({ id }) {
       <p class="hint"><span class="mono">${id}</span> · real images from ${found.dataset.name} · made ${ago(found.created_at)}
         ${found.withdrawn > 0 ? ` · ${found.withdrawn} images withdrawn by patients` : ""}</p>
     </header>
-    ${(failed ?? problem) && html`<${Banner} problem=${failed ?? problem} />`}
+    ${problem && html`<${Banner} problem=${problem} />`}
     <${Readers} study=${found} changed=${again} />
     ${told.problem && html`<${Banner} problem=${told.problem} />`}
     ${
@@ -82,23 +76,17 @@ export default function ReaderStudyPage({ id }) {
     }
     ${
       asking === "close" &&
-      html`<${Dialog} title="Close this study?" onClose=${() => setAsking(null)}>
-      <p>No more answers are taken, and it cannot be opened again. Readers who are not through do not count.</p>
-      <div class="bar"><button type="button" onClick=${() => act(() => closeStudy(id), again)}>Close the study</button>
-        <button type="button" onClick=${() => setAsking(null)}>Keep it open</button></div>
-    <//>`
+      html`<${Confirm} title="Close this study?" keep="Keep it open" words="Close the study" close=${close} deed=${async () => {
+        await closeStudy(id);
+        again();
+      }}><p>No more answers are taken, and it cannot be opened again. Readers who are not through do not count.</p><//>`
     }
     ${
       asking === "delete" &&
-      html`<${Dialog} title="Delete this study?" onClose=${() => setAsking(null)}>
-      <p>Its images, its key, all answers and consents go for good.</p>
-      <div class="bar"><button type="button" class="danger" onClick=${() =>
-        act(
-          () => deleteStudy(id),
-          () => navigate("/ui/reader-studies"),
-        )}>Delete</button>
-        <button type="button" onClick=${() => setAsking(null)}>Keep it</button></div>
-    <//>`
+      html`<${Confirm} title="Delete this study?" words="Delete" close=${close} deed=${async () => {
+        await deleteStudy(id);
+        navigate("/ui/reader-studies");
+      }}><p>Its images, its key, all answers and consents go for good.</p><//>`
     }
   </div>`;
 }
@@ -106,36 +94,25 @@ export default function ReaderStudyPage({ id }) {
 function Readers({ study: found, changed }) {
   const [name, setName] = useState("");
   const [error, setError] = useState("");
-  const [failed, setFailed] = useState(null);
+  const { act, busy, problem } = useDeed();
   const [made, setMade] = useState(null);
   const [leaving, setLeaving] = useState(null);
-  async function remove(reader) {
-    setLeaving(null);
-    setFailed(null);
-    try {
-      await removeReader(found.id, reader.id);
-      if (made?.reader.id === reader.id) setMade(null);
-      announce("The reader is removed");
-      changed();
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      setFailed(problem);
-    }
+  async function remove() {
+    await removeReader(found.id, leaving.id);
+    if (made?.reader.id === leaving.id) setMade(null);
+    announce("The reader is removed");
+    changed();
   }
-  async function submit(event) {
+  function submit(event) {
     event.preventDefault();
     setError(name.trim() ? "" : "Name the reader; a pseudonym will do.");
-    setFailed(null);
     if (!name.trim()) return;
-    try {
+    act(async () => {
       setMade(await invite(found.id, name.trim()));
       setName("");
       announce("The link is made");
       changed();
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      setFailed(problem);
-    }
+    });
   }
   return html`<section class="panel stack" aria-labelledby="readers">
     <h2 id="readers">Readers</h2>
@@ -158,17 +135,14 @@ function Readers({ study: found, changed }) {
       <${Field} label="Invite a reader" error=${error} hint="For you alone; a pseudonym will do.">${(
         ties,
       ) => html`<div class="beside"><input ...${ties} type="text" maxlength="200" autocomplete="off"
-        value=${name} onInput=${(event) => setName(event.currentTarget.value)} /><button>Make a link</button></div>`}<//>
+        value=${name} onInput=${(event) => setName(event.currentTarget.value)} /><button aria-disabled=${busy ? "true" : undefined}>Make a link</button></div>`}<//>
     </form>`
     }
-    ${failed && html`<${Banner} problem=${failed} />`}
+    ${problem && html`<${Banner} problem=${problem} />`}
     ${
       leaving &&
-      html`<${Dialog} title=${`Remove ${leaving.name}?`} onClose=${() => setLeaving(null)}>
-      <p>The link ends, and the answers count for nothing; the results say that a reader was removed. It cannot be undone.</p>
-      <div class="bar"><button type="button" class="danger" onClick=${() => remove(leaving)}>Remove</button>
-        <button type="button" onClick=${() => setLeaving(null)}>Keep the reader</button></div>
-    <//>`
+      html`<${Confirm} title=${`Remove ${leaving.name}?`} keep="Keep the reader" words="Remove"
+        close=${() => setLeaving(null)} deed=${remove}><p>The link ends, and the answers count for nothing; the results say that a reader was removed. It cannot be undone.</p><//>`
     }
     ${
       made &&

@@ -59,6 +59,7 @@ function Form({ ready, usable, presets, best }) {
   const [starting, setStarting] = useState(false);
   const [more, setMore] = useState(false);
   const element = useRef(null);
+  const turn = useRef(0);
   const leaving = useRef(new AbortController());
   useEffect(() => () => leaving.current.abort(), []);
   useEffect(() => {
@@ -67,7 +68,13 @@ function Form({ ready, usable, presets, best }) {
     requestAnimationFrame(() => element.current?.querySelector("[aria-invalid=true]")?.focus());
   }, [errors]);
 
-  const edit = (change) => setForm((before) => ({ ...before, ...change }));
+  /** A change of what is asked makes what it costs another: that is asked anew. */
+  function edit(change) {
+    turn.current += 1;
+    setCost("");
+    setMeasuring(false);
+    setForm((before) => ({ ...before, ...change }));
+  }
   const on = (name) => (event) => edit({ [name]: event.currentTarget.value });
   const preset = presets.find((each) => each.name === form.preset);
 
@@ -132,20 +139,23 @@ function Form({ ready, usable, presets, best }) {
   async function measure() {
     const body = measuring ? null : read();
     if (!body) return;
+    const mine = (turn.current += 1);
     setMeasuring(true);
     setCost("Measuring half a minute of its steps on the worker…");
     try {
       let found = await estimateRun(body, leaving.current.signal);
-      while (found.status === "measuring" && !leaving.current.signal.aborted) {
+      while (found.status === "measuring" && mine === turn.current) {
         await new Promise((done) => setTimeout(done, MEASURE_MS));
-        found = await estimateRun(body, leaving.current.signal);
+        if (mine === turn.current) found = await estimateRun(body, leaving.current.signal);
       }
+      if (mine !== turn.current) return;
       setCost(
         found.status === "measured"
           ? `About ${duration(found.seconds)} on this worker (${found.device}): ${whole(found.images)} images at ${found.images_per_second} a second.`
           : `It could not be measured: ${found.reason}`,
       );
     } catch (error) {
+      if (mine !== turn.current) return;
       setCost("");
       refuse(error);
     }

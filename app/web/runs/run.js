@@ -9,10 +9,11 @@ import {
   readiness,
   resumeRun,
 } from "../api.js";
+import { Confirm, useDeed } from "../deeds.js";
 import { ago, clock, duration, left, number, whole } from "../format.js";
 import { useShortcuts } from "../keys.js";
 import { navigate } from "../navigate.js";
-import { Banner, CopyButton, Dialog, Progress, announce } from "../parts.js";
+import { Banner, CopyButton, Progress, announce, coming } from "../parts.js";
 import { flat } from "../settings.js";
 import { html, useEffect, useLayoutEffect, useReducer, useRef, useState } from "../vendor/ui/ui.js";
 import { Chart } from "./chart.js";
@@ -26,19 +27,20 @@ import { Timeline } from "./timeline.js";
 const INTERRUPTED = "Live updates interrupted, reconnecting. Training continues.";
 const SERVICE_MS = 5000;
 const LOG_LINES = 200;
+const BACK = html`<a href="/ui/runs" class="back">Runs</a>`;
 
 export default function RunPage({ id }) {
   const [job, setJob] = useState(null);
   const [turn, tick] = useReducer((n) => n + 1, 0);
   const [last, setLast] = useState(0);
-  const [chosen, setChosen] = useState(null);
+  const [chosen, setChosen] = useState(null); // an epoch; null: the newest, whichever that is
   const [log, setLog] = useState([]);
   const [interrupted, setInterrupted] = useState(false);
   const [lost, setLost] = useState(null);
   const [ready, setReady] = useState(null);
   const [data, setData] = useState(null);
   const [asking, setAsking] = useState(null);
-  const [failed, setFailed] = useState(null);
+  const { act, busy, problem } = useDeed();
   const metrics = useRef(new Metrics());
   const say = useRef(announcer());
 
@@ -82,34 +84,21 @@ export default function RunPage({ id }) {
     dataset(job.dataset.id).then(setData, () => {}); // The settings then go without the images' counts.
   }, [job?.dataset?.id]);
 
-  async function act(deed, then = setJob) {
-    setAsking(null);
-    setFailed(null);
-    try {
-      then(await deed(id));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setFailed(error);
-    }
-  }
   const merged = (answer) => setJob((before) => ({ ...before, ...answer }));
+  const close = () => setAsking(null);
+  const shown = chosen ?? last;
+  function go(epoch) {
+    if (!last || !Number.isFinite(epoch)) return;
+    const to = Math.min(Math.max(Math.round(epoch), 1), last);
+    setChosen(to === last ? null : to);
+  }
   useShortcuts([
-    [
-      "ArrowLeft",
-      "Samples of the epoch before",
-      () => last && setChosen((c) => Math.max((c ?? last) - 1, 1)),
-    ],
-    [
-      "ArrowRight",
-      "Samples of the next epoch",
-      () => last && setChosen((c) => Math.min((c ?? last) + 1, last)),
-    ],
-    ["End", "Samples of the newest epoch", () => last && setChosen(last)],
+    ["ArrowLeft", "Samples of the epoch before", () => go(shown - 1)],
+    ["ArrowRight", "Samples of the next epoch", () => go(shown + 1)],
+    ["End", "Samples of the newest epoch", () => go(last)],
   ]);
 
-  if (lost)
-    return html`<h1 tabindex="-1">${id}</h1><${Banner} problem=${lost}><a class="button small" href="/ui/runs">All runs</a><//>`;
-  if (!job) return html`<h1 tabindex="-1">${id}</h1>`;
+  if (lost || !job) return coming(id, BACK, lost);
   const live = isLive(job.status);
   const notice = interrupted
     ? INTERRUPTED
@@ -117,11 +106,11 @@ export default function RunPage({ id }) {
       ? serviceNotice(ready, job.status === "queued")
       : null;
   return html`<div class="run-page">
-    <p><a href="/ui/runs" class="back">Runs</a></p>
+    <p>${BACK}</p>
     <header class="run-head">
       <div class="run-title"><h1 tabindex="-1">${name}</h1><span class=${`status ${job.status}`}>${statusWord(job)}</span>
         <span class="run-told">${told(job)}</span></div>
-      <div class="bar-end">${actions({ job, act, merged, setAsking })}</div>
+      <div class="bar-end">${actions({ job, act, busy, merged, setAsking })}</div>
       <p class="hint"><span class="mono">${job.id}</span> · ${job.preset} · ${job.config?.resolution ?? "?"} px
         ${" · "}${job.started_at ? "started" : "made"} ${ago(job.started_at ?? job.created_at)}
         ${job.cloned_from && html` · like <a href=${`/ui/runs/${job.cloned_from}`}>${job.cloned_from}</a>`}</p>
@@ -130,38 +119,38 @@ export default function RunPage({ id }) {
     ${notice && html`<p class="notice" role="status">${notice}</p>`}
     ${job.waiting && html`<p class="hint">${job.waiting.reason}</p>`}
     ${job.status === "failed" && html`<${Banner} problem=${new Problem({ detail: "The run failed; its log may say more.", ...job.error })} />`}
-    ${failed && html`<${Banner} problem=${failed} />`}
+    ${problem && html`<${Banner} problem=${problem} />`}
     ${hints(metrics.current).map((hint) => html`<p class="notice" key=${hint}>${hint}</p>`)}
     <div class="run-body">
       <div class="stack">
         <${Numbers} metrics=${job.metrics} />
-        <${Chart} metrics=${metrics} turn=${turn} chosen=${chosen}><${SaveNumbers} id=${id} /><//>
-        <${Timeline} id=${id} last=${last} chosen=${chosen} choose=${setChosen} />
+        <${Chart} metrics=${metrics} turn=${turn} chosen=${shown || null}><${SaveNumbers} id=${id} /><//>
+        <${Timeline} id=${id} last=${last} shown=${shown} go=${go} />
       </div>
       <div class="stack"><${Log} lines=${log} /><${Settings} job=${job} data=${data} /></div>
     </div>
     ${
       asking === "cancel" &&
-      html`<${Dialog} title="Cancel this run?" onClose=${() => setAsking(null)}>
-      <p>Training stops and no model is published. The newest checkpoint stays on disk, with the curves and samples so far:
-        the run can be resumed.</p>
-      <div class="dialog-end"><button type="button" autofocus onClick=${() => setAsking(null)}>Keep training</button>
-        <button type="button" class="danger" onClick=${() => act(cancelRun, merged)}>Cancel run</button></div><//>`
+      html`<${Confirm} title="Cancel this run?" keep="Keep training" words="Cancel run" close=${close}
+        deed=${async () => merged(await cancelRun(id))}><p>Training stops and no model is published. The newest checkpoint stays on disk, with the curves and samples so far:
+        the run can be resumed.</p><//>`
     }
     ${
       asking === "delete" &&
-      html`<${Dialog} title="Delete this run?" onClose=${() => setAsking(null)}>
-      <p>Its curves, samples and checkpoints go. A model that it published stays.</p>
-      <div class="dialog-end"><button type="button" autofocus onClick=${() => setAsking(null)}>Keep it</button>
-        <button type="button" class="danger" onClick=${() => act(deleteRun, () => navigate("/ui/runs"))}>Delete run</button></div><//>`
+      html`<${Confirm} title="Delete this run?" words="Delete run" close=${close} deed=${async () => {
+        await deleteRun(id);
+        navigate("/ui/runs");
+      }}><p>Its curves, samples and checkpoints go. A model that it published stays.</p><//>`
     }
   </div>`;
 }
 
-function actions({ job, act, merged, setAsking }) {
+function actions({ job, act, busy, merged, setAsking }) {
   const opened = (made) => navigate(`/ui/runs/${encodeURIComponent(made.id)}`);
   const button = (words, deed, kind = "") =>
-    html`<button type="button" class=${kind} onClick=${deed}>${words}</button>`;
+    html`<button type="button" class=${kind} aria-disabled=${busy ? "true" : undefined} onClick=${deed}>${words}</button>`;
+  const doing = (words, deed, then) =>
+    button(words, () => act(async () => then(await deed(job.id))));
   const { status } = job;
   return [
     status === "succeeded" &&
@@ -171,10 +160,9 @@ function actions({ job, act, merged, setAsking }) {
     status === "running" &&
       (job.finishing
         ? html`<span class="hint">It ends after this epoch.</span>`
-        : button("Finish epoch and save", () => act(finishRun, merged))),
-    ["failed", "cancelled"].includes(status) &&
-      button("Resume", () => act(resumeRun, () => location.reload())),
-    !isLive(status) && button("Run again", () => act(cloneRun, opened)),
+        : doing("Finish epoch and save", finishRun, merged)),
+    ["failed", "cancelled"].includes(status) && doing("Resume", resumeRun, () => location.reload()),
+    !isLive(status) && doing("Run again", cloneRun, opened),
     ["queued", "running"].includes(status) && button("Cancel", () => setAsking("cancel"), "danger"),
     !isLive(status) && button("Delete", () => setAsking("delete"), "danger"),
   ];

@@ -32,21 +32,10 @@ function Mosaic({ id, epoch }) {
     ${missing && html`<p class="error" role="status">The samples of epoch ${epoch} could not be loaded.</p>`}</figure>`;
 }
 
-/** @param {{id: string, last: number, chosen: number | null, choose: (epoch: number) => void}} props last: the newest epoch drawn */
-export function Timeline({ id, last, chosen, choose }) {
-  const [following, setFollowing] = useState(true);
+/** @param {{id: string, last: number, shown: number, go: (epoch: number) => void}} props last: the newest epoch drawn */
+export function Timeline({ id, last, shown, go }) {
   const [pinned, setPinned] = useState(null);
   const [playing, setPlaying] = useState(false);
-  const shown = chosen ?? last;
-  function go(epoch, follow = false) {
-    if (!last || !Number.isFinite(epoch)) return;
-    const to = Math.min(Math.max(Math.round(epoch), 1), last);
-    setFollowing(follow || to === last);
-    choose(to);
-  }
-  useEffect(() => {
-    if (following && last) choose(last);
-  }, [last]);
   useEffect(() => {
     if (!playing) return undefined;
     const timer = setInterval(() => go(shown >= last ? 1 : shown + 1), PLAY_MS);
@@ -81,7 +70,7 @@ export function Timeline({ id, last, chosen, choose }) {
         ${button("Next epoch", "right", () => go(shown + 1), shown >= last)}
         <input type="number" min="1" max=${last} step="1" value=${shown} aria-label="Epoch number" onChange=${number} />
         ${button(playing ? "Pause" : "Play through the epochs", playing ? "pause" : "play", () => setPlaying(!playing))}
-        <button type="button" aria-disabled=${shown === last ? "true" : undefined} onClick=${() => go(last, true)}>Newest</button>
+        <button type="button" aria-disabled=${shown === last ? "true" : undefined} onClick=${() => go(last)}>Newest</button>
       </div>
       <div class=${pinned === null ? "" : "pair-of"}>
         ${pinned !== null && html`<${Mosaic} id=${id} epoch=${pinned} />`}<${Mosaic} id=${id} epoch=${shown} /></div>`

@@ -1,20 +1,20 @@
 // The studies, newest first: does it help to train with synthetic images?
 import { ago, left } from "../format.js";
-import { Banner, Progress, useAsked } from "../parts.js";
-import { html, useEffect } from "../vendor/ui/ui.js";
+import { Banner, Progress } from "../parts.js";
+import { usePolled } from "../polled.js";
+import { html } from "../vendor/ui/ui.js";
 import { studies } from "./service.js";
 import { GOING, verdictOf } from "./words.js";
 
 const POLL_MS = 4000;
 
 export default function StudiesPage() {
-  const { content, problem, again } = useAsked((signal) => studies(signal), []);
-  const going = content?.data.some((study) => GOING.includes(study.status));
-  useEffect(() => {
-    if (!going) return;
-    const timer = setInterval(() => document.hidden || again(), POLL_MS);
-    return () => clearInterval(timer);
-  }, [going]);
+  const { content, problem } = usePolled(
+    (signal) => studies(signal),
+    [],
+    POLL_MS,
+    ({ data }) => data.some((study) => GOING.includes(study.status)),
+  );
   return html`<section class="results" aria-label="Studies">
     <div class="bar"><h1 tabindex="-1">Studies</h1>
       <div class="bar-end"><a class="button" href="/ui/studies/new">New study</a></div></div>

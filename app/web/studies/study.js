@@ -1,24 +1,34 @@
 // One study: how far it is, and what came of it.
-import { Problem } from "../api.js";
+import { Confirm, useDeed } from "../deeds.js";
 import { ago, duration, left } from "../format.js";
 import { navigate } from "../navigate.js";
-import { Banner, CopyButton, Dialog, Progress, announce, useAsked } from "../parts.js";
+import { Banner, CopyButton, Progress, announce, coming, useAsked } from "../parts.js";
+import { usePolled } from "../polled.js";
 import { html, useEffect, useRef, useState } from "../vendor/ui/ui.js";
 import { Results } from "./results.js";
 import { changeStudy, deleteStudy, study as load, studyResults } from "./service.js";
 import { GOING, kindWords, verdictOf } from "./words.js";
 
 const POLL_MS = 2000;
+const BACK = html`<a href="/ui/studies" class="back">Studies</a>`;
 
 export default function StudyPage({ id }) {
-  const { content: study, problem, again } = useAsked((signal) => load(id, signal), [id]);
+  const {
+    content: study,
+    problem,
+    again,
+  } = usePolled(
+    (signal) => load(id, signal),
+    [id],
+    POLL_MS,
+    ({ status }) => GOING.includes(status),
+  );
   const made = study?.links["results.json"] !== undefined;
   const scored = study?.scores.map(({ name, error }) => `${name}${error !== null}`).join();
   const results = useAsked(
     (signal) => (made ? studyResults(id, signal) : Promise.resolve(null)),
     [id, made, scored, study?.finished_at],
   );
-  const going = study && GOING.includes(study.status);
   const before = useRef(null);
   useEffect(() => {
     if (!study) return;
@@ -26,17 +36,14 @@ export default function StudyPage({ id }) {
     before.current = study.status;
     document.title = `${study.name || study.id} · Synthorax`;
   }, [study?.status]);
-  useEffect(() => {
-    if (!going) return;
-    const timer = setInterval(() => document.hidden || again(), POLL_MS);
-    return () => clearInterval(timer);
-  }, [going]);
-  if (!study)
-    return html`<div class="run-page"><p><a href="/ui/studies" class="back">Studies</a></p>
-      <h1 tabindex="-1">${problem ? "Study" : "…"}</h1>${problem && html`<${Banner} problem=${problem} />`}</div>`;
+  if (!study) return coming(id, BACK, problem);
   return html`<div class="run-page">
-    <p><a href="/ui/studies" class="back">Studies</a></p>
-    <${Head} study=${study} changed=${again} />
+    <p>${BACK}</p>
+    <header class="run-head">
+      <div class="run-title"><h1 tabindex="-1">${study.name || study.id}</h1>
+        <span class=${`status ${study.status}`}>${study.status}</span></div>
+      <${Head} study=${study} changed=${again} />
+    </header>
     ${problem && html`<${Banner} problem=${problem} />`}
     ${study.waiting && html`<p class="notice" role="status">${sentence(study.waiting)}</p>`}
     ${
@@ -52,25 +59,16 @@ export default function StudyPage({ id }) {
 }
 
 function Head({ study, changed }) {
-  const [failed, setFailed] = useState(null);
+  const { act, busy, problem } = useDeed();
   const [sure, setSure] = useState(false);
   const going = GOING.includes(study.status);
-  async function act(action) {
-    setFailed(null);
-    try {
-      await action();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setFailed(error);
-      return;
-    }
-    changed();
-  }
-  const remove = () =>
-    act(async () => {
-      await deleteStudy(study.id);
-      navigate("/ui/studies");
-    });
+  const change = (words, what) =>
+    html`<button type="button" class="small" aria-disabled=${busy ? "true" : undefined}
+      onClick=${() =>
+        act(async () => {
+          await changeStudy(study.id, what);
+          changed();
+        })}>${words}</button>`;
   const told = [
     `${study.config.positive} from the rest`,
     study.config.kind === "small_class"
@@ -79,26 +77,21 @@ function Head({ study, changed }) {
     `smallest useful effect ${study.config.smallest_useful_effect}`,
     `begun ${ago(study.created_at)}`,
   ];
-  return html`<header class="run-head">
-    <div class="run-title"><h1 tabindex="-1">${study.name || study.id}</h1>
-      <span class=${`status ${study.status}`}>${study.status}</span></div>
-    <div class="bar">
-      ${going && html`<button type="button" class="small" onClick=${() => act(() => changeStudy(study.id, "cancel"))}>Cancel</button>`}
-      ${["failed", "cancelled"].includes(study.status) && html`<button type="button" class="small" onClick=${() => act(() => changeStudy(study.id, "resume"))}>Go on</button>`}
+  return html`<div class="bar">
+      ${going && change("Cancel", "cancel")}
+      ${["failed", "cancelled"].includes(study.status) && change("Go on", "resume")}
       ${!going && html`<button type="button" class="small" onClick=${() => setSure(true)}>Delete</button>`}
     </div>
     <p class="hint"><a href=${`/ui/datasets/${study.dataset.id}`}>${study.dataset.name}</a> · ${told.join(" · ")}</p>
     ${!study.patients_known && html`<p class="notice run-wide">The dataset does not tell patients: each image counted as a patient of its own, and images of one patient may be on both sides. What this study finds may be too good.</p>`}
-    ${failed && html`<${Banner} problem=${failed} />`}
+    ${problem && html`<${Banner} problem=${problem} />`}
     ${
       sure &&
-      html`<${Dialog} title="Delete this study?" onClose=${() => setSure(false)}>
-      <p>Its generators, its predictions and its results go.</p>
-      <div class="bar"><button type="button" class="danger" onClick=${remove}>Delete</button>
-        <button type="button" onClick=${() => setSure(false)}>Keep it</button></div>
-    <//>`
-    }
-  </header>`;
+      html`<${Confirm} title="Delete this study?" words="Delete" close=${() => setSure(false)} deed=${async () => {
+        await deleteStudy(study.id);
+        navigate("/ui/studies");
+      }}><p>Its generators, its predictions and its results go.</p><//>`
+    }`;
 }
 
 function Verdict({ study }) {
