@@ -564,7 +564,10 @@ def test_statistics_are_means_over_the_latents() -> None:
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
+    grad: list[bool] = []
+    generator.register_forward_hook(lambda *_: grad.append(torch.is_grad_enabled()))
     estimate_statistics(generator, 256, chunk=128)
+    assert grad == [False, False]  # a graph of each chunk would be most of what publishing takes
     with torch.no_grad():
         columns = first(torch.from_numpy(latents(range(256), 20))[:, :, None, None])
     torch.testing.assert_close(norm.running_mean, columns.mean((0, 2, 3)), rtol=0, atol=1e-5)
