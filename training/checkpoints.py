@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ def save_checkpoint(
 
 def _digest(counters: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     return digest_version(counters, {name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def counters_in(folder: Path) -> Iterator[dict[str, Any]]:
+    """The counters of each checkpoint that can be read, newest first; their tensors are not."""
+    for path in checkpoints(folder):
+        with contextlib.suppress(SafetensorError, OSError, ValueError, KeyError, TypeError):
+            with safe_open(path, framework="pt") as file:
+                counters: dict[str, Any] = json.loads(file.metadata()["counters"])
+            yield counters
 
 
 def drop_checkpoints_after(folder: Path, step: int) -> None:
