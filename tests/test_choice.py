@@ -26,6 +26,7 @@ from library.versions import ModelLibrary
 from tests.sets import picture
 from tests.test_resume import assert_same_end
 from tests.trainer import Trainer
+from training.ancestor import Begun, begin_from
 from training.checkpoints import State, load_checkpoint
 from training.precision import Arithmetic
 from training.selection import best_weights
@@ -170,7 +171,7 @@ def test_a_run_stopped_in_between_keeps_its_best(folder: Path, tmp_path: Path) -
 def test_fine_tuning_begins_with_both_networks(
     whole: tuple[Path, RunFolder, list[dict[str, Any]]], folder: Path, tmp_path: Path, public: bool
 ) -> None:
-    """From a discriminator beside the version, and from the run folder on this server."""
+    """From a discriminator beside the version, and without one that could be found."""
     data_dir, run, _ = whole
     shutil.copytree(data_dir / "models", tmp_path / "models")
     if public:
@@ -211,6 +212,40 @@ def test_fine_tuning_begins_with_both_networks(
     torch.testing.assert_close(
         after["embedding.weight"][1].float(), table.mean(0), atol=2e-3, rtol=0
     )
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_private_version_s_discriminator_is_that_of_its_step(
+    whole: tuple[Path, RunFolder, list[dict[str, Any]]], folder: Path, tmp_path: Path, chosen: bool
+) -> None:
+    """In the run folder of its job, which may have gone on since."""
+    data_dir, run, _ = whole
+    shutil.copytree(data_dir / "models", tmp_path / "models")
+    theirs = RunFolder(shutil.copytree(run.path, tmp_path / "runs" / "theirs"))
+    path = tmp_path / "models" / "small" / "1" / "model.json"
+    card = json.loads(path.read_text())
+    card["job"] = "theirs"
+    (newest,) = checkpoints(theirs.checkpoints)
+    of_its_step = newest if not chosen else best_weights(run, _best_step(data_dir))
+    if not chosen:
+        card["training"]["chosen"] = None
+    path.write_text(json.dumps(card))
+    (theirs.checkpoints / "0000009999.safetensors").write_bytes(b"of a later step, damaged")
+    request = read_request(request_in(tmp_path, folder, "tuned", fine_tune="small@1"))
+
+    def begun() -> tuple[Begun, dict[str, torch.Tensor]]:
+        game = new_game(request.config, 2, torch.device("cpu"), Arithmetic("float32", False))
+        return begin_from(request, game, ("A", "B")), game.discriminator.state_dict()
+
+    told, found = begun()
+    assert told.discriminator
+    for name, tensor in load_file(of_its_step).items():
+        if name.startswith("discriminator.") and not name.endswith("num_batches_tracked"):
+            assert torch.equal(found[name.removeprefix("discriminator.")], tensor), name
+    (theirs.checkpoints / of_its_step.name).write_bytes(b"damaged")
+    told, _ = begun()
+    assert not told.discriminator
+    assert told.differs == ["The ancestor's discriminator cannot be read (SafetensorError)."]
 
 
 def _best_step(data_dir: Path) -> int:

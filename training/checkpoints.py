@@ -47,6 +47,11 @@ class NotFinite(Exception):
     """A tensor of the state holds an infinity or no number: its name."""
 
 
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies, if it is kept."""
+    return folder / f"{step:010d}.safetensors"
+
+
 def save_checkpoint(
     folder: Path, state: State, keep: Callable[[int], bool] = lambda _step: False
 ) -> Path:
@@ -62,7 +67,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in folder.glob(".*.tmp"):  # half a checkpoint, by a trainer that was killed
         left.unlink()
-    path = folder / f"{state.counters['step']:010d}.safetensors"
+    path = checkpoint_of(folder, state.counters["step"])
     counters = json.dumps(state.counters)
     facts = {"counters": counters, "sha256": _digest(json.loads(counters), tensors)}
     write_bytes(path, save(tensors, facts))
