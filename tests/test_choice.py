@@ -15,17 +15,20 @@ from safetensors.torch import load_file
 from features.distances import Gram
 from features.extractors import efficientnet_lite0
 from library.ancestors import DISCRIMINATOR, taken_over
+from library.config import resolve
 from library.datasets.choices import Choices
 from library.datasets.opened import open_dataset
 from library.datasets.records import begin
 from library.decoded import decode
 from library.errors import InvalidValue
+from library.presets import PRESETS
 from library.requests import read_request
 from library.runs import RunFolder, checkpoints
 from library.versions import ModelLibrary
 from tests.sets import picture
 from tests.test_resume import assert_same_end
 from tests.trainer import Trainer
+from training import schedules
 from training.ancestor import Begun, begin_from
 from training.checkpoints import State, load_checkpoint
 from training.precision import Arithmetic
@@ -269,6 +272,16 @@ def test_an_ancestor_s_shape_is_taken_over(
     assert reached == pytest.approx(last["adaptive.probability"].item(), abs=1e-4)
     assert taken["diffaugment"]["probability"] == reached
     assert taken["diffaugment"]["target"] == EVERYTHING["diffaugment"]["target"]
+    # Its schedules go on from where they had come to, whatever the preset begins with.
+    preset = PRESETS["flagship"]
+    tuned = resolve("flagship", taken_over(preset, {"fine_tune": "small"}, library))
+    for share in (0.0, 0.5, 1.0):
+        now = schedules.at(tuned, int(share * 1000), 1000)
+        assert (now.penalty, now.beta2, now.label_weight) == (0.5, 0.99, 1.0)
+    assert tuned.sampling == EVERYTHING["sampling"]
+    assert (tuned.learning_rate, tuned.learning_rate_final) == (2e-4, 5e-5)
+    asked = {"fine_tune": "small", "penalty": 3.0, "penalty_final": 1.0, "label_ramp": 0.1}
+    assert taken_over(preset, asked, library).items() >= {**asked, "fine_tune": "small@1"}.items()
     plain = {"family": "turbo", "epochs": 3}
     assert taken_over({"family": "turbo", "epochs": 9}, {"epochs": 3}, library) == plain
     with pytest.raises(InvalidValue) as caught:
