@@ -94,9 +94,9 @@ def test_a_run_told_to_finish_is_one_of_so_many_epochs(tmp_path: Path) -> None:
     assert (ended(again)["epochs"], ended(again)["model"]) == (end["epochs"], "tiny@1")
     assert not [e for e in again.events if e["type"] == "metric"]
     # Unless it is told to have another number of epochs.
-    stored = json.loads(run.request.read_text())
-    stored["config"]["epochs"] = end["epochs"] + 1
-    run.request.write_text(json.dumps(stored))
+    given = json.loads(request.read_text())
+    given["config"]["epochs"] = end["epochs"] + 1
+    request.write_text(json.dumps(given))
     with Trainer(request) as more:
         assert more.end() == 0
     assert (ended(more)["epochs"], ended(more)["model"]) == (end["epochs"] + 1, "tiny@2")
@@ -112,10 +112,10 @@ def test_more_epochs_end_in_the_bytes_of_a_run_that_had_them_from_the_start(
     run = run_of(request)
     with Trainer(request) as trainer:
         assert trainer.end() == 0
-    stored = json.loads(run.request.read_text())
+    given = json.loads(request.read_text())
     for epochs, status in ((2, 1), (5, 0)):
-        stored["config"]["epochs"] = epochs
-        run.request.write_text(json.dumps(stored))
+        given["config"]["epochs"] = epochs
+        request.write_text(json.dumps(given))
         with Trainer(request) as trainer:
             assert trainer.end() == status
         if status:
