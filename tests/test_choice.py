@@ -293,15 +293,20 @@ def test_an_ancestor_s_shape_is_taken_over(
 
 
 def test_a_public_version_has_its_discriminator_beside_it(folder: Path, tmp_path: Path) -> None:
-    request = request_in(tmp_path, folder, "public", epochs=1, validate_every_kimg=0.0)
+    more: dict[str, Any] = {"validate_every_kimg": 0.0, "label_ramp": 1.0}
+    request = request_in(tmp_path, folder, "public", epochs=1, **more)
     content = json.loads(request.read_text())
     request.write_text(json.dumps({**content, "private": False}))
     trained(request)
     version = ModelLibrary(tmp_path / "models").find("public@1")
     assert DISCRIMINATOR in version.card["files"]
     version.verify()
-    assert checkpoints(RunFolder(tmp_path / "runs" / "run").checkpoints)
+    (newest,) = checkpoints(RunFolder(tmp_path / "runs" / "run").checkpoints)
     assert (version.path / DISCRIMINATOR).is_file()
+    # It ended while labels were ramped in (4 of 5 steps before the last): as its grid was drawn.
+    table = load_file(newest)["average.embedding.weight"]
+    stored = load_file(version.path / "model.safetensors")["embedding.weight"]
+    assert torch.equal(stored, (table * 0.8).half())
 
 
 def test_a_private_version_has_none(

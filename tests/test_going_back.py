@@ -62,7 +62,7 @@ def test_each_kept_checkpoint_has_its_best_weights(
     features = FeatureCache(efficientnet_lite0(), None)
     chosen = Selection(run, state.counters, data, (), features)
     for step in (10, 20, 30):
-        state.counters["step"] = step
+        state.counters["step"], game.sampler.label_weight = step, step / 30
         with torch.no_grad():
             next(game.discriminator.parameters()).fill_(step)
         chosen.measure(game.sampler, game.discriminator, step)
@@ -75,7 +75,7 @@ def test_each_kept_checkpoint_has_its_best_weights(
     load_checkpoint(run.checkpoints, back)
     best = load_best(run, back.counters, other.sampler, other.discriminator)
     assert best is not None
-    assert best["step"] == 10
+    assert (best["step"], best["label_weight"]) == (10, 1 / 3)
     assert next(other.discriminator.parameters()).flatten()[0] == 10
     chosen.forget_others()  # nothing is kept of those that are gone
     assert sorted(run.checkpoints.glob("best-*")) == [best_weights(run, 10)]

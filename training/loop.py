@@ -264,6 +264,9 @@ class Loop:
             if not self.health.doubtful:
                 counters["good_step"] = step
             good = counters.get("good_step")
+            counters.pop("label_weight", None)
+            if self.game.sampler.label_weight != 1.0:
+                counters["label_weight"] = self.game.sampler.label_weight
             try:
                 save_checkpoint(
                     self.run.checkpoints,

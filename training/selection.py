@@ -92,6 +92,8 @@ class Selection:
                 "kid": mean, "by_label": found, "step": step, "n": self.images,
                 "extractor": self._features.extractor.identity,
             }  # fmt: skip
+            if sampler.label_weight != 1.0:
+                best["label_weight"] = sampler.label_weight
             state["worse"] = 0
             self._keep({"sampler": sampler, "discriminator": discriminator}, step)
         else:
