@@ -21,6 +21,12 @@ from training.seeds import step_noise
 RESIDENT_BYTES_MAX = 4 * 2**30
 
 
+def resident_bytes(images: int, resolution: int) -> int:
+    """Of a dataset that lies on the card; 0 for one that is too large, which stays on the host."""
+    size = images * resolution**2
+    return size if size <= RESIDENT_BYTES_MAX else 0
+
+
 @dataclass(frozen=True)
 class Batch:
     """real (n, 1, r, r) in [-1, 1]; labels (n,) int64; z (n, latent_dim).
@@ -72,7 +78,8 @@ class Batches:
             )
         self.classes = torch.from_numpy(data.classes)
         # On a CPU the page cache holds the map; on a GPU a copy on the device saves each transfer.
-        resident = device.type == "cuda" and data.images.nbytes <= RESIDENT_BYTES_MAX
+        images = len(data.images)
+        resident = device.type == "cuda" and bool(resident_bytes(images, config.resolution))
         self._resident = torch.from_numpy(np.array(data.images)).to(device) if resident else None
         self._mapped = data.images
         self._classes = max(1, len(data.labels))
