@@ -342,6 +342,10 @@ def test_a_collapse_stops_the_run_or_is_told_of(
     assert '{"epochs": 0}' in str(caught.value)
     assert [int(path.stem) for path in checkpoints(folder.checkpoints)] == [0]
     assert "suggestion" in caught.value.as_problem()
+    assert folder.sampled_epochs()[0] == 1  # of epochs that a run which goes on does not have
+    folder.sample(0).touch()
+    loop()._resume()
+    assert folder.sampled_epochs() == [0]
 
 
 def test_a_smaller_run_than_its_checkpoint_is_refused(data: Decoded, tmp_path: Path) -> None:
