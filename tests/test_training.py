@@ -38,6 +38,7 @@ from training.adam import Optimiser
 from training.augment import affine, augment
 from training.batches import Batches
 from training.checkpoints import State, load_checkpoint, save_checkpoint
+from training.cost import cost
 from training.events import Events
 from training.export import TOLERANCE, ExportDiffers, check, round_to_half, to_onnx
 from training.figures import write_figures
@@ -436,6 +437,9 @@ def test_a_batch_larger_than_the_dataset_is_refused(
     assert error["given"] == 25
     assert "24" in error["allowed"]
     assert problem["status"] == 422
+    with pytest.raises(InvalidValue) as caught:  # and no cost of it is measured
+        cost(tiny(batch_size=25), 24, 2, CPU)
+    assert caught.value.as_problem() == problem
 
 
 def test_classes_need_more_than_one_class(
