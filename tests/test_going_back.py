@@ -81,8 +81,10 @@ def test_each_kept_checkpoint_has_its_best_weights(
     assert sorted(run.checkpoints.glob("best-*")) == [best_weights(run, 10)]
     assert [counters["step"] for counters in counters_in(run.checkpoints)] == [10]
 
-    for damage in (lambda path: path.write_bytes(b"none"), lambda path: path.unlink()):
-        damage(best_weights(run, 10))
+    for lost in (False, True):
+        best_weights(run, 10).write_bytes(b"none")
+        if lost:
+            best_weights(run, 10).unlink()
         caplog.clear()
         before = {name: t.clone() for name, t in other.sampler.state_dict().items()}
         assert load_best(run, back.counters, other.sampler, other.discriminator) is None
