@@ -13,9 +13,13 @@ DISCRIMINATOR = "discriminator.safetensors"  # in a version's folder, where its 
 _SHAPES = ("family", "latent_dim", "generator_width", "discriminator_width")
 # And what its networks have learnt under.
 _RECIPE = (
-    "resolution", "conditional", "fit", "loss", "learning_rate", "beta1", "beta2", "penalty",
-    "penalty_every", "ema_half_life_kimg", "ema_ramp", "diffaugment", "batch_size",
+    "resolution", "conditional", "fit", "loss", "learning_rate", "learning_rate_final", "beta1",
+    "beta2", "beta2_final", "penalty", "penalty_final", "penalty_every", "ema_half_life_kimg",
+    "ema_ramp", "sampling", "label_ramp", "diffaugment", "batch_size",
 )  # fmt: skip
+# Of these, what the game has come to: begun again, it would undo what was learnt since.  The rate
+# begins again, as in any training.
+_REACHED = {"beta2": "beta2_final", "penalty": "penalty_final"}
 
 
 def find_ancestor(library: ModelLibrary, reference: Any) -> Version:
@@ -45,6 +49,10 @@ def taken_over(
     ancestor = find_ancestor(library, given.get("fine_tune"))
     trained = dict(ancestor.card["training"]["config"])
     taken = {name: trained[name] for name in (*_SHAPES, *_RECIPE) if name in trained}
+    for name, final in _REACHED.items():
+        if taken.get(final):
+            taken |= {name: taken[final], final: 0.0}
+    taken["label_ramp"] = 0.0  # its classes are told apart from the first image on
     reached = ancestor.card["training"].get("augmentation_probability")
     if reached is not None:  # its discriminator has long been shown images augmented so often
         taken["diffaugment"] = {**taken["diffaugment"], "probability": reached}

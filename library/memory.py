@@ -16,9 +16,15 @@ class OutOfMemory(SynthoraxError):
 
 
 def out_of_memory(size: int, resolution: int, limit: str, fits: int | None) -> OutOfMemory:
-    """A batch of `size` images was too much for `limit`; `fits` is what would not be, if known."""
-    smaller = fits if fits is not None and fits < size else None
-    if smaller is not None:
+    """A batch of `size` images was too much for `limit`.
+
+    fits: what would not be; 0: none; None: that is not known.
+    """
+    smaller = fits if fits and fits < size else None
+    if fits is None:
+        remedy = f"What fits took too long to measure: try a batch of {max(2, size // 2)}, "
+        remedy += "smaller networks or a lower resolution, or allow more."
+    elif smaller is not None:
         remedy = f"A batch of {smaller} would fit, measured with this run's networks: "
         remedy += f'clone the job with {{"config": {{"batch_size": {smaller}}}}}.'
     else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from library.ancestors import taken_over
 from library.atomic import read_json, write_json
-from library.config import RunConfig, resolve
+from library.config import GROUPS, RunConfig, resolve
 from library.errors import InvalidValue
 from library.presets import PRESETS
 from library.runs import RunFolder, run_folder
@@ -32,6 +32,10 @@ _KINDS: dict[str, tuple[type, str]] = {
     "publish_if": (str, "any or not_red"),
     "hand_over": (bool, "true or false"),
 }
+_ANEW = "Leave it as it was (epochs alone may change), or begin anew: give another folder as `run`."
+_UNDER_ANOTHER_NAME = (
+    "Leave it as it was; `python -m training publish RUN --model NAME` publishes it elsewhere."
+)
 PUBLISH_IF = ("any", "not_red")  # not_red: held until a report on it has no red light
 
 
@@ -41,7 +45,8 @@ class RunRequest:
 
     dataset: a folder in place, or None where dataset_id names an upload; fingerprint: what the
     dataset must be, where that is known; hand_over: leave the version in the run folder, without a
-    number, for whoever claims one where other machines do, too.
+    number, for whoever claims one where other machines do, too; given: the fields as they were
+    written, without what the preset adds.
     """
 
     run: RunFolder
@@ -57,6 +62,7 @@ class RunRequest:
     fingerprint: str | None = None
     publish_if: str = "any"
     hand_over: bool = False
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def dataset_named(self) -> str | Path:
@@ -170,4 +176,45 @@ def read_request(path: Path) -> RunRequest:
         metadata=content.get("metadata") or {},
         publish_if=publish_if,
         hand_over=content.get("hand_over") is True,
+        given=content,
     )
+
+
+def asked_again(request: RunRequest, before: RunRequest) -> RunRequest:
+    """The request that a run began with, with the epochs that are asked for now.
+
+    What is left out now stays as it was.  Raises InvalidValue naming each field that is given and
+    differs: a run is a function of its request.
+    """
+    differs = [
+        InvalidValue(
+            f"{name} is {now!r}, and the run {before.run.path.name!r} began with {then!r}.",
+            field=name,
+            value=now,
+            remedy=_UNDER_ANOTHER_NAME if name == "model" else _ANEW,
+        )
+        for name, now, then in _given(request, before)
+        if now != then
+    ]
+    if differs:
+        raise InvalidValue.of(differs)
+    if "epochs" not in (request.given.get("config") or {}):
+        return before
+    return replace(before, config=replace(before.config, epochs=request.config.epochs))
+
+
+def _given(now: RunRequest, before: RunRequest) -> Iterator[tuple[str, Any, Any]]:
+    """Field, value and earlier value of what is given now and must be as it was."""
+    yield "dataset", str(now.dataset_named), str(before.dataset_named)
+    for name in ("model", "preset", "private", "metadata", "publish_if", "hand_over"):
+        if now.given.get(name) is not None:
+            yield name, getattr(now, name), getattr(before, name)
+    for name, value in (now.given.get("config") or {}).items():
+        resolved, then = getattr(now.config, name), getattr(before.config, name)
+        if name in GROUPS:
+            for inner in value or {}:
+                yield f"config.{name}.{inner}", getattr(resolved, inner), getattr(then, inner)
+        elif name == "fine_tune" and value and value == then.partition("@")[0]:
+            continue  # its newest version may be another by now
+        elif value is not None and name != "epochs":
+            yield f"config.{name}", resolved, then

@@ -113,6 +113,12 @@ class RunFolder:
             int(p.stem.split("-")[1]) for p in (self.path / "samples").glob("epoch-*.png")
         )
 
+    def drop_samples_after(self, epoch: int) -> None:
+        """Forget the grids of epochs above a checkpoint's, which will be drawn again, or never."""
+        for other in self.sampled_epochs():
+            if other > epoch:
+                self.sample(other).unlink(missing_ok=True)
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """The metric lines; a last line that a kill cut short is left out, and an empty one."""
         if not self.metrics.is_file():

@@ -15,17 +15,21 @@ from safetensors.torch import load_file
 from features.distances import Gram
 from features.extractors import efficientnet_lite0
 from library.ancestors import DISCRIMINATOR, taken_over
+from library.config import resolve
 from library.datasets.choices import Choices
 from library.datasets.opened import open_dataset
 from library.datasets.records import begin
 from library.decoded import decode
 from library.errors import InvalidValue
+from library.presets import PRESETS
 from library.requests import read_request
 from library.runs import RunFolder, checkpoints
 from library.versions import ModelLibrary
 from tests.sets import picture
 from tests.test_resume import assert_same_end
 from tests.trainer import Trainer
+from training import schedules
+from training.ancestor import Begun, begin_from
 from training.checkpoints import State, load_checkpoint
 from training.precision import Arithmetic
 from training.selection import best_weights
@@ -170,7 +174,7 @@ def test_a_run_stopped_in_between_keeps_its_best(folder: Path, tmp_path: Path) -
 def test_fine_tuning_begins_with_both_networks(
     whole: tuple[Path, RunFolder, list[dict[str, Any]]], folder: Path, tmp_path: Path, public: bool
 ) -> None:
-    """From a discriminator beside the version, and from the run folder on this server."""
+    """From a discriminator beside the version, and without one that could be found."""
     data_dir, run, _ = whole
     shutil.copytree(data_dir / "models", tmp_path / "models")
     if public:
@@ -213,6 +217,40 @@ def test_fine_tuning_begins_with_both_networks(
     )
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_private_version_s_discriminator_is_that_of_its_step(
+    whole: tuple[Path, RunFolder, list[dict[str, Any]]], folder: Path, tmp_path: Path, chosen: bool
+) -> None:
+    """In the run folder of its job, which may have gone on since."""
+    data_dir, run, _ = whole
+    shutil.copytree(data_dir / "models", tmp_path / "models")
+    theirs = RunFolder(shutil.copytree(run.path, tmp_path / "runs" / "theirs"))
+    path = tmp_path / "models" / "small" / "1" / "model.json"
+    card = json.loads(path.read_text())
+    card["job"] = "theirs"
+    (newest,) = checkpoints(theirs.checkpoints)
+    of_its_step = newest if not chosen else best_weights(run, _best_step(data_dir))
+    if not chosen:
+        card["training"]["chosen"] = None
+    path.write_text(json.dumps(card))
+    (theirs.checkpoints / "0000009999.safetensors").write_bytes(b"of a later step, damaged")
+    request = read_request(request_in(tmp_path, folder, "tuned", fine_tune="small@1"))
+
+    def begun() -> tuple[Begun, dict[str, torch.Tensor]]:
+        game = new_game(request.config, 2, torch.device("cpu"), Arithmetic("float32", False))
+        return begin_from(request, game, ("A", "B")), game.discriminator.state_dict()
+
+    told, found = begun()
+    assert told.discriminator
+    for name, tensor in load_file(of_its_step).items():
+        if name.startswith("discriminator.") and not name.endswith("num_batches_tracked"):
+            assert torch.equal(found[name.removeprefix("discriminator.")], tensor), name
+    (theirs.checkpoints / of_its_step.name).write_bytes(b"damaged")
+    told, _ = begun()
+    assert not told.discriminator
+    assert told.differs == ["The ancestor's discriminator cannot be read (SafetensorError)."]
+
+
 def _best_step(data_dir: Path) -> int:
     version = ModelLibrary(data_dir / "models").find("small@1")
     return int(version.card["training"]["chosen"]["step"])
@@ -234,6 +272,16 @@ def test_an_ancestor_s_shape_is_taken_over(
     assert reached == pytest.approx(last["adaptive.probability"].item(), abs=1e-4)
     assert taken["diffaugment"]["probability"] == reached
     assert taken["diffaugment"]["target"] == EVERYTHING["diffaugment"]["target"]
+    # Its schedules go on from where they had come to, whatever the preset begins with.
+    preset = PRESETS["flagship"]
+    tuned = resolve("flagship", taken_over(preset, {"fine_tune": "small"}, library))
+    for share in (0.0, 0.5, 1.0):
+        now = schedules.at(tuned, int(share * 1000), 1000)
+        assert (now.penalty, now.beta2, now.label_weight) == (0.5, 0.99, 1.0)
+    assert tuned.sampling == EVERYTHING["sampling"]
+    assert (tuned.learning_rate, tuned.learning_rate_final) == (2e-4, 5e-5)
+    asked = {"fine_tune": "small", "penalty": 3.0, "penalty_final": 1.0, "label_ramp": 0.1}
+    assert taken_over(preset, asked, library).items() >= {**asked, "fine_tune": "small@1"}.items()
     plain = {"family": "turbo", "epochs": 3}
     assert taken_over({"family": "turbo", "epochs": 9}, {"epochs": 3}, library) == plain
     with pytest.raises(InvalidValue) as caught:
@@ -245,15 +293,20 @@ def test_an_ancestor_s_shape_is_taken_over(
 
 
 def test_a_public_version_has_its_discriminator_beside_it(folder: Path, tmp_path: Path) -> None:
-    request = request_in(tmp_path, folder, "public", epochs=1, validate_every_kimg=0.0)
+    more: dict[str, Any] = {"validate_every_kimg": 0.0, "label_ramp": 1.0}
+    request = request_in(tmp_path, folder, "public", epochs=1, **more)
     content = json.loads(request.read_text())
     request.write_text(json.dumps({**content, "private": False}))
     trained(request)
     version = ModelLibrary(tmp_path / "models").find("public@1")
     assert DISCRIMINATOR in version.card["files"]
     version.verify()
-    assert checkpoints(RunFolder(tmp_path / "runs" / "run").checkpoints)
+    (newest,) = checkpoints(RunFolder(tmp_path / "runs" / "run").checkpoints)
     assert (version.path / DISCRIMINATOR).is_file()
+    # It ended while labels were ramped in (4 of 5 steps before the last): as its grid was drawn.
+    table = load_file(newest)["average.embedding.weight"]
+    stored = load_file(version.path / "model.safetensors")["embedding.weight"]
+    assert torch.equal(stored, (table * 0.8).half())
 
 
 def test_a_private_version_has_none(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from library.config import GROUPS, Augmentation, RunConfig, resolve
 from library.errors import InvalidValue
 from library.latents import SEED_MAX
 from library.presets import DESCRIPTIONS, PRESETS
-from library.requests import check_model_name, read_request
+from library.requests import RunRequest, asked_again, check_model_name, read_request
 
 NUMBERS = [f for f in fields(RunConfig) if "low" in f.metadata]
 CHOICES = [f for f in fields(RunConfig) if "allowed" in f.metadata]
@@ -261,6 +261,39 @@ def test_a_request_that_is_written_is_read_as_it_was(tmp_path: Path) -> None:
     assert not request.private
     request.write()
     assert read_request(request.run.request) == request
+
+
+def test_a_run_that_is_asked_for_again_may_have_other_epochs_alone(tmp_path: Path) -> None:
+    config = {"epochs": 5, "learning_rate": 1e-4, "augmentation": {"rotation": 30}}
+    before = read_request(request_file(tmp_path, model="chest", config=config))
+
+    def again(**content: Any) -> RunRequest:
+        return asked_again(read_request(request_file(tmp_path, **content)), before)
+
+    assert again() == before  # what is left out stays, the drawn seed too
+    assert again(model="chest", preset="paper", config=config) == before
+    assert again(config={"epochs": 50, "seed": None}).config == replace(before.config, epochs=50)
+    changed = {**config, "learning_rate": 1e-3, "augmentation": {"rotation": 20}, "seed": 2}
+    with pytest.raises(InvalidValue) as caught:
+        again(model="other", preset="quick", dataset={"path": "elsewhere"}, config=changed)
+    told = {each["field"]: each for each in caught.value.as_problem()["errors"]}
+    assert set(told) == {
+        "model", "preset", "dataset", "config.learning_rate", "config.augmentation.rotation",
+        "config.seed",
+    }  # fmt: skip
+    assert "0.001, and the run 'first' began with 0.0001." in str(caught.value)
+    assert "publish RUN --model" in told["model"]["allowed"]
+    assert "give another folder as `run`" in told["config.seed"]["allowed"]
+
+
+def test_the_newest_version_of_a_name_may_be_another_by_now(tmp_path: Path) -> None:
+    path = request_file(tmp_path, config={"fine_tune": "chest-xray-dcgan@1"})
+    before = read_request(path)
+    path = request_file(tmp_path, config={"fine_tune": "chest-xray-dcgan"})
+    assert asked_again(read_request(path), before) == before
+    path = request_file(tmp_path, config={"fine_tune": "chest-xray-dcgan@2"})
+    with pytest.raises(InvalidValue, match="dcgan@2"):
+        asked_again(read_request(path), before)
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,15 @@ def operators_file(folder: Path, **described: object) -> Path:
     nodes = [
         helper.make_node("Flatten", ["pixels"], ["flat"], axis=1),
         helper.make_node("Gemm", ["flat", "w"], ["features"], transB=1),
+        helper.make_node("Identity", ["pixels"], ["pixels_out"]),
+        helper.make_node("Log", ["features"], ["none"]),  # of what is below 0, too
     ]
     graph = helper.make_graph(
         nodes, "theirs",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 4]),
+         helper.make_tensor_value_info("pixels_out", TensorProto.FLOAT, ["n", 3, 8, 8]),
+         helper.make_tensor_value_info("none", TensorProto.FLOAT, ["n", 4])],
         [numpy_helper.from_array(weights, "w")],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
@@ -81,7 +85,11 @@ def test_an_operators_extractor_is_used_as_it_is_described(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("described", "field"),
     [({"name": "lite0"}, "name"), ({"name": "A b"}, "name"), ({"channels": 2}, "channels"),
-     ({"mean": [1]}, "means"), ({"mean": "x"}, "described")],
+     ({"mean": [1]}, "means"), ({"mean": "x"}, "described"), ({"side": "abc"}, "side"),
+     ({"side": 0}, "side"), ({"side": 8.0}, "side"), ({"std": [2, 0, 2]}, "deviations"),
+     ({"mean": [1, float("nan"), 3]}, "means"), ({"output": "pooled"}, "cannot be used: .*pooled"),
+     ({"side": 9}, "cannot be used"), ({"output": "pixels_out"}, r"an array \(2, 3, 8, 8\)"),
+     ({"output": "none"}, "no finite number")],
 )  # fmt: skip
 def test_a_wrong_description_is_named(
     tmp_path: Path, described: dict[str, object], field: str
@@ -102,7 +110,7 @@ def test_features_are_kept_by_the_pixels(tmp_path: Path) -> None:
     levels = chests(2, 5, 0, side=8)[0]
     first = FeatureCache(extractor, tmp_path / "kept").features(levels)
     broken = from_file(operators_file(tmp_path))
-    broken._load = lambda: b""  # it is not asked again
+    broken._session, broken._load = None, lambda: b""  # it is not asked again
     again = FeatureCache(broken, tmp_path / "kept").features(levels.copy())
     np.testing.assert_array_equal(first, again)
     other = FeatureCache(extractor, tmp_path / "kept").features(levels[::-1].copy())

@@ -19,7 +19,13 @@ from library.config import RunConfig, resolve
 from library.latents import latents
 from library.presets import PRESETS
 from training.export import check, round_to_half, stored_tensors, to_onnx
-from training.networks import FAMILIES, architecture_of, build_discriminator, build_generator
+from training.networks import (
+    FAMILIES,
+    architecture_of,
+    build_discriminator,
+    build_generator,
+    flagship,
+)
 from training.networks.base import Discriminator, Generator
 from training.networks.efficientnet import Features, StridedDepthwise, padded
 from training.networks.lite import minibatch_deviation
@@ -223,6 +229,18 @@ def test_minibatch_deviation_tells_the_variety_of_each_class() -> None:
     torch.testing.assert_close(found[label == 1], expected, rtol=1e-3, atol=0)
     # Alone in its class: no variety is known.
     assert minibatch_deviation(varied[:2], torch.tensor([0, 1]), 2).max() < 1e-3
+
+
+def test_a_flagship_has_whole_groups_of_every_width() -> None:
+    with torch.device("meta"):
+        for width in range(4, 129):
+            for resolution in (32, 64, 128):
+                channels = flagship.channels_at(width, resolution)
+                assert flagship.Block(channels, 1).spread.groups == 2 * channels // flagship.GROUP
+        flagship.Generator(128, 4, 13, 2)
+        flagship.Discriminator(128, 90, 2)
+    for width in range(8, 129, 4):  # as versions of them are
+        assert flagship.channels_at(width, 4) == 2 * width
 
 
 def test_a_flagship_of_twice_the_resolution_shares_the_smaller_stages() -> None:

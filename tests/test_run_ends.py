@@ -94,9 +94,9 @@ def test_a_run_told_to_finish_is_one_of_so_many_epochs(tmp_path: Path) -> None:
     assert (ended(again)["epochs"], ended(again)["model"]) == (end["epochs"], "tiny@1")
     assert not [e for e in again.events if e["type"] == "metric"]
     # Unless it is told to have another number of epochs.
-    stored = json.loads(run.request.read_text())
-    stored["config"]["epochs"] = end["epochs"] + 1
-    run.request.write_text(json.dumps(stored))
+    given = json.loads(request.read_text())
+    given["config"]["epochs"] = end["epochs"] + 1
+    request.write_text(json.dumps(given))
     with Trainer(request) as more:
         assert more.end() == 0
     assert (ended(more)["epochs"], ended(more)["model"]) == (end["epochs"] + 1, "tiny@2")
@@ -112,10 +112,10 @@ def test_more_epochs_end_in_the_bytes_of_a_run_that_had_them_from_the_start(
     run = run_of(request)
     with Trainer(request) as trainer:
         assert trainer.end() == 0
-    stored = json.loads(run.request.read_text())
+    given = json.loads(request.read_text())
     for epochs, status in ((2, 1), (5, 0)):
-        stored["config"]["epochs"] = epochs
-        run.request.write_text(json.dumps(stored))
+        given["config"]["epochs"] = epochs
+        request.write_text(json.dumps(given))
         with Trainer(request) as trainer:
             assert trainer.end() == status
         if status:
@@ -342,6 +342,10 @@ def test_a_collapse_stops_the_run_or_is_told_of(
     assert '{"epochs": 0}' in str(caught.value)
     assert [int(path.stem) for path in checkpoints(folder.checkpoints)] == [0]
     assert "suggestion" in caught.value.as_problem()
+    assert folder.sampled_epochs()[0] == 1  # of epochs that a run which goes on does not have
+    folder.sample(0).touch()
+    loop()._resume()
+    assert folder.sampled_epochs() == [0]
 
 
 def test_a_smaller_run_than_its_checkpoint_is_refused(data: Decoded, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from training.adam import Optimiser
 from training.augment import affine, augment
 from training.batches import Batches
 from training.checkpoints import State, load_checkpoint, save_checkpoint
+from training.cost import cost
 from training.events import Events
 from training.export import TOLERANCE, ExportDiffers, check, round_to_half, to_onnx
 from training.figures import write_figures
@@ -436,6 +437,9 @@ def test_a_batch_larger_than_the_dataset_is_refused(
     assert error["given"] == 25
     assert "24" in error["allowed"]
     assert problem["status"] == 422
+    with pytest.raises(InvalidValue) as caught:  # and no cost of it is measured
+        cost(tiny(batch_size=25), 24, 2, CPU)
+    assert caught.value.as_problem() == problem
 
 
 def test_classes_need_more_than_one_class(
@@ -564,7 +568,10 @@ def test_statistics_are_means_over_the_latents() -> None:
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
+    grad: list[bool] = []
+    generator.register_forward_hook(lambda *_: grad.append(torch.is_grad_enabled()))
     estimate_statistics(generator, 256, chunk=128)
+    assert grad == [False, False]  # a graph of each chunk would be most of what publishing takes
     with torch.no_grad():
         columns = first(torch.from_numpy(latents(range(256), 20))[:, :, None, None])
     torch.testing.assert_close(norm.running_mean, columns.mean((0, 2, 3)), rtol=0, atol=1e-5)

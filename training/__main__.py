@@ -179,13 +179,16 @@ def _fit(arguments: argparse.Namespace) -> int:
     from training.memory import fitting_batch, measure
 
     request = read_request(arguments.config)
-    answer: dict[str, int | None]
+    answer: dict[str, int | bool | None]
     if arguments.batch_size:
         device = os.environ.get("SYNTHORAX_TRAIN_DEVICE", "auto")
         answer = {"bytes": measure(request, arguments.batch_size, device)}
     else:
         limit = arguments.memory_mb * 2**20
-        answer = {"batch_size": fitting_batch(arguments.config, request.config, limit)}
+        fits = fitting_batch(arguments.config, request.config, limit)
+        answer = {"batch_size": fits or None}
+        if fits is None:
+            answer["measured"] = False  # it took too long: some size may fit
     print(json.dumps(answer))  # noqa: T201
     return 0
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from library.ancestors import DISCRIMINATOR, find_ancestor
 from library.errors import InvalidValue
 from library.requests import RunRequest
-from library.runs import checkpoints, run_folder
+from library.runs import run_folder
 from library.versions import ModelLibrary, Version
+from training.checkpoints import checkpoint_of
+from training.selection import best_weights
 from training.trainer import Game
 
 
@@ -69,7 +71,13 @@ def begin_from(
         )
     if game.average is not None:
         game.average.load_state_dict(game.generator.state_dict())
-    judge = _discriminator_of(version, request)
+    judge: dict[str, Tensor] = {}
+    try:
+        judge = _discriminator_of(version, request)
+    except (SafetensorError, OSError) as error:
+        begun.differs.append(
+            f"The ancestor's discriminator cannot be read ({type(error).__name__})."
+        )
     if judge:
         begun.tensors_new += _load(game.discriminator, judge, rows, len(old))
         begun.discriminator = True
@@ -109,18 +117,29 @@ def _differences(request: RunRequest, version: Version) -> list[str]:
 
 
 def _discriminator_of(version: Version, request: RunRequest) -> dict[str, Tensor]:
-    """Beside the version, or in the run folder that made it on this server; empty: in neither."""
+    """Beside the version, or in the run folder that made it on this server; empty: in neither.
+
+    Of the step whose generator was published: one that has learnt since knows its samples.
+    """
     beside = version.path / DISCRIMINATOR
     if beside.is_file():
         return load_file(beside)
-    job = version.card.get("job")
-    if job:
-        for path in checkpoints(run_folder(request.data_dir, job).checkpoints):
-            with safe_open(path, framework="pt") as file:
-                prefix = "discriminator."
-                names = [key for key in file.keys() if key.startswith(prefix)]
-                return {key[len(prefix) :]: file.get_tensor(key) for key in names}
-    return {}
+    job, training = version.card.get("job"), version.card["training"]
+    if not job:
+        return {}
+    run = run_folder(request.data_dir, job)
+    chosen = training.get("chosen")
+    path = (
+        best_weights(run, chosen["step"])
+        if chosen
+        else checkpoint_of(run.checkpoints, training["steps"])
+    )
+    if not path.is_file():  # the run has gone on, or is gone
+        return {}
+    with safe_open(path, framework="pt") as file:
+        prefix = "discriminator."
+        names = [key for key in file.keys() if key.startswith(prefix)]
+        return {key[len(prefix) :]: file.get_tensor(key) for key in names}
 
 
 @torch.no_grad()

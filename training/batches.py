@@ -21,6 +21,24 @@ from training.seeds import step_noise
 RESIDENT_BYTES_MAX = 4 * 2**30
 
 
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Whole batches of a dataset.  Raises InvalidValue when it does not fill one."""
+    if images < batch_size:
+        raise InvalidValue(
+            f"config.batch_size is {batch_size}, but the dataset holds {images} readable images.",
+            field="config.batch_size",
+            value=batch_size,
+            remedy=f"Use a batch size of at most {images}.",
+        )
+    return images // batch_size
+
+
+def resident_bytes(images: int, resolution: int) -> int:
+    """Of a dataset that lies on the card; 0 for one that is too large, which stays on the host."""
+    size = images * resolution**2
+    return size if size <= RESIDENT_BYTES_MAX else 0
+
+
 @dataclass(frozen=True)
 class Batch:
     """real (n, 1, r, r) in [-1, 1]; labels (n,) int64; z (n, latent_dim).
@@ -61,18 +79,11 @@ class Batches:
             raise ValueError("a run with differential privacy draws its batches from its secret")
         self._private = private
         self.count = len(data.images) if private is None else len(private.rows)
-        self.steps_per_epoch = self.count // config.batch_size
-        if self.steps_per_epoch == 0:
-            raise InvalidValue(
-                f"config.batch_size is {config.batch_size}, but the dataset holds "
-                f"{self.count} readable images.",
-                field="config.batch_size",
-                value=config.batch_size,
-                remedy=f"Use a batch size of at most {self.count}.",
-            )
+        self.steps_per_epoch = steps_per_epoch(self.count, config.batch_size)
         self.classes = torch.from_numpy(data.classes)
         # On a CPU the page cache holds the map; on a GPU a copy on the device saves each transfer.
-        resident = device.type == "cuda" and data.images.nbytes <= RESIDENT_BYTES_MAX
+        images = len(data.images)
+        resident = device.type == "cuda" and bool(resident_bytes(images, config.resolution))
         self._resident = torch.from_numpy(np.array(data.images)).to(device) if resident else None
         self._mapped = data.images
         self._classes = max(1, len(data.labels))

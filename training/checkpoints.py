@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ class NotFinite(Exception):
     """A tensor of the state holds an infinity or no number: its name."""
 
 
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies, if it is kept."""
+    return folder / f"{step:010d}.safetensors"
+
+
 def save_checkpoint(
     folder: Path, state: State, keep: Callable[[int], bool] = lambda _step: False
 ) -> Path:
@@ -61,7 +67,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in folder.glob(".*.tmp"):  # half a checkpoint, by a trainer that was killed
         left.unlink()
-    path = folder / f"{state.counters['step']:010d}.safetensors"
+    path = checkpoint_of(folder, state.counters["step"])
     counters = json.dumps(state.counters)
     facts = {"counters": counters, "sha256": _digest(json.loads(counters), tensors)}
     write_bytes(path, save(tensors, facts))
@@ -76,6 +82,15 @@ def save_checkpoint(
 
 def _digest(counters: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     return digest_version(counters, {name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def counters_in(folder: Path) -> Iterator[dict[str, Any]]:
+    """The counters of each checkpoint that can be read, newest first; their tensors are not."""
+    for path in checkpoints(folder):
+        with contextlib.suppress(SafetensorError, OSError, ValueError, KeyError, TypeError):
+            with safe_open(path, framework="pt") as file:
+                counters: dict[str, Any] = json.loads(file.metadata()["counters"])
+            yield counters
 
 
 def drop_checkpoints_after(folder: Path, step: int) -> None:

@@ -17,7 +17,7 @@ import torch
 from library.config import RunConfig
 from library.decoded import Decoded
 from library.memory import own_bytes
-from training.batches import Batch, Batches
+from training.batches import Batch, Batches, steps_per_epoch
 from training.captured import stepper, steps_to_settle
 from training.precision import Arithmetic, fastest
 from training.privacy import throwaway
@@ -33,10 +33,10 @@ def cost(
 ) -> dict[str, Any]:
     """Seconds of the whole run, images/s, and the peak of memory, of `seconds` of its steps or all.
 
-    images: of the dataset's train split; classes: its labels.
+    images: of the dataset's train split; classes: its labels.  Raises InvalidValue when they do
+    not fill a batch.
     """
-    per_epoch = images // config.batch_size * config.batch_size
-    planned = config.epochs * per_epoch
+    planned = config.epochs * steps_per_epoch(images, config.batch_size) * config.batch_size
     data = made_up(config, max(1, classes))
     private = throwaway(config, len(data.images)) if config.privacy.active else None
 

@@ -24,6 +24,13 @@ class ExportDiffers(SynthoraxError):
     slug, title = "export-differs", "The exported generator differs from the trained one"
 
 
+def weigh_labels(generator: Generator, weight: float) -> None:
+    """Make a weight of the labels part of the embedding, in place: a version has none beside it."""
+    if weight != 1.0 and generator.embedding is not None:
+        with torch.no_grad():
+            generator.embedding.weight.mul_(weight)
+
+
 def round_to_half(generator: Generator) -> None:
     """Round weights to float16 values, in place (batch norm's vectors and statistics stay)."""
     with torch.no_grad():

@@ -169,6 +169,7 @@ class Loop:
         self.team.wait()  # every process has read what rank 0 may write from here on
         if self.team.is_first:
             self.run.drop_metrics_above(step * self.config.batch_size)
+            self.run.drop_samples_after(step // self.batches.steps_per_epoch)
         if path is not None:
             self._saved_step = step
             self.events.log(f"Resumed from the checkpoint at step {step}.", step=step)
@@ -264,6 +265,9 @@ class Loop:
             if not self.health.doubtful:
                 counters["good_step"] = step
             good = counters.get("good_step")
+            counters.pop("label_weight", None)
+            if self.game.sampler.label_weight != 1.0:
+                counters["label_weight"] = self.game.sampler.label_weight
             try:
                 save_checkpoint(
                     self.run.checkpoints,

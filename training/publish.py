@@ -28,7 +28,7 @@ from library.version_states import HELD, WAITS
 from library.versions import ModelLibrary, Version
 from training.card import write_card
 from training.checkpoints import State, load_checkpoint
-from training.export import check, round_to_half, stored_tensors, to_onnx
+from training.export import check, round_to_half, stored_tensors, to_onnx, weigh_labels
 from training.networks import Generator, architecture_of
 from training.precision import Arithmetic
 from training.privacy import MEASURED_ON_IMAGES, Plan
@@ -133,6 +133,8 @@ def _fill(
     dataset = read_json(run.dataset)
     ancestry = _ancestry(run, library)
     private = request.private or any(each["private"] for each in ancestry)
+    # A run that ended while labels were ramped in: as its samples were measured and shown.
+    weigh_labels(generator, (found.best or counters).get("label_weight", 1.0))
     round_to_half(generator)
     estimate_statistics(generator)
     tensors = stored_tensors(generator)

@@ -18,7 +18,7 @@ from library.decoded import Decoded, decode
 from library.errors import InvalidValue, SynthoraxError
 from library.images import Fit
 from library.private import check_alone
-from library.requests import RunRequest, read_request
+from library.requests import RunRequest, asked_again, read_request
 from library.runs import FolderBusy, checkpoints
 from library.versions import ModelLibrary
 from training.ancestor import begin_from
@@ -48,7 +48,7 @@ def run(request: RunRequest, stop: StopRequest) -> int:
     0: published, or handed over; 1: failed; RESUMABLE: stopped with a checkpoint; FOLDER_BUSY:
     nothing done.
 
-    A run that was started before goes on with the configuration it was started with.
+    A run that was started before goes on as it was started, but for its number of epochs.
     """
     rank = int(os.environ.get("RANK", "0"))
     events = Events(request.run, request.job, heard=rank == 0)
@@ -83,7 +83,11 @@ def _started_before(request: RunRequest) -> RunRequest:
     if not request.run.request.is_file():
         request.write()
         return request
-    return read_request(request.run.request)
+    before = read_request(request.run.request)
+    again = asked_again(request, before)
+    if again != before:
+        again.write()
+    return again
 
 
 def _locked(

@@ -55,13 +55,13 @@ def png(levels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-@torch.no_grad()
 def at_once(resolution: int) -> int:
     """Images of one chunk: fewer large ones, since publishing must not need more memory than the
     training did."""
     return min(128, max(16, 128 * 128**2 // resolution**2))
 
 
+@torch.no_grad()
 def estimate_statistics(generator: Generator, count: int = 1024, chunk: int = 0) -> None:
     """Set batch norm's statistics to means over `count` latents (seeds 0 …), in place.
 

@@ -7,13 +7,14 @@ over the classes is the best.  The features are EfficientNet-Lite0's, which no f
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -22,8 +23,11 @@ from features.extractors import FeatureCache
 from library.atomic import write_bytes
 from library.decoded import Decoded
 from library.runs import RunFolder
+from training.checkpoints import counters_in
 from training.networks import Generator
 from training.sampling import sample
+
+logger = logging.getLogger("synthorax.trainer")
 
 IMAGES_MAX = 500  # of a class, real and generated
 FAKES_MIN = 100  # of a class, where there are fewer real images
@@ -88,6 +92,8 @@ class Selection:
                 "kid": mean, "by_label": found, "step": step, "n": self.images,
                 "extractor": self._features.extractor.identity,
             }  # fmt: skip
+            if sampler.label_weight != 1.0:
+                best["label_weight"] = sampler.label_weight
             state["worse"] = 0
             self._keep({"sampler": sampler, "discriminator": discriminator}, step)
         else:
@@ -117,13 +123,15 @@ class Selection:
         write_bytes(best_weights(self._run, step), save(tensors, {"step": json.dumps(step)}))
 
     def forget_others(self) -> None:
-        """Remove what is not the best any more, once a checkpoint says which one is."""
-        state = self._counters.get("selection")
-        if state and state["best"]:
-            kept = best_weights(self._run, state["best"]["step"])
-            for path in self._run.checkpoints.glob("best-*.safetensors"):
-                if path != kept:
-                    path.unlink()
+        """Remove what no checkpoint names as the best: a run may go back to any of them."""
+        named = set()
+        for counters in counters_in(self._run.checkpoints):
+            best = counters.get("selection", {}).get("best")
+            if best:
+                named.add(best_weights(self._run, best["step"]))
+        for path in self._run.checkpoints.glob("best-*.safetensors"):
+            if path not in named:
+                path.unlink()
 
 
 def best_weights(run: RunFolder, step: int) -> Path:
@@ -134,12 +142,23 @@ def best_weights(run: RunFolder, step: int) -> Path:
 def load_best(
     run: RunFolder, counters: dict[str, Any], sampler: Generator, discriminator: nn.Module
 ) -> dict[str, Any] | None:
-    """Load the best weights that a checkpoint's counters name; what is known of them, or None."""
+    """Load the best weights that a checkpoint's counters name; what is known of them.
+
+    None where it names none, or their file cannot be read: the networks stay as they are.
+    """
     best: dict[str, Any] | None = counters.get("selection", {}).get("best")
     if best is None:
         return None
-    with safe_open(best_weights(run, best["step"]), framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    try:
+        with safe_open(best_weights(run, best["step"]), framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        logger.warning(
+            "The best weights, of step %s, cannot be read (%s): the checkpoint's own are used.",
+            best["step"],
+            type(error).__name__,
+        )
+        return None
     for name, network in (("sampler.", sampler), ("discriminator.", discriminator)):
         mine = {k.removeprefix(name): t for k, t in tensors.items() if k.startswith(name)}
         network.load_state_dict(mine)

@@ -178,7 +178,7 @@ def _cut(log: Path) -> None:
 def batch_that_fits(request: Path, environment: Mapping[str, str], megabytes: int) -> int | None:
     """The largest batch size that the memory holds, measured by `python -m training fit`.
 
-    megabytes: the limit (MiB), 0: the machine's.  None when nothing fits or it cannot be told.
+    megabytes: the limit (MiB), 0: the machine's.  0: nothing fits; None: it cannot be told.
     """
     command = [sys.executable, "-m", "training", "fit", str(request)]
     if megabytes:
@@ -189,7 +189,7 @@ def batch_that_fits(request: Path, environment: Mapping[str, str], megabytes: in
             env={**os.environ, **logs.for_child(), **environment, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True,
         )  # fmt: skip
-        size = json.loads(answer.stdout.splitlines()[-1])["batch_size"]
+        told = json.loads(answer.stdout.splitlines()[-1])
+        return int(told["batch_size"] or 0) if told.get("measured", True) else None
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, IndexError):
         return None
-    return int(size) if size else None

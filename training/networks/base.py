@@ -16,6 +16,7 @@ class Generator(nn.Module):
     """
 
     label_weight = 1.0  # of the class, below 1 while it is ramped in
+    embedding: nn.Embedding | None  # of the classes, by a name that every family has
 
     def __init__(self, resolution: int, latent_dim: int, classes: int) -> None:
         super().__init__()

@@ -25,8 +25,15 @@ SLOPE = 0.2
 
 
 def channels_at(width: int, resolution: int) -> int:
-    """Channels of a stage: `width` at 64 pixels, twice that below, half for each doubling above."""
-    return max(GROUP, width * 2 if resolution < 64 else width * 64 // resolution // GROUP * GROUP)
+    """Channels of a stage: `width` at 64 pixels, twice that below, half for each doubling above.
+
+    Rounded down, so that the twice as many of a block's 3x3 convolution are whole groups.
+    """
+    if resolution < 64:
+        wanted, unit = width * 2, GROUP // 2
+    else:
+        wanted, unit = width * 64 // resolution, GROUP
+    return max(GROUP, wanted // unit * unit)
 
 
 def resolutions_to(resolution: int) -> list[int]:
