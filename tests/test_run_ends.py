@@ -306,20 +306,25 @@ def test_variety_is_a_pixel_s_deviation(data: Decoded) -> None:
     assert of_classes(data.images, list(data.classes), 2) == real
 
 
-@pytest.mark.parametrize("on_collapse", ["stop", "continue"])
+@pytest.mark.parametrize(
+    ("on_collapse", "checkpoint_seconds"), [("stop", 3600), ("stop", 0), ("continue", 3600)]
+)
 def test_a_collapse_stops_the_run_or_is_told_of(
     tmp_path: Path,
     data: Decoded,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     on_collapse: str,
+    checkpoint_seconds: int,  # 0: each step, so also between the last look and the first sign
 ) -> None:
     from tests.test_training import CPU, PLAIN, game_of, tiny
 
     # Every game is thin by these; the first two epochs are not looked at.
     monkeypatch.setattr(health, "VARIED", -1.0)
     monkeypatch.setattr(health, "THIN", 10.0)
-    config = tiny(on_collapse=on_collapse, epochs=8, checkpoint_seconds=3600, batch_size=8)
+    config = tiny(
+        on_collapse=on_collapse, epochs=8, checkpoint_seconds=checkpoint_seconds, batch_size=8
+    )
     folder = RunFolder(tmp_path)
 
     def loop() -> Loop:

@@ -24,6 +24,7 @@ from training.captured import stepper
 from training.checkpoints import (
     NotFinite,
     State,
+    checkpoints,
     drop_checkpoints_after,
     load_checkpoint,
     save_checkpoint,
@@ -258,13 +259,18 @@ class Loop:
         every = self.config.checkpoint_every_epochs * self.batches.steps_per_epoch
         return bool(every) and step > 0 and step % every == 0
 
+    def _good(self, step: int) -> int | None:
+        """The newest checkpoint, with one of now, that is no later than the last epoch without
+        signs of a collapse: after that nobody has looked yet."""
+        there = [step, *(int(path.stem) for path in checkpoints(self.run.checkpoints))]
+        last = self.state.counters.get("step_before", 0)
+        return max((each for each in there if each <= last), default=None)
+
     def _save(self) -> None:
         counters = self.state.counters
         step = counters["step"]
         if step != self._saved_step and self.team.is_first:
-            if not self.health.doubtful:
-                counters["good_step"] = step
-            good = counters.get("good_step")
+            counters["good_step"] = good = self._good(step)
             counters.pop("label_weight", None)
             if self.game.sampler.label_weight != 1.0:
                 counters["label_weight"] = self.game.sampler.label_weight
