@@ -160,8 +160,8 @@ def privacy_checks(
     checks = []
     tests = 2 * len(copies)
     for label, found in copies.items():
-        checks.append(_copies(label, found, 0.5 * protocol.level / tests, protocol))
-        checks.append(_permutation(label, found, 0.25 * protocol.level / tests, protocol))
+        checks.append(_copies(label, found, tests, protocol))
+        checks.append(_permutation(label, found, protocol.preference_level(len(copies)), protocol))
     bounds = {
         "black box": (protocol.membership_warn, protocol.membership_fail),
         "discriminator": (protocol.discriminator_warn, protocol.discriminator_fail),
@@ -182,29 +182,34 @@ def privacy_checks(
     return checks
 
 
-def _copies(label: str, found: dict[str, Any], level: float, protocol: Protocol) -> Check:
+def _copies(label: str, found: dict[str, Any], tests: int, protocol: Protocol) -> Check:
     share, p = found["flagged_share"], min(found["correlation"]["p"], found["distance"]["p"])
     shown = (
         f"{label}: {found['flagged']} of {found['n_fake']} generated images "
         f"({share:.1%}; {found['flagged_expected']:.1%} expected) lie nearer to a training image "
         "than 99% of unseen real ones do"
     )
+    twins = found["copies_among_reference"]
+    left = f" {twins} unseen real images are copies of training images, too." if twins else ""
     few = found["n_reference"] < protocol.no_verdict
-    if found["copies"] and not found["copies_among_reference"]:
-        text = f"{label}: {found['copies']} generated images are copies of training images."
+    if found["copies"]:
+        text = f"{label}: {found['copies']} generated images are copies of training images.{left}"
         return Check("privacy", "near-copies", label, RED, text)
-    if p <= level:
-        prefers = min(found["nearest_is_train"][d]["p"] for d in found["nearest_is_train"])
-        if share > protocol.flagged_fail and prefers <= 0.05:
-            return Check("privacy", "near-copies", label, RED, f"{shown}.")
-        if prefers > 0.05:
-            text = f"{shown}, but they lie no nearer to training images than to other real ones."
+    if p <= 0.5 * protocol.level / tests:
+        prefers = min(each["near_p"] for each in found["nearest_is_train"].values())
+        if prefers > protocol.level / tests:
+            text = (
+                f"{shown}; but it is not shown that such images lie nearer to training images "
+                f"than to other real ones (p {prefers:.3g}).{left}"
+            )
             return Check("privacy", ALIKE, label, AMBER, text)
-        return Check("privacy", "near-copies", label, AMBER, f"{shown}.")
+        verdict = RED if share > protocol.flagged_fail else AMBER
+        return Check("privacy", "near-copies", label, verdict, f"{shown}.{left}")
     if few:
-        text = f"{shown}; {found['n_reference']} unseen images are too few for a light."
+        text = f"{shown}; {found['n_reference']} unseen images are too few for a light.{left}"
         return Check("privacy", "near-copies", label, GREY, text)
-    return Check("privacy", "near-copies", label, GREEN, f"{shown}: no more than by chance.")
+    text = f"{shown}: no more than by chance.{left}"
+    return Check("privacy", "near-copies", label, GREEN, text)
 
 
 def _permutation(label: str, found: dict[str, Any], level: float, protocol: Protocol) -> Check:
@@ -212,7 +217,8 @@ def _permutation(label: str, found: dict[str, Any], level: float, protocol: Prot
     name = min(tests, key=lambda detector: tests[detector]["p"])
     p, share = tests[name]["p"], tests[name]["share"]
     shown = (
-        f"{label}: the nearest real image is a training one for {share:.0%} (by {name}, p {p:.3g})"
+        f"{label}: the nearest real image is a training one for {share:.1%} "
+        f"({tests[name]['expected']:.1%} of the real ones are; by {name}, p {p:.3g})"
     )
     if p <= level:
         return Check("privacy", "nearest is train", label, AMBER, f"{shown}.")

@@ -194,7 +194,9 @@ def _privacy(
     copies = {}
     for index, label in enumerate(subject.labels):
         parts = [views.taken(views.images.rows(index)) for views in (fakes, train, reference)]
-        copies[label] = class_copies(parts[0], parts[1], parts[2], protocol, random)
+        copies[label] = class_copies(
+            parts[0], parts[1], parts[2], protocol, len(subject.labels), random
+        )
     known = subject.member_scores
     return copies, {
         "black box": black_box(fakes, train, reference, random),

@@ -16,6 +16,7 @@ from evaluation.copies import beyond, negative_hypergeometric, wilson
 from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured, bar
 from evaluation.images import Images, drawn, halves
 from evaluation.msssim import ms_ssim, scales
+from evaluation.permutations import permuted
 from evaluation.probe import auroc, fitted, macro_auroc, out_of_fold
 from tests.evaluation.pictures import chests, real
 
@@ -152,3 +153,25 @@ def test_halves_share_no_patient_and_have_each_class() -> None:
 def test_fakes_stand_each_for_itself() -> None:
     images = Images.of(np.zeros((5, 16, 16), np.uint8), [0, 0, 1, 1, 1])
     assert len(set(images.groups)) == 5
+
+
+def share(total: float, size: float) -> float:
+    return total / size
+
+
+@pytest.mark.parametrize("level", [0.05, 1e-4])
+def test_a_permutation_test_comes_below_any_level_that_it_is_asked_for(level: float) -> None:
+    member = np.arange(60) < 30
+    p = permuted(member * 1.0, member, np.arange(60), share, np.random.default_rng(0), level)
+    assert p <= level
+
+
+def test_a_permutation_test_has_its_level_and_ends_early_where_nothing_is() -> None:
+    random = np.random.default_rng(0)
+    groups, found = np.repeat(np.arange(40), 2), []
+    for _ in range(200):
+        values = np.repeat(random.normal(size=40), 2)
+        found.append(permuted(values, groups % 2 == 0, groups, share, random))
+    assert [np.mean(np.array(found) <= x) for x in (0.05, 0.5)] == pytest.approx(
+        [0.05, 0.5], abs=0.07
+    )
