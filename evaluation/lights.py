@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from evaluation.conditioning import Margin
 from evaluation.fidelity import ClassFidelity
 from evaluation.floors import Measured, bar
 from evaluation.images import Protocol
@@ -59,7 +60,7 @@ def patient_checks(known: bool, in_both: int) -> list[Check]:
 def fidelity_checks(
     classes: list[ClassFidelity],
     shares: list[Measured],
-    matrix: dict[str, Any] | None,
+    margins: list[Margin],
     rulers: dict[str, list[dict[str, Any]]],
     protocol: Protocol,
 ) -> list[Check]:
@@ -67,31 +68,41 @@ def fidelity_checks(
     names = {each.label for each in estimable}
     measured = [m for each in estimable for m in each.measured.values()]
     measured += [m for m in shares if m.label in names]
-    limit = bar(measured, protocol.level) if measured else 0.0
+    margins = [each for each in margins if each.measured.label in names]
+    every = [*measured, *(each.measured for each in margins)]
+    limit = bar(every, protocol.level) if every else 0.0
     checks = [_too_few(each, protocol) for each in classes if not each.estimable]
     sizes = {each.label: each.n for each in classes}
     for m in measured:
         ruler = rulers.get(m.label, [])
         checks.append(_difference(m, limit, sizes[m.label], ruler, protocol))
-    for label, found in (matrix or {"nearest": {}})["nearest"].items():
-        if label not in names:
-            continue
-        verdict = {"own": GREEN, "tie": AMBER, "other": RED}[found["verdict"]]
-        text = {
-            "own": f"Generated {label} lies nearest to real {label}.",
-            "tie": f"Generated {label} lies as near to real {found['rival']} as to real {label}.",
-            "other": f"Generated {label} lies nearer to real {found['rival']} than to real "
-            f"{label}.",
-        }[found["verdict"]]
-        checks.append(Check("fidelity", "class KID", label, verdict, text))
-    return checks
+    return checks + [_class_kid(each, limit) for each in margins]
+
+
+def _class_kid(found: Margin, limit: float) -> Check:
+    """Real images of a class may lie as near to another: worse is what they do not do."""
+    m, label, rival = found.measured, found.measured.label, found.rival
+    noise = limit * m.deviation
+    if m.value > noise:
+        verdict, text = GREEN, f"Generated {label} lies nearest to real {label}."
+    elif m.z <= limit:
+        verdict = GREEN
+        text = f"Generated {label} lies no nearer to real {rival} than real {label} itself does."
+    elif m.value >= -noise:
+        verdict = AMBER
+        text = f"Generated {label} lies as near to real {rival} as to real {label}."
+    else:
+        verdict = RED
+        text = f"Generated {label} lies nearer to real {rival} than to real {label}."
+    return Check("fidelity", "class KID", label, verdict, text)
 
 
 def _too_few(found: ClassFidelity, protocol: Protocol) -> Check:
     return Check(
         "fidelity", "images", found.label, GREY,
-        f"{found.label}: {found.n_real} real and {found.n_fake} generated images; a light needs "
-        f"{protocol.no_verdict} of each. The numbers are there, with their intervals.",
+        f"{found.label}: {found.n_real} real and {found.n_fake} generated images, compared at "
+        f"n = {found.n}; a light needs {protocol.no_verdict} of each and n = "
+        f"{protocol.no_verdict // 2}. The numbers are there, with their intervals.",
     )  # fmt: skip
 
 
@@ -133,7 +144,9 @@ def usefulness_checks(
     found: dict[str, Any] | None, n_real: int, why_not: str, protocol: Protocol
 ) -> list[Check]:
     if found is None or n_real < protocol.no_verdict:
-        text = why_not or f"{n_real} test images; a light needs {protocol.no_verdict}."
+        text = why_not or (
+            f"{n_real} test images of the smallest class; a light needs {protocol.no_verdict}."
+        )
         return [Check("usefulness", "linear probe", None, GREY, text)]
     low, high = found["gain_interval"]
     gain = found["gain_over_duplicates"]

@@ -172,11 +172,14 @@ def privacy_of(fakes: NDArray[np.uint8], reference: Images | None = None) -> lis
     """Checks of copies, with random projections of the pixels for features."""
     train, held, _ = drawings()
     axes = np.random.default_rng(0).normal(size=(SIDE * SIDE, 64)).astype(np.float32) / SIDE
-    views = [
-        Views.of(images, images.levels.reshape(len(images), -1).astype(np.float32) @ axes)
-        for images in (Images.of(fakes, np.zeros(len(fakes), int)), train, reference or held)
-    ]
-    found = class_copies(*views, PROTOCOL, 1, np.random.default_rng(0)).numbers
+
+    def views(images: Images) -> Views:
+        pixels = images.levels.reshape(len(images), -1) @ axes
+        return Views.of(images, pixels.astype(np.float32))
+
+    made = views(Images.of(fakes, np.zeros(len(fakes), int)))
+    random = np.random.default_rng(0)
+    found = class_copies(made, views(train), views(reference or held), PROTOCOL, 1, random).numbers
     return privacy_checks({"HEALTHY": found}, {"black box": None}, PROTOCOL)
 
 
