@@ -203,7 +203,7 @@ def _copies(label: str, found: dict[str, Any], tests: int, protocol: Protocol) -
         "than 99% of unseen real ones do"
     )
     twins = found["copies_among_reference"]
-    left = f" {twins} unseen real images are copies of training images, too." if twins else ""
+    left = f" Unseen real images that are copies of training images, too: {twins}." if twins else ""
     few = found["n_reference"] < protocol.no_verdict
     if found["copies"]:
         text = f"{label}: {found['copies']} generated images are copies of training images.{left}"
