@@ -94,8 +94,8 @@ def test_a_small_pool_or_one_small_class_has_no_light(cache: FeatureCache) -> No
     train, held = whole.train, whole.reference
     assert train is not None
     made, real_ones, known = (cache.features(each.levels) for each in (whole.fakes, held, train))
-    # 14 training images of B: sets of 7 a side, however many real and generated images there are.
-    few = np.concatenate([train.rows(0), train.rows(1)[:14]])
+    # 28 training images of B: sets of 14 a side, however many real and generated images there are.
+    few = np.concatenate([train.rows(0), train.rows(1)[:28]])
     found = measure(
         replace(whole, train=train.taken(few)), FeatureSets(made, real_ones, known[few]),
         "lite0", PROTOCOL, {},
@@ -103,7 +103,7 @@ def test_a_small_pool_or_one_small_class_has_no_light(cache: FeatureCache) -> No
     assert [each.estimable for each in found.classes] == [True, False]
     text = next(c.text for c in found.checks if c.check == "images")
     assert text.endswith(
-        "compared at n = 7; a light needs 30 of each and n = 15. The numbers are there, with their "
+        "compared at n = 14; a light needs 30 of each and n = 15. The numbers are there, with their "
         "intervals."
     )
     few = np.concatenate([held.rows(0), held.rows(1)[:25]])
@@ -130,6 +130,10 @@ def test_mixed_sizes_and_too_few_images_are_refused(cache: FeatureCache) -> None
     few = good.fakes.taken(np.concatenate([good.fakes.rows(0), good.fakes.rows(1)[:5]]))
     with pytest.raises(InvalidValue, match="There are 5 fake images of 'B'"):
         evaluate(replace(good, fakes=few), cache, PROTOCOL, "rp-0")
+    assert good.train is not None
+    one = good.train.taken(good.train.rows(0))
+    with pytest.raises(InvalidValue, match="There are 0 training images of 'B'"):
+        evaluate(replace(good, train=one), cache, PROTOCOL, "rp-0")
 
 
 def test_progress_rises_to_the_end(cache: FeatureCache) -> None:
