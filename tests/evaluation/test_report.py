@@ -103,8 +103,8 @@ def test_a_small_pool_or_one_small_class_has_no_light(cache: FeatureCache) -> No
     assert [each.estimable for each in found.classes] == [True, False]
     text = next(c.text for c in found.checks if c.check == "images")
     assert text.endswith(
-        "compared at n = 14; a light needs 30 of each and n = 15. The numbers are there, with their "
-        "intervals."
+        "compared at n = 14; a light needs 30 of each and n = 15. The numbers are there, with "
+        "their intervals."
     )
     few = np.concatenate([held.rows(0), held.rows(1)[:25]])
     found = measure(
