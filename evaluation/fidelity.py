@@ -155,7 +155,7 @@ class Comparison:
             found[name] = Measured(
                 name, label, value, spread[name], floors[name], share,
                 WORSE_LOW if name in _LOW else WORSE_HIGH, step, name in _SHARES,
-                max(errors[name], step / math.sqrt(len(fakes.images))),
+                max(errors[name], step),
             )  # fmt: skip
         return found
 
