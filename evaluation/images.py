@@ -70,9 +70,8 @@ class Subject:
                 remedy="Give one resolution and one fit for all of them.",
             )
         for index, label in enumerate(self.labels):
-            sets = {"real": self.reference, "fake": self.fakes, "training": self.train}
-            for name, images in sets.items():
-                if images is not None and len(images.rows(index)) < SMALLEST:
+            for name, images in (("real", self.reference), ("fake", self.fakes)):
+                if len(images.rows(index)) < SMALLEST:
                     raise InvalidValue(
                         f"There are {len(images.rows(index))} {name} images of {label!r}.",
                         field="label",

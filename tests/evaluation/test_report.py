@@ -130,10 +130,6 @@ def test_mixed_sizes_and_too_few_images_are_refused(cache: FeatureCache) -> None
     few = good.fakes.taken(np.concatenate([good.fakes.rows(0), good.fakes.rows(1)[:5]]))
     with pytest.raises(InvalidValue, match="There are 5 fake images of 'B'"):
         evaluate(replace(good, fakes=few), cache, PROTOCOL, "rp-0")
-    assert good.train is not None
-    one = good.train.taken(good.train.rows(0))
-    with pytest.raises(InvalidValue, match="There are 0 training images of 'B'"):
-        evaluate(replace(good, train=one), cache, PROTOCOL, "rp-0")
 
 
 def test_progress_rises_to_the_end(cache: FeatureCache) -> None:
