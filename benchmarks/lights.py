@@ -178,6 +178,10 @@ def faults(cache: FeatureCache) -> dict[str, Measurements]:
     kinds["copies of training images"] = changed(copies)
     kinds["copies through half the pixels"] = changed(damage.lower_resolution(copies))
     kinds["rotated copies, 5°"] = changed(damage.rotated(copies))
+    some = fakes[0].levels.copy()
+    chosen = random.random(len(some)) < 0.1
+    some[chosen] = damage.noisy(copies[chosen], 6.0, random)
+    kinds["10% noisy copies"] = changed(some)
     found = {name: measured(train, reference, part, Protocol()) for name, part in kinds.items()}
     # The reference gets images of patients that are in training.
     leaked = replace(reference[0], groups=reference[0].groups.copy())

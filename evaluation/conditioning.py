@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.floors import WORSE_LOW, Measured
-from evaluation.images import Protocol, Subject, drawn
+from evaluation.fidelity import equal_n
+from evaluation.floors import WORSE_LOW, Measured, share_error
+from evaluation.images import Images, Protocol, Subject, drawn
 from evaluation.probe import fitted, out_of_fold
 from features.distances import Gram
 
 Features = NDArray[np.float32]
+Array = NDArray[np.float64]
 _REPEATS = 5
+_MOST = 500  # images of a class
 
 
 def kid_matrix(
@@ -24,7 +28,7 @@ def kid_matrix(
     real, made = subject.reference, subject.fakes
     count = len(subject.labels)
     n = min([len(real.rows(k)) for k in range(count)] + [len(made.rows(k)) for k in range(count)])
-    n = max(2, min(n * 4 // 5, 500))  # repeats must differ where the smallest class is used up
+    n = max(2, min(n * 4 // 5, _MOST))  # repeats must differ where the smallest class is used up
     values = np.zeros((_REPEATS, count, count))
     for repeat in range(_REPEATS):
         real_rows = [drawn(random, real.rows(k), real.groups, n) for k in range(count)]
@@ -37,28 +41,80 @@ def kid_matrix(
                 a = np.arange(j * n, (j + 1) * n)
                 b = np.arange((count + i) * n, (count + i + 1) * n)
                 values[repeat, i, j] = gram.kid(a, b)
-    mean, spread = values.mean(0), values.std(0, ddof=1)
-    nearest = {}
-    for i, label in enumerate(subject.labels):
-        others = [j for j in range(count) if j != i]
-        rival = min(others, key=lambda j: mean[i, j])
-        sd = float(np.hypot(spread[i, i], spread[i, rival]))
-        margin = float(mean[i, rival] - mean[i, i])
-        nearest[label] = {
-            "rival": subject.labels[rival],
-            "margin": margin,
-            "margin_sd": sd,
-            "verdict": "own" if margin > 2 * sd else "other" if margin < -2 * sd else "tie",
-        }
     return {
         "metric": f"kid_{extractor}",
         "n": n,
-        "mean": mean.tolist(),
-        "sd": spread.tolist(),
+        "mean": values.mean(0).tolist(),
+        "sd": values.std(0, ddof=1).tolist(),
         "rows": "generated",
         "columns": "real",
-        "nearest": nearest,
     }
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How much nearer a class's fakes lie to it than to the nearest other, its rival, in KID."""
+
+    measured: Measured
+    rival: str
+
+    def as_dict(self, verdict: str) -> dict[str, Any]:
+        m = self.measured
+        return {
+            "rival": self.rival, "margin": m.value, "margin_floor": m.floor,
+            "margin_sd": m.deviation, "margin_z": m.z, "verdict": verdict,
+        }  # fmt: skip
+
+
+def margins(
+    subject: Subject, fakes: Features, pool: tuple[Images, Features],
+    reference: tuple[Images, Features], protocol: Protocol, random: np.random.Generator,
+) -> list[Margin]:  # fmt: skip
+    """One a class; floors from real images of it, which may lie near another class, too.
+
+    KID(x, other) - KID(x, own), in which what is within x cancels: means of the kernel remain.
+    """
+    count = len(subject.labels)
+    rows = [drawn(random, reference[0].rows(k), reference[0].groups, _MOST) for k in range(count)]
+    real = [reference[1][own] for own in rows]
+    within = [_within(each) for each in real]
+    found = []
+    for label, name in enumerate(subject.labels):
+        others = [k for k in range(count) if k != label]
+
+        def of(vectors: Features, label: int = label, others: list[int] = others) -> Array:
+            """Margin of each vector to each other class, (n, count - 1); sets have its mean."""
+            own = within[label] - 2 * _kernel(vectors, real[label]).mean(1)
+            far = [within[k] - 2 * _kernel(vectors, real[k]).mean(1) for k in others]
+            margin: Array = np.stack(far, 1) - own[:, None]
+            return margin
+
+        own = drawn(random, pool[0].rows(label), pool[0].groups, protocol.pool)
+        groups, made = pool[0].groups[own], subject.fakes.rows(label)
+        n = equal_n(len(rows[label]), len(made), len(own), protocol)
+        of_pool, of_fakes = of(pool[1][own]), of(fakes[made]).mean(0)
+        floors = [
+            of_pool[drawn(random, np.arange(len(own)), groups, n)].mean(0).min()
+            for _ in range(protocol.draws)
+        ]
+        measured = Measured(
+            "class KID", name, float(of_fakes.min()), None, np.array(floors), n / len(own),
+            WORSE_LOW,
+        )  # fmt: skip
+        found.append(Margin(measured, subject.labels[others[int(of_fakes.argmin())]]))
+    return found
+
+
+def _kernel(one: Features, other: Features) -> Array:
+    """KID's kernel, (n, m)."""
+    found: Array = ((one @ other.T).astype(np.float64) / one.shape[1] + 1.0) ** 3
+    return found
+
+
+def _within(vectors: Features) -> float:
+    """Mean of the kernel of two of them."""
+    found, n = _kernel(vectors, vectors), len(vectors)
+    return float((found.sum() - np.trace(found)) / (n * (n - 1)))
 
 
 def agreement(
@@ -85,7 +141,7 @@ def agreement(
         measured.append(
             Measured(
                 "label_agreement", label, value, None, np.array(floors), n / len(pool),
-                WORSE_LOW, 1.0 / n, True,
+                WORSE_LOW, 1.0 / n, True, share_error(value, len(made)),
             )
         )  # fmt: skip
         shares = np.bincount(judged_fake[made], minlength=count) / len(made)

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.images import Images, Protocol, Rows, drawn
+from evaluation.images import SMALLEST, Images, Protocol, Rows
+from evaluation.permutations import permuted
 from evaluation.views import Views
 
 Features = NDArray[np.float32]
 SHARE = 0.01  # of the reference, beyond the bar of a detector
-PERMUTATIONS = 1999
 PAIRS = 20
 _TOGETHER = 512  # rows of a product at once
 
@@ -83,55 +83,35 @@ def negative_hypergeometric(count: int, k: int, real: int, fake: int) -> float:
 
 
 def nearest_is_train(
-    fakes: Views, train: Views, reference: Views, random: np.random.Generator
-) -> dict[str, dict[str, float]]:
+    to_train: NDArray[np.float64], to_reference: NDArray[np.float64], places: tuple[Rows, Rows],
+    bar: float, train: Images, reference: Images, level: float, random: np.random.Generator,
+) -> dict[str, float]:  # fmt: skip
     """Is the nearest real image a training one more often than patients' chance says?
 
-    As many training images as there are in the reference, and the labels train / reference
-    permuted over patients: hubs, which are nearest to everything, are one side's by chance alone.
+    Nearness of each fake to both sets, and to which image.  Of all fakes; and of the near ones,
+    beyond the bar towards any real image: chosen by their nearness to training images alone, they
+    would lie nearer to those by choice.  The labels train / reference are permuted over patients:
+    hubs, which are nearest to everything, are one side's by chance alone.
     """
-    few = train.taken(drawn(random, np.arange(len(train.images)), train.images.groups,
-                            len(reference.images)))  # fmt: skip
-    both = Views(
-        _joined(few.images, reference.images),
-        np.concatenate([few.features, reference.features]),
-        np.concatenate([few.small, reference.small]),
-    )
-    found = nearest(fakes, both)
-    n = len(both.images)
-    member = np.arange(n) < len(few.images)
-    result = {}
-    for detector, places in (("correlation", found.most_alike), ("distance", found.closest)):
-        hits = np.bincount(places, minlength=n).astype(np.float64)
-        result[detector] = _permuted(hits, member, both.images.groups, random)
-    return result
+    n = len(train) + len(reference)
+    member = np.arange(n) < len(train)
+    groups = np.concatenate([train.groups, reference.groups])
+    nearest_one = np.where(to_train >= to_reference, places[0], len(train) + places[1])
 
+    def tested(chosen: NDArray[np.bool_]) -> tuple[float, float]:
+        hits = np.bincount(nearest_one[chosen], minlength=n).astype(np.float64)
+        count = hits.sum()
+        if not count:
+            return 0.0, 1.0
+        p = permuted(hits, member, groups, lambda total, size: total / size, random, level)
+        return float(hits[member].sum() / count), p
 
-def _permuted(
-    hits: NDArray[np.float64], member: NDArray[np.bool_], groups: Rows, random: np.random.Generator
-) -> dict[str, float]:
-    _, group = np.unique(groups, return_inverse=True)
-    by_group = np.bincount(group, hits)
-    sizes = np.bincount(group).astype(np.float64)
-    inside = np.bincount(group, member) > 0
-    observed = by_group[inside].sum() / hits.sum() / (sizes[inside].sum() / sizes.sum())
-    reached = 0
-    for _ in range(PERMUTATIONS):
-        chosen = random.permutation(inside)
-        share = by_group[chosen].sum() / hits.sum() / (sizes[chosen].sum() / sizes.sum())
-        reached += share >= observed
+    near = np.maximum(to_train, to_reference) > bar
+    (share, p), (near_share, near_p) = tested(np.ones(len(near), bool)), tested(near)
     return {
-        "share": float(hits[member].sum() / hits.sum()),
-        "p": (1 + reached) / (1 + PERMUTATIONS),
-    }
-
-
-def _joined(one: Images, other: Images) -> Images:
-    return Images(
-        np.concatenate([one.levels, other.levels]),
-        np.concatenate([one.classes, other.classes]),
-        np.concatenate([one.groups, other.groups]),
-    )
+        "share": share, "expected": len(train) / n, "p": p,
+        "near": int(near.sum()), "near_share": near_share, "near_p": near_p,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,9 +126,17 @@ class ClassCopies:
 
 
 def class_copies(
-    fakes: Views, train: Views, reference: Views, protocol: Protocol, random: np.random.Generator
-) -> ClassCopies:
+    fakes: Views, train: Views, reference: Views, protocol: Protocol, classes: int,
+    random: np.random.Generator,
+) -> ClassCopies:  # fmt: skip
+    """One of `classes` classes.  Unseen images that are copies of training images, too, are left
+    out: as the nearest of the unseen they would put the bars where no fake can pass."""
     fake, real = nearest(fakes, train), nearest(reference, train)
+    own = real.correlation < protocol.copy_correlation
+    twins = int((~own).sum())
+    if own.sum() >= SMALLEST:
+        reference = reference.taken(np.flatnonzero(own))
+        real = nearest(reference, train)
     bar_c, count_c, p_c = beyond(fake.correlation, real.correlation)
     bar_d, count_d, p_d = beyond(-fake.distance, -real.distance)
     flagged = (fake.correlation > bar_c) | (-fake.distance > bar_d)
@@ -173,6 +161,13 @@ def class_copies(
         ),
         key=lambda pair: (str(pair["detector"]), -float(str(pair["correlation"]))),
     )
+    level = protocol.preference_level(classes)
+    sides = {
+        "correlation": (fake.correlation, to_reference.correlation,
+                        (fake.most_alike, to_reference.most_alike), bar_c),
+        "distance": (-fake.distance, -to_reference.distance,
+                     (fake.closest, to_reference.closest), bar_d),
+    }  # fmt: skip
     numbers = {
         "n_fake": n,
         "n_train": len(train.images),
@@ -184,9 +179,12 @@ def class_copies(
         "correlation": {"bar": bar_c, "flagged": count_c, "p": p_c},
         "distance": {"bar": -bar_d, "flagged": count_d, "p": p_d},
         "copies": int((fake.correlation >= protocol.copy_correlation).sum()),
-        "copies_among_reference": int((real.correlation >= protocol.copy_correlation).sum()),
+        "copies_among_reference": twins,
         "distance_ratio_p01": float(np.quantile(ratio, 0.01)),
-        "nearest_is_train": nearest_is_train(fakes, train, reference, random),
+        "nearest_is_train": {
+            detector: nearest_is_train(*side, train.images, reference.images, level, random)
+            for detector, side in sides.items()
+        },
     }
     histograms = {
         "correlation": _histogram(fake.correlation, real.correlation),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured
+from evaluation.floors import GROUPS, WORSE_HIGH, WORSE_LOW, Measured, jackknife
 from evaluation.images import FEW, Images, Protocol, Rows, drawn
 from evaluation.msssim import ms_ssim
 from evaluation.views import Views
@@ -57,7 +58,8 @@ def as_fields(each: Measured) -> dict[str, Any]:
     name = each.metric
     return {
         name: each.value, f"{name}_floor": each.floor, f"{name}_sd": each.deviation,
-        f"{name}_interval": each.interval, f"{name}_z": each.z, f"{name}_spread": each.spread,
+        f"{name}_interval": each.interval, f"{name}_error": each.error, f"{name}_z": each.z,
+        f"{name}_spread": each.spread,
     }  # fmt: skip
 
 
@@ -77,11 +79,6 @@ class Comparison:
         lonely = _nearest(self.reference.small, self.reference.images.groups)
         self.alike = float(np.quantile(lonely, 0.99))
         self._real = np.arange(self.n)
-
-    def numbers(self, found: Views) -> dict[str, float]:
-        """What a set of images is, against the reference; without MS-SSIM."""
-        gram = Gram(np.concatenate([self.reference.features, found.features]))
-        return self._numbers(gram, np.arange(self.n, self.n + len(found.images)), found)
 
     def _numbers(
         self, gram: Gram, rows: Rows, found: Views, groups: Rows | None = None
@@ -111,36 +108,56 @@ class Comparison:
             tick()
         return {name: np.array(values) for name, values in found.items()}
 
-    def fakes(self, fakes: Views) -> tuple[dict[str, float], dict[str, float | None]]:
-        """Means over subsets of n without an image in common, and their deviations."""
+    def fakes(
+        self, fakes: Views
+    ) -> tuple[dict[str, float], dict[str, float | None], dict[str, float]]:
+        """Means over subsets of n without an image in common, deviations and standard errors."""
         subsets = max(1, min(SUBSETS, len(fakes.images) // self.n))
         order = self.random.permutation(len(fakes.images))
         values: dict[str, list[float]] = {}
+        errors: dict[str, float] = {}
         for i in range(subsets):
             part = fakes.taken(np.sort(order[i * self.n : (i + 1) * self.n]))
-            numbers = self.numbers(part)
+            gram = Gram(np.concatenate([self.reference.features, part.features]))
+            rows = np.arange(self.n, self.n + len(part.images))
+            numbers = self._numbers(gram, rows, part)
             likeness = pair_likeness(part.images, self.protocol.pairs, self.random)
             numbers["msssim"] = float(likeness.mean())
             for name, value in numbers.items():
                 values.setdefault(name, []).append(value)
+            if i == 0:  # as many images as in the others: what it varies by, they do
+                errors = self._errors(gram, rows, part)
+                errors["msssim"] = float(likeness.std()) / math.sqrt(max(1, len(likeness) - 1))
         spread = {
             name: float(np.std(each, ddof=1)) if subsets > 1 else None
             for name, each in values.items()
         }
-        return {name: float(np.mean(each)) for name, each in values.items()}, spread
+        means = {name: float(np.mean(each)) for name, each in values.items()}
+        return means, spread, {name: each / math.sqrt(subsets) for name, each in errors.items()}
+
+    def _errors(self, gram: Gram, rows: Rows, part: Views) -> dict[str, float]:
+        """Standard errors of a subset's numbers: every tenth of its images left out in turn."""
+        without: dict[str, list[float]] = {}
+        for group in range(GROUPS):
+            kept = np.flatnonzero(np.arange(len(rows)) % GROUPS != group)
+            few = Views(part.images, part.features, part.small[kept])
+            for name, value in self._numbers(gram, rows[kept], few).items():
+                without.setdefault(name, []).append(value)
+        return {name: jackknife(np.array(each)) for name, each in without.items()}
 
     def measured(
         self, label: str, fakes: Views, floors: Mapping[str, NDArray[np.float64]], share: float
     ) -> dict[str, Measured]:
-        values, spread = self.fakes(fakes)
-        return {
-            name: Measured(
+        values, spread, errors = self.fakes(fakes)
+        found = {}
+        for name, value in values.items():
+            step = 1.0 / self.n if name in _SHARES else 1e-9
+            found[name] = Measured(
                 name, label, value, spread[name], floors[name], share,
-                WORSE_LOW if name in _LOW else WORSE_HIGH,
-                1.0 / self.n if name in _SHARES else 1e-9, name in _SHARES,
-            )
-            for name, value in values.items()
-        }  # fmt: skip
+                WORSE_LOW if name in _LOW else WORSE_HIGH, step, name in _SHARES,
+                max(errors[name], step),
+            )  # fmt: skip
+        return found
 
 
 def class_fidelity(
@@ -154,7 +171,7 @@ def class_fidelity(
     measured = comparison.measured(label, fakes, floors, n / len(pool.images))
     likeness = pair_likeness(reference.images, 2 * protocol.pairs, random)
     sizes = len(reference.images), len(fakes.images)
-    estimable = min(sizes) >= protocol.no_verdict
+    estimable = min(sizes) >= protocol.no_verdict and n >= protocol.no_verdict // 2
     return ClassFidelity(label, n, *sizes, measured, float(likeness.mean()), estimable)
 
 

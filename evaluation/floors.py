@@ -25,7 +25,8 @@ MARGIN = 1.3
 class Measured:
     """A number of the fakes beside its floor.
 
-    floors: one of each draw; share: f above; worse: the direction in which it is.
+    floors: one of each draw; share: f above; worse: the direction in which it is; error: standard
+    error over other seeds of the same generator.
     """
 
     metric: str
@@ -38,6 +39,7 @@ class Measured:
     smallest: float = 1e-9  # of a step of the number, so that a spread of 0 divides nothing
 
     is_share: bool = False  # from 0 to 1
+    error: float = 0.0
 
     @property
     def floor(self) -> float:
@@ -63,8 +65,25 @@ class Measured:
 
     @property
     def interval(self) -> list[float]:
-        low, high = self.value - 1.96 * self.deviation, self.value + 1.96 * self.deviation
+        """95 %, of other seeds of the same generator against the same reference."""
+        low, high = self.value - _T * self.error, self.value + _T * self.error
         return [max(low, 0.0), min(high, 1.0)] if self.is_share else [low, high]
+
+
+GROUPS = 10  # of the fakes, left out in turn
+_T = 2.26  # Student's of GROUPS - 1 degrees, 97.5 %
+
+
+def jackknife(without: NDArray[np.float64]) -> float:
+    """Standard error of a number, from its values without each of GROUPS parts of the data."""
+    count = len(without)
+    return math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error of a share of n, above 0 also where all or none are counted."""
+    n, share = n + 4, (share * n + 2) / (n + 4)  # Agresti and Coull, 1998
+    return math.sqrt(share * (1 - share) / n)
 
 
 def bar(measured: list[Measured], level: float) -> float:

@@ -128,6 +128,10 @@ class Protocol:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def preference_level(self, classes: int) -> float:
+        """Of a permutation test: a quarter of the level, two detectors for each class."""
+        return 0.25 * self.level / (2 * classes)
+
 
 def drawn(random: np.random.Generator, rows: Rows, groups: Rows, count: int) -> Rows:
     """`count` of the rows by whole groups, in a random order (the last group may be cut)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.fidelity import equal_n
-from evaluation.floors import WORSE_LOW, Measured
+from evaluation.floors import WORSE_LOW, Measured, share_error
 from evaluation.images import Images, Protocol, Subject, drawn
 from evaluation.probe import fitted
 from evaluation.thumbnails import thumbnails, unit
@@ -56,6 +56,7 @@ def laterality(
                 WORSE_LOW,
                 1.0 / n,
                 True,
+                share_error(value, len(fakes)),
             )
         )
     return found

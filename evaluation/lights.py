@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from evaluation.conditioning import Margin
 from evaluation.fidelity import ClassFidelity
 from evaluation.floors import Measured, bar
 from evaluation.images import Protocol
@@ -59,7 +60,7 @@ def patient_checks(known: bool, in_both: int) -> list[Check]:
 def fidelity_checks(
     classes: list[ClassFidelity],
     shares: list[Measured],
-    matrix: dict[str, Any] | None,
+    margins: list[Margin],
     rulers: dict[str, list[dict[str, Any]]],
     protocol: Protocol,
 ) -> list[Check]:
@@ -67,31 +68,41 @@ def fidelity_checks(
     names = {each.label for each in estimable}
     measured = [m for each in estimable for m in each.measured.values()]
     measured += [m for m in shares if m.label in names]
-    limit = bar(measured, protocol.level) if measured else 0.0
+    margins = [each for each in margins if each.measured.label in names]
+    every = [*measured, *(each.measured for each in margins)]
+    limit = bar(every, protocol.level) if every else 0.0
     checks = [_too_few(each, protocol) for each in classes if not each.estimable]
     sizes = {each.label: each.n for each in classes}
     for m in measured:
         ruler = rulers.get(m.label, [])
         checks.append(_difference(m, limit, sizes[m.label], ruler, protocol))
-    for label, found in (matrix or {"nearest": {}})["nearest"].items():
-        if label not in names:
-            continue
-        verdict = {"own": GREEN, "tie": AMBER, "other": RED}[found["verdict"]]
-        text = {
-            "own": f"Generated {label} lies nearest to real {label}.",
-            "tie": f"Generated {label} lies as near to real {found['rival']} as to real {label}.",
-            "other": f"Generated {label} lies nearer to real {found['rival']} than to real "
-            f"{label}.",
-        }[found["verdict"]]
-        checks.append(Check("fidelity", "class KID", label, verdict, text))
-    return checks
+    return checks + [_class_kid(each, limit) for each in margins]
+
+
+def _class_kid(found: Margin, limit: float) -> Check:
+    """Real images of a class may lie as near to another: worse is what they do not do."""
+    m, label, rival = found.measured, found.measured.label, found.rival
+    noise = limit * m.deviation
+    if m.value > noise:
+        verdict, text = GREEN, f"Generated {label} lies nearest to real {label}."
+    elif m.z <= limit:
+        verdict = GREEN
+        text = f"Generated {label} lies no nearer to real {rival} than real {label} itself does."
+    elif m.value >= -noise:
+        verdict = AMBER
+        text = f"Generated {label} lies as near to real {rival} as to real {label}."
+    else:
+        verdict = RED
+        text = f"Generated {label} lies nearer to real {rival} than to real {label}."
+    return Check("fidelity", "class KID", label, verdict, text)
 
 
 def _too_few(found: ClassFidelity, protocol: Protocol) -> Check:
     return Check(
         "fidelity", "images", found.label, GREY,
-        f"{found.label}: {found.n_real} real and {found.n_fake} generated images; a light needs "
-        f"{protocol.no_verdict} of each. The numbers are there, with their intervals.",
+        f"{found.label}: {found.n_real} real and {found.n_fake} generated images, compared at "
+        f"n = {found.n}; a light needs {protocol.no_verdict} of each and n = "
+        f"{protocol.no_verdict // 2}. The numbers are there, with their intervals.",
     )  # fmt: skip
 
 
@@ -133,7 +144,9 @@ def usefulness_checks(
     found: dict[str, Any] | None, n_real: int, why_not: str, protocol: Protocol
 ) -> list[Check]:
     if found is None or n_real < protocol.no_verdict:
-        text = why_not or f"{n_real} test images; a light needs {protocol.no_verdict}."
+        text = why_not or (
+            f"{n_real} test images of the smallest class; a light needs {protocol.no_verdict}."
+        )
         return [Check("usefulness", "linear probe", None, GREY, text)]
     low, high = found["gain_interval"]
     gain = found["gain_over_duplicates"]
@@ -160,8 +173,8 @@ def privacy_checks(
     checks = []
     tests = 2 * len(copies)
     for label, found in copies.items():
-        checks.append(_copies(label, found, 0.5 * protocol.level / tests, protocol))
-        checks.append(_permutation(label, found, 0.25 * protocol.level / tests, protocol))
+        checks.append(_copies(label, found, tests, protocol))
+        checks.append(_permutation(label, found, protocol.preference_level(len(copies)), protocol))
     bounds = {
         "black box": (protocol.membership_warn, protocol.membership_fail),
         "discriminator": (protocol.discriminator_warn, protocol.discriminator_fail),
@@ -182,29 +195,34 @@ def privacy_checks(
     return checks
 
 
-def _copies(label: str, found: dict[str, Any], level: float, protocol: Protocol) -> Check:
+def _copies(label: str, found: dict[str, Any], tests: int, protocol: Protocol) -> Check:
     share, p = found["flagged_share"], min(found["correlation"]["p"], found["distance"]["p"])
     shown = (
         f"{label}: {found['flagged']} of {found['n_fake']} generated images "
         f"({share:.1%}; {found['flagged_expected']:.1%} expected) lie nearer to a training image "
         "than 99% of unseen real ones do"
     )
+    twins = found["copies_among_reference"]
+    left = f" Unseen real images that are copies of training images, too: {twins}." if twins else ""
     few = found["n_reference"] < protocol.no_verdict
-    if found["copies"] and not found["copies_among_reference"]:
-        text = f"{label}: {found['copies']} generated images are copies of training images."
+    if found["copies"]:
+        text = f"{label}: {found['copies']} generated images are copies of training images.{left}"
         return Check("privacy", "near-copies", label, RED, text)
-    if p <= level:
-        prefers = min(found["nearest_is_train"][d]["p"] for d in found["nearest_is_train"])
-        if share > protocol.flagged_fail and prefers <= 0.05:
-            return Check("privacy", "near-copies", label, RED, f"{shown}.")
-        if prefers > 0.05:
-            text = f"{shown}, but they lie no nearer to training images than to other real ones."
+    if p <= 0.5 * protocol.level / tests:
+        prefers = min(each["near_p"] for each in found["nearest_is_train"].values())
+        if prefers > protocol.level / tests:
+            text = (
+                f"{shown}; but it is not shown that such images lie nearer to training images "
+                f"than to other real ones (p {prefers:.3g}).{left}"
+            )
             return Check("privacy", ALIKE, label, AMBER, text)
-        return Check("privacy", "near-copies", label, AMBER, f"{shown}.")
+        verdict = RED if share > protocol.flagged_fail else AMBER
+        return Check("privacy", "near-copies", label, verdict, f"{shown}.{left}")
     if few:
-        text = f"{shown}; {found['n_reference']} unseen images are too few for a light."
+        text = f"{shown}; {found['n_reference']} unseen images are too few for a light.{left}"
         return Check("privacy", "near-copies", label, GREY, text)
-    return Check("privacy", "near-copies", label, GREEN, f"{shown}: no more than by chance.")
+    text = f"{shown}: no more than by chance.{left}"
+    return Check("privacy", "near-copies", label, GREEN, text)
 
 
 def _permutation(label: str, found: dict[str, Any], level: float, protocol: Protocol) -> Check:
@@ -212,7 +230,8 @@ def _permutation(label: str, found: dict[str, Any], level: float, protocol: Prot
     name = min(tests, key=lambda detector: tests[detector]["p"])
     p, share = tests[name]["p"], tests[name]["share"]
     shown = (
-        f"{label}: the nearest real image is a training one for {share:.0%} (by {name}, p {p:.3g})"
+        f"{label}: the nearest real image is a training one for {share:.1%} "
+        f"({tests[name]['expected']:.1%} of the real ones are; by {name}, p {p:.3g})"
     )
     if p <= level:
         return Check("privacy", "nearest is train", label, AMBER, f"{shown}.")

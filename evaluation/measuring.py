@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.conditioning import agreement, kid_matrix
+from evaluation.conditioning import Margin, agreement, kid_matrix, margins
 from evaluation.copies import ClassCopies, class_copies
 from evaluation.fidelity import ClassFidelity, as_fields, class_fidelity
 from evaluation.floors import Measured
 from evaluation.images import Protocol, Subject, drawn, halves
 from evaluation.laterality import laterality
 from evaluation.lights import (
+    AMBER,
+    GREEN,
+    GREY,
+    RED,
     Check,
     copying,
     fidelity_checks,
@@ -119,12 +123,13 @@ def measure(
     subject.check()
     several, train = len(subject.labels) > 1, subject.train
     classes = all_classes(subject, features, extractor, protocol, tell)
-    (pool, _), (reference, _) = floor_source(subject, features, protocol)
+    pool, reference = floor_source(subject, features, protocol)
     random = np.random.default_rng([protocol.seed, 7])
-    sides = laterality(subject, pool, reference, protocol, random)
+    sides = laterality(subject, pool[0], reference[0], protocol, random)
     random = np.random.default_rng([protocol.seed, 4])
     matrix, judged = None, None
     agreed: list[Measured] = []
+    apart: list[Margin] = []
     if several:
         tell("Conditioning", 0.0)
         matrix = kid_matrix(subject, features.reference, features.fakes, extractor, random)
@@ -133,7 +138,11 @@ def measure(
             judged, agreed = agreement(
                 subject, features.train, features.reference, features.fakes, protocol, random
             )
-    checks = fidelity_checks(classes, [*sides, *agreed], matrix, dict(rulers), protocol)
+        random = np.random.default_rng([protocol.seed, 8])
+        apart = margins(subject, features.fakes, pool, reference, protocol, random)
+    checks = fidelity_checks(classes, [*sides, *agreed], apart, dict(rulers), protocol)
+    if matrix is not None:
+        matrix["nearest"] = _nearest_classes(apart, checks)
     useful, why_not = None, ""
     if not several:
         why_not = "One class: there is nothing to classify."
@@ -144,7 +153,8 @@ def measure(
         tell("Usefulness", 0.0)
         random = np.random.default_rng([protocol.seed, 5])
         useful = usefulness(subject, features.train, features.reference, features.fakes, random)
-    checks += usefulness_checks(useful, len(subject.reference), why_not, protocol)
+    fewest = int(np.bincount(subject.reference.classes, minlength=len(subject.labels)).min())
+    checks += usefulness_checks(useful, fewest, why_not, protocol)
     tell("Copies and membership", 0.0)
     copies, attacks = _privacy(subject, features, protocol)
     found = {name: each.numbers for name, each in copies.items()}
@@ -181,6 +191,17 @@ def measure(
     )
 
 
+def _nearest_classes(found: list[Margin], checks: list[Check]) -> dict[str, dict[str, Any]]:
+    """Which class the fakes of each lie nearest to, as its check says."""
+    words = {GREEN: "own", AMBER: "tie", RED: "other"}
+    verdicts = {c.label: words[c.verdict] for c in checks if c.check == "class KID"}
+    labels = [each.measured.label for each in found]
+    return {
+        label: each.as_dict(verdicts.get(label, GREY))
+        for label, each in zip(labels, found, strict=True)
+    }
+
+
 def _privacy(
     subject: Subject, features: FeatureSets, protocol: Protocol
 ) -> tuple[dict[str, ClassCopies], dict[str, dict[str, Any] | None]]:
@@ -194,7 +215,9 @@ def _privacy(
     copies = {}
     for index, label in enumerate(subject.labels):
         parts = [views.taken(views.images.rows(index)) for views in (fakes, train, reference)]
-        copies[label] = class_copies(parts[0], parts[1], parts[2], protocol, random)
+        copies[label] = class_copies(
+            parts[0], parts[1], parts[2], protocol, len(subject.labels), random
+        )
     known = subject.member_scores
     return copies, {
         "black box": black_box(fakes, train, reference, random),

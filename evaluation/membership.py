@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from evaluation.copies import nearest, wilson
 from evaluation.images import Rows
+from evaluation.permutations import permuted
 from evaluation.probe import auroc
 from evaluation.views import Views
 
 Array = NDArray[np.float64]
-PERMUTATIONS = 1999
 
 
 def black_box(
@@ -49,35 +49,27 @@ def attack(
         outsiders = scores[own & ~member]
         spread = float(outsiders.std()) or 1.0
         scores[own] = (scores[own] - float(np.median(outsiders))) / spread
-    observed = auroc(scores, member)
     bar = float(np.quantile(scores[~member], 0.99))
     caught = int((scores[member] > bar).sum())
     return {
-        "auc": observed,
+        "auc": auroc(scores, member),
         "tpr_at_1_percent_fpr": caught / len(inside),
         "tpr_interval": list(wilson(caught, len(inside))),
-        "p": _p(scores, member, groups, observed, random),
+        "p": _p(scores, member, groups, random),
         "members": len(inside),
         "others": len(outside),
     }
 
 
 def _p(
-    scores: Array, member: NDArray[np.bool_], groups: Rows, observed: float,
-    random: np.random.Generator,
-) -> float:  # fmt: skip
+    scores: Array, member: NDArray[np.bool_], groups: Rows, random: np.random.Generator
+) -> float:
     """Share of permutations over patients that reach the AUC."""
-    _, group = np.unique(groups, return_inverse=True)
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    rank_sums = np.bincount(group, ranks)
-    sizes = np.bincount(group).astype(np.float64)
-    inside = np.bincount(group, member) > 0
-    reached = 0
-    for _ in range(PERMUTATIONS):
-        chosen = random.permutation(inside)
-        n = sizes[chosen].sum()
+
+    def area(rank_sum: float, n: float) -> float:
         others = len(scores) - n
-        auc = (rank_sums[chosen].sum() - n * (n + 1) / 2) / (n * others) if others else 0.5
-        reached += auc >= observed
-    return (1 + reached) / (1 + PERMUTATIONS)
+        return (rank_sum - n * (n + 1) / 2) / (n * others) if others else 0.5
+
+    return permuted(ranks, member, groups, area, random)

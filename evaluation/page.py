@@ -146,13 +146,14 @@ def _fidelity(content: Content, found: Mapping[str, Any]) -> str:
             f"{label}: {each['n_real']:,} unseen real and {each['n_fake']:,} generated images, "
             f"compared at n = {each['n']:,}"
         )
-        header = ("number", "generated", "95% interval", "floor", "sd", "ratio", "z")
+        header = ("number", "generated", "95% interval", "floor", "floor sd", "ratio", "z")
         tables.append(table(caption, header, rows))
         if each.get("warning"):
             tables.append(f"<p class=warn>{escape(each['warning'])}</p>")
     note = (
-        "<p class=quiet>The floor is what real images of other patients score, at the same n; sd "
-        "is its deviation, z counts deviations towards worse.</p>"
+        "<p class=quiet>The interval is of other seeds, against the same real images. The floor is "
+        "what real images of other patients score, at the same n; floor sd is its deviation, z "
+        "counts deviations towards worse.</p>"
     )
     return "".join(tables) + note
 
@@ -178,7 +179,7 @@ def _ruler(content: Content, figures: Mapping[str, bytes]) -> str:
         table(
             f"{label}: real images, damaged",
             ("damage", kid, fd, "precision", "coverage"),
-            [(r["damage"], _n(r[kid]), _n(r[fd]), _n(r["precision"]), _n(r["coverage"]))
+            [(_damage(r), _n(r[kid]), _n(r[fd]), _n(r["precision"]), _n(r["coverage"]))
              for r in rows],
         )
         for label, rows in content["ruler"].items()
@@ -189,6 +190,10 @@ def _ruler(content: Content, figures: Mapping[str, bytes]) -> str:
     )
     picture = figure(figures, "ruler.svg", "The generated images on the ruler")
     return section("What these numbers mean", words + picture + details("The table", tables))
+
+
+def _damage(row: Mapping[str, Any]) -> str:
+    return f"{row['damage']}, {row['class']}" if "class" in row else str(row["damage"])
 
 
 def _conditioning(content: Content, figures: Mapping[str, bytes]) -> str:

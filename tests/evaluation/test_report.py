@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from evaluation.images import Images, Protocol, Subject
+from evaluation.measuring import FeatureSets, measure
 from evaluation.report import SCHEMA, evaluate
+from evaluation.ruler import ruler
 from features.extractors import FeatureCache, efficientnet_lite0
 from library.errors import InvalidValue
 from tests.evaluation.pictures import real
@@ -87,6 +89,32 @@ def test_too_few_images_give_numbers_and_no_light(cache: FeatureCache) -> None:
     assert low < found["kid_lite0"] < high
 
 
+def test_a_small_pool_or_one_small_class_has_no_light(cache: FeatureCache) -> None:
+    whole = subject()
+    train, held = whole.train, whole.reference
+    assert train is not None
+    made, real_ones, known = (cache.features(each.levels) for each in (whole.fakes, held, train))
+    # 28 training images of B: sets of 14 a side, however many real and generated images there are.
+    few = np.concatenate([train.rows(0), train.rows(1)[:28]])
+    found = measure(
+        replace(whole, train=train.taken(few)), FeatureSets(made, real_ones, known[few]),
+        "lite0", PROTOCOL, {},
+    )  # fmt: skip
+    assert [each.estimable for each in found.classes] == [True, False]
+    text = next(c.text for c in found.checks if c.check == "images")
+    assert text.endswith(
+        "compared at n = 14; a light needs 30 of each and n = 15. The numbers are there, with "
+        "their intervals."
+    )
+    few = np.concatenate([held.rows(0), held.rows(1)[:25]])
+    found = measure(
+        replace(whole, reference=held.taken(few)), FeatureSets(made, real_ones[few], known),
+        "lite0", PROTOCOL, {},
+    )  # fmt: skip
+    assert found.lights["usefulness"] == "not estimable"
+    assert "25 test images of the smallest class" in " ".join(c.text for c in found.checks)
+
+
 def test_the_training_images_are_no_reference(cache: FeatureCache) -> None:
     wrong = subject()
     assert wrong.train is not None
@@ -116,6 +144,15 @@ def test_progress_rises_to_the_end(cache: FeatureCache) -> None:
     assert shares == sorted(shares)
     assert shares[-1] > 0.85
     assert {"Features", "Damage ruler", "Floors and fidelity"} <= {words for words, _ in told}
+
+
+def test_the_rulers_other_class_is_the_nearest_whatever_it_is_called(cache: FeatureCache) -> None:
+    # The third class is drawn as the second is, the first otherwise.
+    train, held = real(1, 20, 3), real(2, 20, 3, first=1000)
+    sets = FeatureSets(*(cache.features(images.levels) for images in (held, held, train)))
+    whole = Subject(("A", "B", "C"), held, held, train, True)
+    rows = ruler(2, whole, sets, cache, PROTOCOL, lambda *_: None)
+    assert [row["class"] for row in rows if row["damage"] == "other class"] == ["B"]
 
 
 def test_delivery_size_has_its_own_numbers(cache: FeatureCache) -> None:

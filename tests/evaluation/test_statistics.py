@@ -12,10 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+from evaluation.conditioning import margins
 from evaluation.copies import beyond, negative_hypergeometric, wilson
-from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured, bar
-from evaluation.images import Images, drawn, halves
+from evaluation.fidelity import ClassFidelity
+from evaluation.floors import WORSE_HIGH, WORSE_LOW, Measured, bar, jackknife, share_error
+from evaluation.images import Images, Protocol, Subject, drawn, halves
+from evaluation.lights import fidelity_checks
 from evaluation.msssim import ms_ssim, scales
+from evaluation.permutations import permuted
 from evaluation.probe import auroc, fitted, macro_auroc, out_of_fold
 from tests.evaluation.pictures import chests, real
 
@@ -152,3 +156,70 @@ def test_halves_share_no_patient_and_have_each_class() -> None:
 def test_fakes_stand_each_for_itself() -> None:
     images = Images.of(np.zeros((5, 16, 16), np.uint8), [0, 0, 1, 1, 1])
     assert len(set(images.groups)) == 5
+
+
+def share(total: float, size: float) -> float:
+    return total / size
+
+
+@pytest.mark.parametrize("level", [0.05, 1e-4])
+def test_a_permutation_test_comes_below_any_level_that_it_is_asked_for(level: float) -> None:
+    member = np.arange(60) < 30
+    p = permuted(
+        member.astype(np.float64), member, np.arange(60), share, np.random.default_rng(0), level
+    )
+    assert p <= level
+
+
+def test_a_permutation_test_has_its_level_and_ends_early_where_nothing_is() -> None:
+    random = np.random.default_rng(0)
+    groups, found = np.repeat(np.arange(40), 2), []
+    for _ in range(200):
+        values = np.repeat(random.normal(size=40), 2)
+        found.append(permuted(values, groups % 2 == 0, groups, share, random))
+    assert [np.mean(np.array(found) <= x) for x in (0.05, 0.5)] == pytest.approx(
+        [0.05, 0.5], abs=0.07
+    )
+
+
+def test_the_jackknife_has_the_standard_error_of_a_mean() -> None:
+    values = np.random.default_rng(0).normal(size=4000)
+    without = [np.delete(values, np.s_[i::10]).mean() for i in range(10)]
+    assert jackknife(np.array(without)) == pytest.approx(1 / np.sqrt(4000), rel=0.5)
+
+
+def test_the_error_of_a_share_is_not_zero_where_all_are_counted() -> None:
+    assert share_error(0.5, 10_000) == pytest.approx(0.005, rel=1e-3)
+    assert share_error(1.0, 100) == pytest.approx(0.01347, rel=0.01)
+
+
+def blobs(
+    random: np.random.Generator, centres: np.ndarray, each: int, first: int
+) -> tuple[Images, np.ndarray]:
+    classes = np.repeat(np.arange(len(centres)), each)
+    vectors = random.normal(size=(len(classes), centres.shape[1])) + centres[classes]
+    images = Images(
+        np.zeros((len(classes), 2, 2), np.uint8), classes, first + np.arange(len(classes))
+    )
+    return images, vectors.astype(np.float32)
+
+
+def class_verdicts(centres: np.ndarray, seed: int, swapped: bool = False) -> list[str]:
+    """Of the check 'class KID', for new vectors around the centres, or around the next ones."""
+    random, names = np.random.default_rng(seed), tuple("ABCDEFGH"[: len(centres)])
+    reference, pool = blobs(random, centres, 110, 0), blobs(random, centres, 300, 10_000)
+    fakes, vectors = blobs(random, np.roll(centres, -1, 0) if swapped else centres, 110, 0)
+    subject = Subject(names, fakes, reference[0], pool[0], True)
+    protocol = Protocol(draws=100)
+    found = margins(subject, vectors, pool, reference, protocol, random)
+    classes = [ClassFidelity(name, 110, 110, 110, {}, 0.0, True) for name in names]
+    return [c.verdict for c in fidelity_checks(classes, [], found, {}, protocol)]
+
+
+def test_classes_that_are_alike_alarm_no_more_often_than_the_light_may() -> None:
+    alike = np.zeros((6, 32))
+    alarms = [set(class_verdicts(alike, seed)) != {"green"} for seed in range(15)]
+    assert np.mean(alarms) < 0.2
+    apart = np.eye(6, 32)
+    assert set(class_verdicts(apart, 0)) == {"green"}
+    assert set(class_verdicts(apart, 0, swapped=True)) == {"red"}
