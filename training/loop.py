@@ -18,13 +18,12 @@ from library.atomic import read_json, write_bytes, write_json
 from library.config import RunConfig
 from library.errors import Conflict, SynthoraxError
 from library.images import grid
-from library.runs import RunFolder
+from library.runs import RunFolder, checkpoints
 from training.batches import Batches
 from training.captured import stepper
 from training.checkpoints import (
     NotFinite,
     State,
-    checkpoints,
     drop_checkpoints_after,
     load_checkpoint,
     save_checkpoint,
