@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.fidelity import equal_n
-from evaluation.floors import WORSE_LOW, Measured, share_error
+from evaluation.floors import SHARE, WORSE_LOW, Measured, share_error
 from evaluation.images import Images, Protocol, Subject, drawn
 from evaluation.probe import fitted, out_of_fold
 from features.distances import Gram
@@ -141,7 +141,7 @@ def agreement(
         measured.append(
             Measured(
                 "label_agreement", label, value, None, np.array(floors), n / len(pool),
-                WORSE_LOW, 1.0 / n, True, share_error(value, len(made)),
+                WORSE_LOW, 1.0 / n, SHARE, share_error(value, len(made)),
             )
         )  # fmt: skip
         shares = np.bincount(judged_fake[made], minlength=count) / len(made)

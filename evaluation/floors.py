@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORSE_HIGH, WORSE_LOW = 1, -1
+SHARE = (0.0, 1.0)
 # Draws come from one pool, and a patient with unusual images is in it or is not: new patients
 # vary more than its draws show.  Measured (benchmarks.lights): without it 10 to 13 % false alarms
 # where 5 % are meant.
@@ -38,7 +39,7 @@ class Measured:
     worse: int
     smallest: float = 1e-9  # of a step of the number, so that a spread of 0 divides nothing
 
-    is_share: bool = False  # from 0 to 1
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # that it cannot pass
     error: float = 0.0
 
     @property
@@ -67,7 +68,7 @@ class Measured:
     def interval(self) -> list[float]:
         """95 %, of other seeds of the same generator against the same reference."""
         low, high = self.value - _T * self.error, self.value + _T * self.error
-        return [max(low, 0.0), min(high, 1.0)] if self.is_share else [low, high]
+        return [max(low, self.bounds[0]), min(high, self.bounds[1])]
 
 
 GROUPS = 10  # of the fakes, left out in turn

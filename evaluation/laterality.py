@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.fidelity import equal_n
-from evaluation.floors import WORSE_LOW, Measured, share_error
+from evaluation.floors import SHARE, WORSE_LOW, Measured, share_error
 from evaluation.images import Images, Protocol, Subject, drawn
 from evaluation.probe import fitted
 from evaluation.thumbnails import thumbnails, unit
@@ -55,7 +55,7 @@ def laterality(
                 n / len(own),
                 WORSE_LOW,
                 1.0 / n,
-                True,
+                SHARE,
                 share_error(value, len(fakes)),
             )
         )
