@@ -201,6 +201,8 @@ def _validated_in_place(data_dir: Path, identity: str, progress: Progress) -> No
             find = partial(validated, data_dir, record, progress)
             commit_found(data_dir, identity, find, partial(commit, data_dir, identity))
         except SynthoraxError as error:
+            if error.field == "path":
+                error.field = "dataset.path"
             commit(data_dir, identity, failed(error))
             raise
 

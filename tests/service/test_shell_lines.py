@@ -99,6 +99,7 @@ def test_the_commands_do_what_is_written(
     known = dict(meant)
     if page == "docs/serving.md":  # it verifies the README's picture
         sample = service.http.get("/models/chest-xray-turbo@2/samples/PNEUMONIA/42.png")
+        assert sample.status_code == 200, sample.text
         (tmp_path / "pneumonia-42.png").write_bytes(sample.content)
     for words in lines_of((ROOT / page).read_text()):
         if words[0] in ELSEWHERE or words[1] == "study":  # hours: test_studies.py, with quick units
