@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +119,43 @@ def test_bodies_are_bounded_together(pictures: Pictures, monkeypatch: pytest.Mon
             assert len(alone) == 100
 
     asyncio.run(ask())
+
+
+def test_a_decoder_that_ended_while_idle_is_no_fault_of_the_next_file(pictures: Pictures) -> None:
+    content = file_of(NAMES[0], noise(9, 7))
+
+    async def twice() -> None:
+        first = await pictures.read(content)
+        killed = list(decoders())
+        for entry in killed:
+            os.kill(int(entry.name), signal.SIGKILL)
+        assert killed
+        for entry in killed:
+            os.waitid(os.P_PID, int(entry.name), os.WEXITED | os.WNOWAIT)
+        again = await pictures.read(content)
+        assert np.array_equal(again.levels, first.levels)
+
+    asyncio.run(twice())
+
+
+IDLE = """
+from library.decoding import answering
+
+answering.GRACE = 0
+answering.answer(lambda task: (task, ()))
+"""
+
+
+def test_a_decoder_may_be_idle_for_longer_than_a_file_may_take() -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", IDLE, "2048", "1"]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdin.write('{"a": 1}\n')
+            process.stdin.flush()
+            assert '"a": 1' in process.stdout.readline()
+            time.sleep(1.3)
+        process.stdin.close()
+    assert process.returncode == 0

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from library.picture import Refused
 
+GRACE = 10  # seconds more than whoever asks waits
 Blobs = Sequence[bytes]
 Run = Callable[[dict[str, Any]], tuple[dict[str, Any], Blobs]]
 
@@ -31,7 +32,7 @@ def answer(run: Run) -> None:
     os.dup2(2, 1)  # what a decoder's C library prints must not end up among the answers
     for line in tasks:
         # Whoever asks kills a decoder that takes too long; this ends one whose asker is gone.
-        signal.alarm(int(seconds) + 10)
+        signal.alarm(int(seconds) + GRACE)
         try:
             task = json.loads(line)
             if "content" in task:
@@ -46,6 +47,7 @@ def answer(run: Run) -> None:
         except OSError as error:
             # Of the place where the picture is kept: reading errors are Refused.
             _answer(answers, {"errno": error.errno, "at": error.filename})
+        signal.alarm(0)  # the next task may be hours away
 
 
 def _answer(out: BinaryIO, head: dict[str, Any], blobs: Blobs = ()) -> None:

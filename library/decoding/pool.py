@@ -70,6 +70,8 @@ class _Process:
     def _send(self, tasks: Sequence[Mapping[str, Any]]) -> int:
         """Send some tasks, one at least; how many.  All go into the pipe at once: were it full, and
         that of the answers, too, both sides would wait for ever."""
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # it ended while it had nothing to do: no file is to blame
         if self._process is None:
             self._process = self._started()
             self._selector = selectors.DefaultSelector()
