@@ -164,7 +164,7 @@ def forty(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return undisturbed_run(tmp_path_factory.mktemp("forty"), {**CONFIG, "epochs": 40})
 
 
-@pytest.mark.parametrize("kind", ["full", "read-only"])
+@pytest.mark.parametrize("kind", ["full", pytest.param("read-only", marks=pytest.mark.long)])
 def test_a_disk_that_takes_no_more_leaves_the_checkpoint_good(
     small_disk: Path, forty: RunFolder, kind: str
 ) -> None:
@@ -373,6 +373,7 @@ def test_a_smaller_run_than_its_checkpoint_is_refused(data: Decoded, tmp_path: P
 # Memory
 
 
+@pytest.mark.long
 def test_the_batch_size_that_fits_is_measured(tmp_path: Path) -> None:
     request = write_request(tmp_path, batch_size=512)
     environment = {**os.environ, "SYNTHORAX_TRAIN_DEVICE": "cpu"}

@@ -76,8 +76,8 @@ def test_real_images_of_other_patients_raise_nothing() -> None:
     [
         ("flip", "laterality"),
         ("lower resolution", "kid_lite0"),
-        ("blur", "fd_lite0"),
-        ("noise", "kid_lite0"),
+        pytest.param("blur", "fd_lite0", marks=pytest.mark.long),
+        pytest.param("noise", "kid_lite0", marks=pytest.mark.long),
         ("shuffle", "coverage"),
         ("collapse", "duplicates"),
     ],
@@ -113,7 +113,7 @@ def test_other_class_and_swapped_labels_are_named() -> None:
     assert "label_agreement" in named(found, "fidelity")
 
 
-@pytest.mark.parametrize("share", [0.05, 1.0])
+@pytest.mark.parametrize("share", [0.05, pytest.param(1.0, marks=pytest.mark.long)])
 def test_copies_of_training_images_are_red(share: float) -> None:
     train, _, fakes = sets()
     random = np.random.default_rng(0)
@@ -130,7 +130,9 @@ def test_copies_of_training_images_are_red(share: float) -> None:
     )
 
 
-@pytest.mark.parametrize("how", ["half the pixels", "rotated"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("half the pixels", marks=pytest.mark.long), "rotated"]
+)
 def test_changed_copies_are_found(how: str) -> None:
     train, _, fakes = sets()
     levels = np.concatenate([train.levels[train.rows(k)[: len(fakes.rows(k))]] for k in (0, 1)])

@@ -19,7 +19,7 @@ from tests.faults.jobs import config, undisturbed
 from tests.service.conftest import wait_until
 from worker import keys
 
-FEW, MANY = 8, 200  # faults of `make test` and of `make test-long`
+FEW, MANY = 5, 200  # faults of `make test` and of `make test-long`
 END_SECONDS = 600  # for the jobs to end after the last fault
 
 
