@@ -12,7 +12,7 @@ from evaluation.fidelity import equal_n
 from evaluation.floors import SHARE, WORSE_LOW, Measured, share_error
 from evaluation.images import Images, Protocol, Subject, drawn
 from evaluation.probe import fitted, out_of_fold
-from features.distances import Gram
+from features.distances import Gram, kernel_of, mean_of_pairs
 
 Features = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -77,7 +77,7 @@ def margins(
     count = len(subject.labels)
     rows = [drawn(random, reference[0].rows(k), reference[0].groups, _MOST) for k in range(count)]
     real = [reference[1][own] for own in rows]
-    within = [_within(each) for each in real]
+    within = [mean_of_pairs(_kernel(each, each)) for each in real]
     found = []
     for label, name in enumerate(subject.labels):
         others = [k for k in range(count) if k != label]
@@ -107,14 +107,7 @@ def margins(
 
 def _kernel(one: Features, other: Features) -> Array:
     """KID's kernel, (n, m)."""
-    found: Array = ((one @ other.T).astype(np.float64) / one.shape[1] + 1.0) ** 3
-    return found
-
-
-def _within(vectors: Features) -> float:
-    """Mean of the kernel of two of them."""
-    found, n = _kernel(vectors, vectors), len(vectors)
-    return float((found.sum() - np.trace(found)) / (n * (n - 1)))
+    return kernel_of((one @ other.T).astype(np.float64), one.shape[1])
 
 
 def agreement(

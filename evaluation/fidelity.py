@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.floors import GROUPS, SHARE, WORSE_HIGH, WORSE_LOW, Measured, jackknife
+from evaluation.floors import ANY, GROUPS, SHARE, WORSE_HIGH, WORSE_LOW, Measured, jackknife
 from evaluation.images import FEW, Images, Protocol, Rows, drawn
 from evaluation.msssim import ms_ssim
 from evaluation.views import Views
@@ -21,7 +21,6 @@ _PAIR_POOL = 2000  # pairs of real images whose MS-SSIM the floors draw from, at
 _PAIRS_EACH = 20  # of one image: more of a few tell little that is new
 _LOW = ("precision", "density", "coverage")  # worse when lower
 _BOUNDS = {"precision": SHARE, "coverage": SHARE, "duplicates": SHARE, "density": (0.0, math.inf)}
-_ANY = (-math.inf, math.inf)
 Tick = Callable[[], None]
 Features = NDArray[np.float32]
 
@@ -155,7 +154,7 @@ class Comparison:
             step = 1.0 / self.n if name in _BOUNDS else 1e-9  # what is counted has no smaller ones
             found[name] = Measured(
                 name, label, value, spread[name], floors[name], share,
-                WORSE_LOW if name in _LOW else WORSE_HIGH, step, _BOUNDS.get(name, _ANY),
+                WORSE_LOW if name in _LOW else WORSE_HIGH, step, _BOUNDS.get(name, ANY),
                 max(errors[name], step),
             )  # fmt: skip
         return found

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORSE_HIGH, WORSE_LOW = 1, -1
-SHARE = (0.0, 1.0)
+ANY, SHARE = (-math.inf, math.inf), (0.0, 1.0)  # bounds of a number
 # Draws come from one pool, and a patient with unusual images is in it or is not: new patients
 # vary more than its draws show.  Measured (benchmarks.lights): without it 10 to 13 % false alarms
 # where 5 % are meant.
@@ -39,7 +39,7 @@ class Measured:
     worse: int
     smallest: float = 1e-9  # of a step of the number, so that a spread of 0 divides nothing
 
-    bounds: tuple[float, float] = (-math.inf, math.inf)  # that it cannot pass
+    bounds: tuple[float, float] = ANY  # that it cannot pass
     error: float = 0.0
 
     @property

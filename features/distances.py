@@ -14,6 +14,18 @@ Rows = NDArray[np.int64]
 NEIGHBOURS = 5  # k of precision, density and coverage, as in Naeem et al.
 
 
+def kernel_of(products: Array, dimensions: int) -> Array:
+    """KID's kernel, (x.y / d + 1)^3, from inner products."""
+    kernel: Array = (products / dimensions + 1.0) ** 3
+    return kernel
+
+
+def mean_of_pairs(kernel: Array) -> float:
+    """Mean of a square kernel but for its diagonal, where vectors meet themselves."""
+    count = len(kernel)
+    return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))
+
+
 class Gram:
     """Inner products of feature vectors (n, d), in float64."""
 
@@ -29,15 +41,14 @@ class Gram:
         self._raw, self._centre_norm = raw, float(self.centre @ self.centre)
 
     def kernel(self, one: Rows, other: Rows) -> Array:
-        """KID's kernel, (x.y / d + 1)^3, of the vectors as they came."""
+        """KID's kernel of the vectors as they came."""
         raw = (
             self.products[np.ix_(one, other)]
             + self._raw[one][:, None]
             + self._raw[other][None]
             - self._centre_norm
         )
-        kernel: Array = (raw / self.dimensions + 1.0) ** 3
-        return kernel
+        return kernel_of(raw, self.dimensions)
 
     def distances(self, one: Rows, other: Rows) -> Array:
         """Euclidean distances, (n, m)."""
@@ -50,11 +61,7 @@ class Gram:
 
     def kid(self, real: Rows, fake: Rows) -> float:
         """Kernel inception distance: the unbiased estimate of MMD^2 (Binkowski et al., 2018)."""
-        n, m = len(real), len(fake)
-        within = 0.0
-        for rows, count in ((real, n), (fake, m)):
-            kernel = self.kernel(rows, rows)
-            within += (kernel.sum() - np.trace(kernel)) / (count * (count - 1))
+        within = mean_of_pairs(self.kernel(real, real)) + mean_of_pairs(self.kernel(fake, fake))
         return float(within - 2 * self.kernel(real, fake).mean())
 
     def fd(self, real: Rows, fake: Rows) -> float:
