@@ -120,7 +120,7 @@ class Opened:
                 if digest
             }
             # Whatever has come since: it would be part of the dataset, were it validated now.
-            new = [path for path in self._listed() if not self._knows(path)]
+            new = [p for p in self._listed() if not _is_table(p) and not self._knows(p)]
             layout = recognise(new)
             for path, digest in zip(new, pool.map(_digest, map(self._in_place, new)), strict=True):
                 found[path] = (layout.place(path)[0] or "", digest)
@@ -130,21 +130,23 @@ class Opened:
         """Whether the table beside the images of a folder in place is still the one it was."""
         assert self.root is not None
         known = self.record.get("table")
+        there = list(self._listed())
+        tables = [path for path in there if _is_table(path)]
         try:
-            layout = recognise(self._listed())
-            table = table_of(list(self._listed(tables=True)), self.choices, layout)
+            layout = recognise(path for path in there if not _is_table(path))
+            table = table_of(tables, self.choices, layout)
         except InvalidValue:  # a validation says what is wrong with it
             return False
         if table is None or known is None:
             return table is None and known is None
         return (table, _digest(self._in_place(table))) == (known["name"], known.get("sha256"))
 
-    def _listed(self, tables: bool = False) -> Iterator[str]:
-        """Paths of the folder's images, or of its tables, as they are now."""
+    def _listed(self) -> Iterator[str]:
+        """Paths of the folder's images and tables, as they are now."""
         assert self.root is not None
         try:
             for entry in FolderSource(self.root).entries():
-                if entry.refused is None and entry.path.lower().endswith(".csv") == tables:
+                if entry.refused is None:
                     yield entry.path
         except InvalidValue:  # the folder is gone, and all of its files
             return
@@ -178,6 +180,10 @@ def open_dataset(data_dir: Path, dataset: str | Path, progress: Progress) -> Ope
             _validated_in_place(data_dir, str(record["id"]), progress)
         return Opened(data_dir, read_record(data_dir, record["id"]))
     return opened
+
+
+def _is_table(path: str) -> bool:
+    return path.lower().endswith(".csv")
 
 
 def _unchanged(data_dir: Path, record: dict[str, Any]) -> Opened | None:
