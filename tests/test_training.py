@@ -54,14 +54,7 @@ from training.trainer import Game, new_game, train_step
 
 CPU = torch.device("cpu")
 PLAIN = Arithmetic("float32", False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from studies.network import Pictures, _Order, fitted, probabilities
 from tests.evaluation.pictures import real
 
 NONE = np.zeros(0, np.int64)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +26,6 @@ def pictures() -> Pictures:
 
 def whole(pictures: Pictures, **more: object) -> Shown:
     return Shown(np.arange(len(pictures.classes)), NONE, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield None
-    torch.set_num_threads(before)
 
 
 def test_it_learns_what_there_is_to_learn(pictures: Pictures) -> None:
