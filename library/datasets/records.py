@@ -240,4 +240,8 @@ def read_record(data_dir: Path, identity: str) -> dict[str, Any]:
 
 
 def list_records(data_dir: Path) -> list[dict[str, Any]]:
-    return [read_json(path) for path in sorted((data_dir / "datasets").glob("ds-*.json"))]
+    found = []
+    for path in sorted((data_dir / "datasets").glob("ds-*.json")):
+        with suppress(FileNotFoundError):  # deleted since it was listed
+            found.append(read_json(path))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from library.atomic import read_json
 from library.datasets.index import NAME, Index, as_bytes
 from library.datasets.records import folder_of, list_records, read_record
 from library.decoding.identifiers import hashed
-from library.errors import Conflict, InvalidValue
+from library.errors import Conflict, InvalidValue, NotFound
 from library.reader_studies.forgetting import holding
 from library.runs import RunFolder
 from library.studies.folder import studies
@@ -95,7 +96,14 @@ def by_file(data_dir: Path, dataset: str, path: str) -> list[Found]:
             value=dataset,
             remedy="Wait until it is ready, or name the patient.",
         )
-    with Index(folder_of(data_dir, dataset) / record["content"] / NAME) as index:
+    if (opened := _opened(data_dir, record)) is None:
+        raise NotFound(
+            f"What was found in the dataset {dataset} is not on this machine.",
+            field="dataset",
+            value=dataset,
+        )
+    _, index, _ = opened
+    with index:
         row = next(
             index.rows("patient, sha256", "WHERE path = CAST(? AS TEXT)", as_bytes(path)), None
         )
@@ -134,10 +142,29 @@ def of_files(data_dir: Path, digests: frozenset[str]) -> list[Found]:
 
 def _indexes(data_dir: Path) -> Iterator[tuple[dict[str, Any], Index, bytes]]:
     for record in list_records(data_dir):
-        folder = folder_of(data_dir, record["id"])
-        if record["content"] and (folder / record["content"] / NAME).is_file():
-            index = Index(folder / record["content"] / NAME)
-            yield record, index, (folder / "salt").read_bytes()
+        if record["content"] and (opened := _opened(data_dir, record)) is not None:
+            yield opened
+
+
+def _opened(data_dir: Path, record: dict[str, Any]) -> tuple[dict[str, Any], Index, bytes] | None:
+    """What was found in a dataset at last; None where there is nothing, or not on this machine."""
+    folder = folder_of(data_dir, record["id"])
+    while True:
+        path = folder / record["content"] / NAME
+        try:
+            salt = (folder / "salt").read_bytes()
+            return record, Index(path), salt
+        except (sqlite3.OperationalError, FileNotFoundError):
+            # A validation that ended may just have put another in its place.
+            before = record["content"]
+            try:
+                record = read_record(data_dir, record["id"])
+            except NotFound:
+                return None
+            if record["content"] == before:
+                if path.is_file():
+                    raise
+                return None
 
 
 def affected(data_dir: Path, found: Sequence[Found]) -> Affected:

@@ -19,7 +19,14 @@ from library import generate_jobs
 from library.atomic import read_json, write_json
 from library.datasets.choices import resolve
 from library.datasets.opened import Opened, commit_found, open_dataset, validated
-from library.datasets.records import begin, begin_upload, commit, folder_of, read_record
+from library.datasets.records import (
+    begin,
+    begin_upload,
+    commit,
+    folder_of,
+    one_at_a_time,
+    read_record,
+)
 from library.datasets.tracing import Found, affected, by_patient
 from library.datasets.validation import validate
 from library.datasets.withdrawal import finish, pending, receipts, withdraw, withdrawn_files
@@ -223,7 +230,8 @@ def test_a_patient_who_withdraws_while_it_is_validated_does_not_come_back(
     if where == "light":
         record = begin(data_dir, root, resolve({"split": "none", "fit": "crop"}))
         find = partial(validated, data_dir, record, progress)
-        commit_found(data_dir, record["id"], find, partial(commit, data_dir, record["id"]))
+        with one_at_a_time(data_dir, record["id"]):
+            commit_found(data_dir, record["id"], find, partial(commit, data_dir, record["id"]))
     else:
         picture(root / "A" / "person9_virus_99.png", 99)
         open_dataset(data_dir, root, progress).__exit__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,17 @@ import pytest
 from PIL import Image, ImageOps
 
 from library.datasets.choices import resolve
+from library.datasets.index import NAME
 from library.datasets.opened import Opened
-from library.datasets.records import begin, begin_upload, commit, folder_of, read_record
+from library.datasets.records import (
+    begin,
+    begin_upload,
+    commit,
+    folder_of,
+    list_records,
+    read_record,
+    remove,
+)
 from library.datasets.tracing import affected, by_file, by_patient
 from library.datasets.validation import validate
 from library.datasets.withdrawal import receipts, withdraw, withdrawn_files
@@ -184,3 +194,25 @@ def test_a_withdrawal_that_is_killed_can_be_done_again(
     withdraw(data_dir, found)
     assert by_patient(data_dir, "person3") == []
     assert len(receipts(data_dir)) == 1
+
+
+def test_a_dataset_that_is_validated_anew_while_patients_are_looked_for_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, data_dir = people(tmp_path / "set"), tmp_path / "data"
+    in_place(data_dir, root)
+    before = list_records(data_dir)
+    again = in_place(data_dir, root, fit="crop")
+    monkeypatch.setattr("library.datasets.tracing.list_records", lambda _: before)
+    (found,) = by_patient(data_dir, "person3")
+    assert found.record["content"] == again["content"] != before[0]["content"]
+    remove(data_dir, again["id"])
+    assert by_patient(data_dir, "person3") == []
+
+
+def test_an_index_that_is_no_index_is_not_taken_for_nothing_found(tmp_path: Path) -> None:
+    record = in_place(tmp_path, people(tmp_path / "set"))
+    index = folder_of(tmp_path, record["id"]) / record["content"] / NAME
+    index.write_bytes(b"no database" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        by_patient(tmp_path, "person3")
