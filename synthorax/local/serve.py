@@ -217,20 +217,21 @@ def _watch(children: list[Child]) -> int:
 def _wait_for_api(settings: Settings, children: list[Child]) -> None:
     deadline = time.monotonic() + START_SECONDS
     address = f"http://{_shown_host(settings)}:{settings.port}/health/live"
-    while time.monotonic() < deadline:
-        for child in children:
-            if child.process is not None and child.process.poll() is not None:
-                raise Conflict(
-                    f"{child.name} ended with {child.process.returncode} at its start.",
-                    remedy="Its own words are above (Valkey's: redis/valkey.log in the data "
-                    "folder); `synthorax doctor` may know more.",
-                )
-        try:
-            # Never by way of a proxy that the environment names: the API is on this machine.
-            httpx.get(address, timeout=1, trust_env=False).raise_for_status()
-            return
-        except httpx.HTTPError:
-            time.sleep(0.05)
+    # Never by way of a proxy that the environment names: the API is on this machine.
+    with httpx.Client(timeout=1, trust_env=False) as http:
+        while time.monotonic() < deadline:
+            for child in children:
+                if child.process is not None and child.process.poll() is not None:
+                    raise Conflict(
+                        f"{child.name} ended with {child.process.returncode} at its start.",
+                        remedy="Its own words are above (Valkey's: redis/valkey.log in the data "
+                        "folder); `synthorax doctor` may know more.",
+                    )
+            try:
+                http.get(address).raise_for_status()
+                return
+            except httpx.HTTPError:
+                time.sleep(0.05)
     raise Conflict(f"The API did not answer at {address} within {START_SECONDS} s.")
 
 
