@@ -20,7 +20,7 @@ from evaluation.images import Images, Protocol, Subject, drawn, halves
 from evaluation.lights import fidelity_checks
 from evaluation.msssim import ms_ssim, scales
 from evaluation.permutations import permuted
-from evaluation.probe import auroc, fitted, macro_auroc, out_of_fold
+from evaluation.probe import PENALTY, auroc, fitted, macro_auroc, out_of_fold
 from tests.evaluation.pictures import chests, real
 
 
@@ -101,6 +101,32 @@ def test_a_probe_learns_three_classes_and_sees_no_patient_twice() -> None:
     given = random.integers(0, 2, 30)[groups]
     right = out_of_fold(alike, given, groups, 2, random).argmax(1) == given
     assert right.mean() < 0.75
+
+
+@given(
+    images=st.integers(6, 60),
+    width=st.integers(1, 30),
+    count=st.integers(2, 4),
+    balanced=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=20)
+def test_where_a_probe_ends_its_loss_rises_on_every_side(
+    images: int, width: int, count: int, balanced: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(images, width)).astype(np.float32)
+    classes = random.integers(0, count, images)
+    probe = fitted(features, classes, count, balanced)
+    weights, bias = (torch.tensor(a, requires_grad=True) for a in (probe.weights, probe.bias))
+    scores = torch.from_numpy((features - probe.mean) / probe.deviation) @ weights + bias
+    shares = np.bincount(classes, minlength=count)[classes]
+    each = torch.from_numpy(images / (count * shares) if balanced else np.ones(images))
+    losses = torch.nn.functional.cross_entropy(scores, torch.from_numpy(classes), reduction="none")
+    loss = (losses * each).mean() + PENALTY / 2 * weights.square().sum()
+    # Strictly convex in the weights: no other place has so small a gradient.
+    gradients = torch.autograd.grad(loss, (weights, bias))
+    assert max(float(gradient.abs().max()) for gradient in gradients) < 2e-3
 
 
 def test_ms_ssim_is_one_for_the_same_and_falls_with_noise() -> None:
