@@ -108,24 +108,21 @@ export function sampleUrl(reference, label, seed, truncation) {
   return `${version(reference)}/samples/${part(label ?? "_")}/${seed}.png?truncation=${query}`;
 }
 
-/**
- * A file that the server makes, and what it is called.  Throws a Problem.
- * @param {Record<string, any>} body of POST /generate @param {string} accept a media type
- */
-export async function generateFile(body, accept) {
-  const response = await brought(
-    fetch("/generate", {
-      method: "POST",
-      headers: {
-        Accept: `${accept}, application/problem+json`,
-        "Content-Type": "application/json",
-      },
-      body: JSON.stringify(body),
-    }),
-  );
+/** A file that the server makes, of a media type.  Throws a Problem. */
+async function fileOf(path, accept, options = {}) {
+  const headers = { ...options.headers, Accept: `${accept}, application/problem+json` };
+  const response = await brought(fetch(path, { ...options, headers }));
   if (!response.ok) throw await problemOf(response);
   return brought(response.blob());
 }
+
+/** @param {Record<string, any>} body of POST /generate @param {string} accept a media type */
+export const generateFile = (body, accept) =>
+  fileOf("/generate", accept, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
 
 /** The JSON that a file is answered with. @param {File} file */
 export async function sendFile(path, file, type) {
@@ -149,6 +146,7 @@ export const estimateRun = (body, signal) =>
   request("/train-jobs/estimates", { method: "POST", body, signal });
 export const run = (id, signal) => request(`/train-jobs/${part(id)}`, { signal });
 export const runMetrics = (id, signal) => request(`/train-jobs/${part(id)}/metrics`, { signal });
+export const runTable = (id) => fileOf(`/train-jobs/${part(id)}/metrics`, "text/csv");
 export const cancelRun = (id) =>
   request(`/train-jobs/${part(id)}/cancel`, { method: "POST", body: {} });
 export const finishRun = (id) =>

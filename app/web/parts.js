@@ -93,13 +93,16 @@ export function Field({ label, error, hint, inline = false, children }) {
   </div>`;
 }
 
-/** A message about something that has no field. @param {{problem: import("./api.js").Problem}} props */
-export function Banner({ problem, children }) {
+/**
+ * A message about something that has no field.
+ * @param {{problem: import("./api.js").Problem, again?: () => void}} props `again`: asks once more
+ */
+export function Banner({ problem, again, children }) {
   return html`<div class="banner" role="alert">
     <p>${problem.message}</p>
     ${problem.content?.remedy && html`<p class="hint">${problem.content.remedy}</p>`}
     <div class="bar">
-      ${children}
+      ${again && html`<button type="button" onClick=${again}>Try again</button>`}${children}
       <${CopyButton} text=${() => problem.details()} label="Copy details" />
     </div>
   </div>`;

@@ -64,6 +64,14 @@ def test_a_newcomer_uploads_trains_and_reads(service: Service, page: Page, tmp_p
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Figures").click()
     assert waiting.value.suggested_filename.endswith("figures.zip")
+    table = page.get_by_role("button", name="CSV", exact=True)
+    page.route("**/metrics", lambda route: route.fulfill(status=503))
+    table.click()
+    expect(page.get_by_role("alert")).to_contain_text("The server answered 503")
+    page.unroute("**/metrics")
+    with page.expect_download() as waiting:
+        table.click()
+    assert waiting.value.path().read_text().startswith("time,scope,epoch,")
 
     page.get_by_role("link", name="Its page").click()
     expect(page.get_by_role("heading", name="newcomer@1")).to_be_visible()
@@ -172,6 +180,12 @@ def test_a_run_is_cancelled_resumed_and_cloned(service: Service, page: Page, dat
 def test_what_is_missing_is_said(service: Service, page: Page) -> None:
     page.goto(f"{service.url}/ui/runs/job-that-never-was")
     expect(page.get_by_role("alert")).to_contain_text("job-that-never-was")
+    page.route(f"{service.url}/models", lambda route: route.fulfill(status=503))
+    page.goto(f"{service.url}/ui/models")
+    expect(page.get_by_role("alert")).to_contain_text("The server answered 503")
+    page.unroute(f"{service.url}/models")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("link", name=re.compile("chest-xray-turbo@")).first).to_be_visible()
     page.goto(f"{service.url}/ui/nothing-here")
     expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
     page.goto(f"{service.url}/ui/runs")

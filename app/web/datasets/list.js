@@ -34,7 +34,7 @@ export default function DatasetsPage() {
     </div>
     <section class="results" aria-label="Datasets">
       <h1 tabindex="-1">Datasets</h1>
-      ${problem && html`<${Banner} problem=${problem}><button class="small" onClick=${again}>Try again</button><//>`}
+      ${problem && html`<${Banner} problem=${problem} again=${again} />`}
       ${
         content?.data.length === 0 &&
         html`<div class="empty"><h2>No datasets</h2>

@@ -54,8 +54,7 @@ export default function GeneratePage() {
   useEffect(() => () => begun.current?.leaving.abort(), []);
   const { content, problem, again } = useAsked((signal) => models(signal), []);
   const head = html`<h1 class="unseen" tabindex="-1">Generate</h1>`;
-  if (problem)
-    return html`${head}<${Banner} problem=${problem}><button onClick=${again}>Try again</button><//>`;
+  if (problem) return html`${head}<${Banner} problem=${problem} again=${again} />`;
   if (!content) return head;
   const listed = content.data;
   if (!listed.some((model) => model.usable)) return html`${head}<${NoModel} listed=${listed} />`;

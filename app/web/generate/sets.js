@@ -37,7 +37,7 @@ export default function SetsPage() {
 }
 
 function NewSet({ made }) {
-  const { content, problem } = useAsked((signal) => models(signal), []);
+  const { content, problem, again } = useAsked((signal) => models(signal), []);
   const usable = (content?.data ?? []).filter((each) => each.usable);
   const [form, setForm] = useState({
     model: new URLSearchParams(location.search).get("model") ?? "",
@@ -90,7 +90,7 @@ function NewSet({ made }) {
 
   return html`<form class="panel stack" aria-label="New set" onSubmit=${start} noValidate>
     <h2>New set</h2>
-    ${(problem ?? failed) && html`<${Banner} problem=${problem ?? failed} />`}
+    ${(problem ?? failed) && html`<${Banner} problem=${problem ?? failed} again=${problem && again} />`}
     <${Field} label="Model" error=${errors.model}>${(ties) => html`<select ...${ties}
       value=${model?.reference ?? ""} onChange=${on("model")}>
       ${usable.map((each) => html`<option key=${each.reference} value=${each.reference}>${each.reference}</option>`)}
@@ -172,9 +172,12 @@ function Row({ job, changed }) {
 }
 
 function Files({ job, onClose }) {
-  const { content, problem } = useAsked((signal) => shards(job.id, signal), [job.progress.shards]);
+  const { content, problem, again } = useAsked(
+    (signal) => shards(job.id, signal),
+    [job.progress.shards],
+  );
   return html`<${Dialog} title=${`Files of ${job.id}`} onClose=${onClose}>
-    ${problem && html`<${Banner} problem=${problem} />`}
+    ${problem && html`<${Banner} problem=${problem} again=${again} />`}
     <p class="hint">${job.progress.shards} of ${job.shards} are there${
       job.links.manifest
         ? html`; <a href=${setUrl(job.id, "manifest.json")} download>manifest.json</a> names the seeds, labels and SHA-256 of each`

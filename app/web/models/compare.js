@@ -15,7 +15,7 @@ export default function CompareModelsPage() {
   const [label, setLabel] = useState(query.get("label") ?? "");
   const [start, setStart] = useState(Number(query.get("seed") ?? 0));
   const { content: listed } = useAsked((signal) => models(signal), []);
-  const { content, problem, waiting } = useAsked(
+  const { content, problem, waiting, again } = useAsked(
     (signal) => (one && other ? compareModels(one, other, signal) : Promise.resolve(null)),
     [one, other],
   );
@@ -66,7 +66,7 @@ export default function CompareModelsPage() {
     )}
     <section class="panel" aria-labelledby="differences">
       <h2 id="differences">Reports</h2>
-      ${problem && !waiting && html`<${Banner} problem=${problem} />`}
+      ${problem && !waiting && html`<${Banner} problem=${problem} again=${again} />`}
       ${waiting && one && other && html`<p class="hint">Comparing …</p>`}
       ${
         content &&

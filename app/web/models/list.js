@@ -42,7 +42,7 @@ export default function ModelsPage() {
         }
       </div>
     </div>
-    ${(problem ?? failed) && html`<${Banner} problem=${problem ?? failed} />`}
+    ${(problem ?? failed) && html`<${Banner} problem=${problem ?? failed} again=${problem && again} />`}
     ${
       content?.data.length === 0 &&
       html`<div class="empty"><h2>No model yet</h2>

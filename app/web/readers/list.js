@@ -27,7 +27,7 @@ export default function ReaderStudiesPage() {
     <${NewStudy} />
     <section class="results" aria-label="Reader studies">
       <h1 tabindex="-1">Reader studies</h1>
-      ${problem && html`<${Banner} problem=${problem}><button class="small" onClick=${again}>Try again</button><//>`}
+      ${problem && html`<${Banner} problem=${problem} again=${again} />`}
       ${
         content?.data.length === 0 &&
         html`<div class="empty"><h2>No reader studies</h2>
@@ -51,7 +51,7 @@ export default function ReaderStudiesPage() {
 const FIRST = { name: "", model: "", dataset: "", per_label: "25", repeats: "0", margin: "10" };
 
 function NewStudy() {
-  const { content, problem } = useAsked(
+  const { content, problem, again } = useAsked(
     async (signal) => (await Promise.all([models(signal), datasets(signal)])).map((e) => e.data),
     [],
   );
@@ -108,7 +108,7 @@ function NewStudy() {
 
   return html`<form class="panel form" aria-labelledby="new-study" onSubmit=${make} novalidate>
     <h2 id="new-study">New reader study</h2>
-    ${(problem ?? failed) && html`<${Banner} problem=${problem ?? failed} />`}
+    ${(problem ?? failed) && html`<${Banner} problem=${problem ?? failed} again=${problem && again} />`}
     <${Field} label="Model" error=${errors.model}>${(ties) => html`<select ...${ties}
       value=${model?.reference ?? ""} onChange=${on("model")}>
       ${usable.map((each) => html`<option key=${each.reference} value=${each.reference}>${each.reference}</option>`)}

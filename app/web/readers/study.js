@@ -68,7 +68,7 @@ export default function ReaderStudyPage({ id }) {
     </header>
     ${problem && html`<${Banner} problem=${problem} />`}
     <${Readers} study=${found} changed=${again} />
-    ${told.problem && html`<${Banner} problem=${told.problem} />`}
+    ${told.problem && html`<${Banner} problem=${told.problem} again=${told.again} />`}
     ${
       told.content
         ? html`<${Results} found=${told.content} />`

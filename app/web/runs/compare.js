@@ -33,10 +33,11 @@ export default function CompareRunsPage() {
     .split(",")
     .filter(Boolean)
     .slice(0, INKS.length);
-  const { content, problem } = useAsked((signal) => everything(ids, signal), []);
+  const { content, problem, again } = useAsked((signal) => everything(ids, signal), []);
   const [differing, setDiffering] = useState(true);
   const head = html`<p><a href="/ui/runs" class="back">Runs</a></p><h1 tabindex="-1">Compare runs</h1>`;
-  if (problem) return html`<div class="run-page">${head}<${Banner} problem=${problem} /></div>`;
+  if (problem)
+    return html`<div class="run-page">${head}<${Banner} problem=${problem} again=${again} /></div>`;
   if (!content) return html`<div class="run-page">${head}</div>`;
   if (content.length < 2)
     return html`<div class="run-page">${head}<p class="empty">Select two to six runs in the list of runs.</p></div>`;

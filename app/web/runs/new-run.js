@@ -37,10 +37,10 @@ function filled(presets, name) {
 
 /** The form comes with what it can choose from: an answer that came later would write over it. */
 export function NewRun() {
-  const { content, problem } = useAsked(everything, []);
+  const { content, problem, again } = useAsked(everything, []);
   if (content) return html`<${Form} ...${content} />`;
   return html`<div class="panel"><h2>New run</h2>
-    ${problem ? html`<${Banner} problem=${problem} />` : html`<p class="hint">Loading …</p>`}</div>`;
+    ${problem ? html`<${Banner} problem=${problem} again=${again} />` : html`<p class="hint">Loading …</p>`}</div>`;
 }
 
 function Form({ ready, usable, presets, best }) {

@@ -124,7 +124,7 @@ export default function RunPage({ id }) {
     <div class="run-body">
       <div class="stack">
         <${Numbers} metrics=${job.metrics} />
-        <${Chart} metrics=${metrics} turn=${turn} chosen=${shown || null}><${SaveNumbers} id=${id} /><//>
+        <${Chart} metrics=${metrics} turn=${turn} chosen=${shown || null}><${SaveNumbers} id=${id} act=${act} /><//>
         <${Timeline} id=${id} last=${last} shown=${shown} go=${go} />
       </div>
       <div class="stack"><${Log} lines=${log} /><${Settings} job=${job} data=${data} /></div>

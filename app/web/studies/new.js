@@ -45,11 +45,11 @@ const FIELDS = {
 
 /** The form comes with what it can choose from: an answer that came later would write over it. */
 export default function NewStudyPage() {
-  const { content, problem } = useAsked(everything, []);
+  const { content, problem, again } = useAsked(everything, []);
   return html`<div class="run-page">
     <p><a href="/ui/studies" class="back">Studies</a></p>
     <h1 tabindex="-1">New study</h1>
-    ${problem && html`<div class="panel"><${Banner} problem=${problem} /></div>`}
+    ${problem && html`<div class="panel"><${Banner} problem=${problem} again=${again} /></div>`}
     ${content ? html`<${Form} ...${content} />` : !problem && html`<p class="hint">Loading …</p>`}
   </div>`;
 }

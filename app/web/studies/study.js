@@ -52,7 +52,7 @@ export default function StudyPage({ id }) {
     }
     ${study.verdict && html`<${Verdict} study=${study} />`}
     ${!(made && study.status === "succeeded") && html`<${Units} study=${study} />`}
-    ${results.problem && html`<${Banner} problem=${results.problem} />`}
+    ${results.problem && html`<${Banner} problem=${results.problem} again=${results.again} />`}
     ${made && results.content && html`<${Results} study=${study} results=${results.content} changed=${again} />`}
     ${made && study.status === "succeeded" && html`<${Units} study=${study} />`}
   </div>`;
