@@ -57,7 +57,7 @@ def row(version: Version, seconds: float) -> None:
             "model": version.reference, "labels": None, "seed": 0, "truncation": 1.0,
             "format": "png", "count": count, "container": "webdataset", "shard_images": count,
         }  # fmt: skip
-        job = generate_jobs.create(Path(name), generate_jobs.new_identity(), record)
+        job, _ = generate_jobs.create(Path(name), generate_jobs.new_identity(), record)
         began = time.monotonic()
         made = make_shard(job, 0, Loaded(version, (sampler,), 0), lambda _: None)
         rate = count / (time.monotonic() - began)

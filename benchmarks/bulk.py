@@ -138,7 +138,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[float, int, Gener
             "private": False, "labels": None, "seed": 0, "truncation": 1.0, "format": "png",
             "count": asked.count, "container": "webdataset", "shard_images": asked.shard_images,
         }  # fmt: skip
-        job = generate_jobs.create(data_dir, generate_jobs.new_identity(), record)
+        job, _ = generate_jobs.create(data_dir, generate_jobs.new_identity(), record)
         began = time.monotonic()
         send_again(job, server.client(), partial(enqueue_generation, app))
         kills = followed(job, workers, worker, asked)

@@ -193,12 +193,12 @@ root, find, jobs = _FOLDERS.root, _FOLDERS.find, _FOLDERS.all
 unfinished, remove, remove_deleted = _FOLDERS.unfinished, _FOLDERS.remove, _FOLDERS.remove_deleted
 
 
-def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> GenerateJob:
-    """A new job's folder; the one that is there, when the id is taken (see its record)."""
-    final = root(data_dir) / identity
+def create(data_dir: Path, identity: str, record: Mapping[str, Any]) -> tuple[GenerateJob, bool]:
+    """A new job's folder, and whether it is new: when the id is taken, the one that is there."""
+    final, new = root(data_dir) / identity, False
     if not final.exists():
         with new_folder(root(data_dir)) as temporary:
             (temporary / "shards").mkdir(mode=0o700)
             write_json(temporary / "job.json", {"schema": SCHEMA, "id": identity, **record})
-            claim(temporary, final)
-    return GenerateJob(final)
+            new = claim(temporary, final)
+    return GenerateJob(final), new

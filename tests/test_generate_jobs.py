@@ -55,7 +55,7 @@ def new(settings: Settings, **changes: Any) -> GenerateJob:
         "private": False, "labels": ["NORMAL"], "seed": 7, "truncation": 1.0, "format": "png",
         "count": 250, "container": "zip", "shard_images": 100, **changes,
     }  # fmt: skip
-    return generate_jobs.create(settings.data_dir, generate_jobs.new_identity(), record)
+    return generate_jobs.create(settings.data_dir, generate_jobs.new_identity(), record)[0]
 
 
 class Worker:

@@ -58,15 +58,17 @@ async def create(
         version = await run_in_threadpool(service.checked, request)
         quota = await state.limits.images(found, request.count)
         try:
-            recorded = await run_in_threadpool(
+            recorded, new = await run_in_threadpool(
                 service.record, request, version, idempotency_key, who
             )
         except BaseException:  # there is no job that could be made
             await state.limits.give_back(found, request.count)
             raise
+        if not new:  # the same request came twice at once, and the other has counted them
+            await state.limits.give_back(found, request.count)
         for name, value in quota:
             response.headers[name.decode()] = value.decode()
-        job = await run_in_threadpool(service.queue, recorded)
+        job = await run_in_threadpool(service.queue if new else service.shown, recorded)
     response.headers["Location"] = job["links"]["self"]
     return job
 

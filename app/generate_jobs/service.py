@@ -70,8 +70,9 @@ class GenerateJobService:
 
     def record(
         self, request: GenerateJobRequest, version: Version, key: str | None, who: str
-    ) -> GenerateJob:
-        """A new job, not queued yet; with an Idempotency-Key (of `who`) one."""
+    ) -> tuple[GenerateJob, bool]:
+        """A new job, not queued yet; False when one with this Idempotency-Key (of `who`) came
+        before it."""
         asked = self._asked(request, key, who)
         with reaching_redis():
             self._store.ping()  # nothing is recorded that nobody would make
@@ -92,7 +93,8 @@ class GenerateJobService:
                 include={"count", "truncation", "format", "container", "shard_images"}
             ),
         }
-        return asked.same(generate_jobs.create(self._data_dir, asked.identity, record))
+        job, new = generate_jobs.create(self._data_dir, asked.identity, record)
+        return asked.same(job), new
 
     def queue(self, job: GenerateJob) -> dict[str, Any]:
         """Where this fails, a sweep does it."""

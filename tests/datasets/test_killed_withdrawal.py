@@ -85,7 +85,7 @@ def generated(data_dir: Path, made_by: Version) -> str:
         "created_at": generate_jobs.now(), "model": made_by.reference, "digest": made_by.digest,
         "labels": None, "seed": 1, "count": 10, "shard_images": 10, "container": "zip",
     }  # fmt: skip
-    job = generate_jobs.create(data_dir, generate_jobs.new_identity(), record)
+    job, _ = generate_jobs.create(data_dir, generate_jobs.new_identity(), record)
     job.shard(0).write_bytes(b"images")
     return job.id
 

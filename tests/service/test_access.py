@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.service.browser import visiting
 from tests.service.conftest import ROOT, TINY, Service, wait_until
 from tests.service.test_shell_lines import lines_of
 from tests.test_scopes import EXAMPLES
+from tests.valkey import Server
 
 PAGES = ("/", "/ui/runs", "/docs", "/static/app.js", "/openapi.json", "/metrics")
 
@@ -227,6 +229,28 @@ def test_limits_are_shared_by_replicas(
         assert one.http.post("/generate-jobs", json=job, headers=key).status_code == 503
         told = one.http.post("/generate", json={"model": CLASSES}, headers=key)
         assert told.headers["RateLimit"].startswith('"images";r=49;')
+
+
+def test_a_job_that_is_sent_many_times_at_once_is_counted_once(
+    tmp_path: Path, tiny_models: Path
+) -> None:
+    with (
+        Server(tmp_path / "redis") as redis,
+        Api(tmp_path / "data", tiny_models, redis_url=redis.url, images_a_day=1000) as running,
+    ):
+        key = {**bearer(made(tmp_path / "data", "generate")), "Idempotency-Key": "once"}
+        wait_until(lambda: running.http.get("/models").status_code == 401)
+        job = {"model": CLASSES, "count": 100, "seed": 1}
+
+        def sent(_: int) -> httpx.Response:
+            return running.http.post("/generate-jobs", json=job, headers=key)
+
+        with ThreadPoolExecutor(8) as at_once:
+            answers = list(at_once.map(sent, range(8)))
+        assert [each.status_code for each in answers] == [202] * 8
+        assert len({each.json()["id"] for each in answers}) == 1
+        told = running.http.post("/generate", json={"model": CLASSES}, headers=key)
+        assert told.headers["RateLimit"].startswith('"images";r=899;')
 
 
 def test_a_session_is_the_key_s_and_ends_with_it(api: Api, folder: Path) -> None:

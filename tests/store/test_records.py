@@ -67,7 +67,7 @@ def _generated(store: Store, job: str) -> Path:
         "created_at": generate_jobs.now(), "model": "mine@1", "digest": digest, "count": 1,
         "shard_images": 1, "seed": 0, "container": "zip",
     }  # fmt: skip
-    made = generate_jobs.create(store.data_dir, generate_jobs.new_identity(), record)
+    made, _ = generate_jobs.create(store.data_dir, generate_jobs.new_identity(), record)
     made.shard(0).write_bytes(b"images")
     shard = {"file": made.shard(0).name, "sha256": digest_file(made.shard(0))}
     store.generated.give(made)
