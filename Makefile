@@ -38,7 +38,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/kubernetes-validate --quiet --strict deploy/kubernetes/*.yaml
 
 docs: $(VENV)/dev.stamp
-	PYTHONPATH=. $(BIN)/python docs/reference.py
+	$(BIN)/python -m tools.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(VENV)/dev.stamp

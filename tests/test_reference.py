@@ -14,9 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_the_reference_is_what_the_code_says() -> None:
     done = subprocess.run(
-        [sys.executable, "docs/reference.py", "--check"],
+        [sys.executable, "-m", "tools.reference", "--check"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
