@@ -13,8 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from app.train_jobs.idempotency import used_for_another
-from library.digest import digest_json
+from app.train_jobs.idempotency import digest_of, used_for_another
 from library.errors import NotFound
 
 
@@ -39,8 +38,8 @@ class Asked:
     @classmethod
     def of(cls, request: BaseModel, fresh: str, key: str | None, who: str) -> Asked:
         """fresh: an id that nothing has; with a key, of `who`, what is behind its prefix follows
-        from both."""
-        digest = digest_json(request.model_dump())
+        from both.  Raises InvalidValue for what is no JSON."""
+        digest = digest_of(request.model_dump())
         if key is not None:
             prefix = fresh.partition("-")[0]
             fresh = f"{prefix}-{hashlib.sha256(f'{who} {key}'.encode()).hexdigest()[:16]}"

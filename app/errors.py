@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from app.access.gate import Unauthorized
-from library.errors import Conflict, InvalidValue, SynthoraxError
+from library.errors import Conflict, InvalidValue, SynthoraxError, shown
 from library.logs import request_id
 
 logger = logging.getLogger("synthorax.app")
@@ -73,7 +72,7 @@ def invalid_fields(error: RequestValidationError) -> list[InvalidValue]:
     found: list[InvalidValue] = []
     for each in error.errors():
         where = [str(part) for part in each["loc"] if not str(part).startswith("[")]
-        given = _short(each.get("input"))
+        given = shown(each.get("input"))
         if each["type"] == "json_invalid":
             field, allowed = "body", f"JSON ({each.get('ctx', {}).get('error', 'not JSON')})"
             given = None
@@ -128,14 +127,3 @@ def _methods(request: Request) -> list[str]:
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
             found.add(method)
     return sorted(found)
-
-
-def _short(value: Any) -> Any:
-    """What was given, cut so that an error is never larger than its cause."""
-    if isinstance(value, int):  # true and false are, too
-        small = abs(value) < 2**64
-        return value if small else f"a whole number of {value.bit_length()} bits"
-    if value is None or (isinstance(value, float) and math.isfinite(value)):  # JSON has no infinity
-        return value
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:200] + "…"

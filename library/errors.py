@@ -11,8 +11,31 @@ SynthoraxError
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
+
+_SHOWN_MAX = 200  # characters of what was given
+
+
+def shown(value: Any) -> Any:
+    """What was given, as JSON can say it, and cut so that an error is never larger than its cause.
+
+    Numbers that JSON does not have (NaN, infinity) become text, and so does what holds them.
+    """
+    if isinstance(value, int):  # true and false are, too
+        return value if abs(value) < 2**64 else f"a whole number of {value.bit_length()} bits"
+    if value is None or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    text = f"a {type(value).__name__}"  # where Python cannot say it either
+    try:
+        text = value if isinstance(value, str) else repr(value)
+        if text is not value and len(json.dumps(value, allow_nan=False)) <= _SHOWN_MAX:
+            return value
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
 
 
 class SynthoraxError(Exception):
@@ -58,7 +81,11 @@ class SynthoraxError(Exception):
         }
         if self.field is not None:
             problem["errors"] = [
-                {"field": self.field, "given": self.value, "allowed": self.remedy or self.detail}
+                {
+                    "field": self.field,
+                    "given": shown(self.value),
+                    "allowed": self.remedy or self.detail,
+                }
             ]
         if self.suggestion is not None:
             problem["suggestion"] = self.suggestion

@@ -7,6 +7,8 @@ together with the note that it was.  Whoever is killed in between, the same key 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +33,21 @@ class Reservation:
         return self.key, self.value
 
 
+def digest_of(body: Any) -> str:
+    """By which a request is known for the same.  Raises InvalidValue naming a number that JSON does
+    not have, and Python reads nevertheless."""
+    waiting = [("", body)]
+    while waiting:
+        at, value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            remedy = "Give a number: JSON has neither NaN nor infinity."
+            raise InvalidValue(f"{at} is {value!r}.", field=at, value=value, remedy=remedy)
+        if isinstance(value, Mapping | list | tuple):
+            parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting += [(f"{at}.{name}".removeprefix("."), part) for name, part in parts]
+    return digest_json(body)
+
+
 def used_for_another(key: str) -> InvalidValue:
     """The refusal of a key that has made the job of another request."""
     return InvalidValue(
@@ -42,13 +59,16 @@ def used_for_another(key: str) -> InvalidValue:
 
 
 class Idempotency:
-    """One request of `who` with its key.  Methods raise redis.exceptions.RedisError."""
+    """One request of `who` with its key.  Methods raise redis.exceptions.RedisError.
+
+    Raises InvalidValue as `digest_of`.
+    """
 
     def __init__(self, connection: redis.Redis, key: str, who: str, path: str, body: Any) -> None:
         self._redis: Any = connection  # typed loosely: redis-py's answers are unions
         self._given = key
         self._key = keys.idempotency(digest_json([path, who, key]))
-        self._digest = digest_json(body)
+        self._digest = digest_of(body)
 
     def made(self) -> str | None:
         """The job that this request has made before.

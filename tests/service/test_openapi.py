@@ -33,6 +33,7 @@ from tests.service.conftest import ROOT, Service, train_request, wait_until
 from tests.sets import packed
 from tests.valkey import Server
 
+NAN, INFINITY = float("nan"), float("inf")
 LONG_MIN = 20_000  # examples
 # It wants each request that fits the schema to succeed, and JSON Schema cannot say which labels a
 # version has, that an image is whole, which fields go together, or that 1.0 is no whole number.
@@ -248,6 +249,22 @@ def test_what_was_found_stays_mended(known: Known, tmp_path: Path) -> None:
         other = api.http.put("/train-jobs")
         assert (other.status_code, other.headers["Allow"]) == (405, "GET, POST")
         assert api.http.post("/session", json={"key": ""}).status_code == 422
+        # Python reads numbers that JSON does not have.
+        dataset, model = {"path": known.path}, "tiny"
+        for path, body, field in (
+            ("/train-jobs", {"dataset": dataset, "model": model, "config": {"lr": NAN}}, "config"),
+            ("/train-jobs/estimates", {"dataset": dataset, "model": model, "config": {"lr": [NAN]}},
+             "config"),
+            ("/studies", {"dataset": known.dataset, "config": {"k": [1, NAN]}}, "config.k.1"),
+            ("/datasets", {**dataset, "choices": {"held_out": -INFINITY}}, "choices.held_out"),
+        ):  # fmt: skip
+            for headers in (form, {**form, "Idempotency-Key": "none"}):
+                answer = api.http.post(path, content=json.dumps(body), headers=headers)
+                assert answer.status_code == 422
+                assert answer.json()["errors"][0]["field"].startswith(field)
+        archive = {"file": ("x.zip", b"PK", "application/zip")}
+        answer = api.http.post("/datasets", files=archive, data={"choices": "Infinity"})
+        assert answer.json()["errors"][0]["given"] == "inf"
         long = api.http.get(f"/train-jobs/{known.job}/samples/{10**300}.png")
         assert long.status_code == 422
         # Validated by nobody here: it holds nothing yet.
