@@ -175,6 +175,8 @@ def asked(
     few = f"phases.fuzzing.generation.max-examples = {2 + examples // 20}"
     few = f"phases.coverage.enabled = false\n{few}"
     lines += [f'[[operations]]\ninclude-path = "{path}"\n{few}' for path in SLOW]
+    # What waits for events of a job that stays queued would wait for as long as any other answer.
+    lines.append('[[operations]]\ninclude-path = "/train-jobs/{job}/events"\nrequest-timeout = 10')
     settings.write_text("\n".join(lines))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run"]
     done = subprocess.run(
