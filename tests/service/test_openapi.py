@@ -173,10 +173,15 @@ def asked(
         *(f'[dictionaries."{n}"]\nvalues = {json.dumps(v)}' for n, v in known.values().items()),
     ]
     few = f"phases.fuzzing.generation.max-examples = {2 + examples // 20}"
-    few = f"phases.coverage.enabled = false\n{few}"
-    lines += [f'[[operations]]\ninclude-path = "{path}"\n{few}' for path in SLOW]
-    # What waits for events of a job that stays queued would wait for as long as any other answer.
-    lines.append('[[operations]]\ninclude-path = "/train-jobs/{job}/events"\nrequest-timeout = 10')
+    plain = f"phases.coverage.enabled = false\n{few}"
+    # What waits for events of a job that stays queued would wait for as long as any other answer;
+    # wrong keys that come from one address are slowed.
+    of_path = {
+        **dict.fromkeys(SLOW, plain),
+        "/train-jobs/{job}/events": "request-timeout = 10",
+        "/session": few,
+    }
+    lines += [f'[[operations]]\ninclude-path = "{p}"\n{rule}' for p, rule in of_path.items()]
     settings.write_text("\n".join(lines))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run"]
     done = subprocess.run(
