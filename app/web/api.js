@@ -35,18 +35,23 @@ async function brought(coming) {
   }
 }
 
-const call = (path, { method = "GET", body, signal } = {}) =>
-  brought(
-    fetch(path, {
-      method,
-      signal,
-      headers: {
-        Accept: "application/json, application/problem+json",
-        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-      },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    }),
-  );
+const call = (path, { method = "GET", body, signal, accept = "application/json" } = {}) =>
+  fetch(path, {
+    method,
+    signal,
+    headers: {
+      Accept: `${accept}, application/problem+json`,
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+
+/** What a call is answered with, or a Problem where it is refused. */
+async function answered(coming) {
+  const response = await brought(coming);
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
 
 async function json(response) {
   return response.json().catch(() => null);
@@ -58,8 +63,7 @@ async function json(response) {
  * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
  */
 export async function request(path, options) {
-  const response = await call(path, options);
-  if (!response.ok) throw await problemOf(response);
+  const response = await answered(call(path, options));
   return response.status === 204 ? null : brought(response.json());
 }
 
@@ -108,29 +112,16 @@ export function sampleUrl(reference, label, seed, truncation) {
   return `${version(reference)}/samples/${part(label ?? "_")}/${seed}.png?truncation=${query}`;
 }
 
-/** A file that the server makes, of a media type.  Throws a Problem. */
-async function fileOf(path, accept, options = {}) {
-  const headers = { ...options.headers, Accept: `${accept}, application/problem+json` };
-  const response = await brought(fetch(path, { ...options, headers }));
-  if (!response.ok) throw await problemOf(response);
-  return brought(response.blob());
-}
+/** A file that the server makes, of the media type `accept`.  Throws a Problem. */
+const fileOf = async (path, options) => brought((await answered(call(path, options))).blob());
 
 /** @param {Record<string, any>} body of POST /generate @param {string} accept a media type */
-export const generateFile = (body, accept) =>
-  fileOf("/generate", accept, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
+export const generateFile = (body, accept) => fileOf("/generate", { method: "POST", body, accept });
 
 /** The JSON that a file is answered with. @param {File} file */
 export async function sendFile(path, file, type) {
-  const response = await brought(
-    fetch(path, { method: "POST", headers: { "Content-Type": type }, body: file }),
-  );
-  if (!response.ok) throw await problemOf(response);
-  return brought(response.json());
+  const sent = fetch(path, { method: "POST", headers: { "Content-Type": type }, body: file });
+  return brought((await answered(sent)).json());
 }
 
 /** Which sample a picture is. @param {File} file */
@@ -146,7 +137,7 @@ export const estimateRun = (body, signal) =>
   request("/train-jobs/estimates", { method: "POST", body, signal });
 export const run = (id, signal) => request(`/train-jobs/${part(id)}`, { signal });
 export const runMetrics = (id, signal) => request(`/train-jobs/${part(id)}/metrics`, { signal });
-export const runTable = (id) => fileOf(`/train-jobs/${part(id)}/metrics`, "text/csv");
+export const runTable = (id) => fileOf(`/train-jobs/${part(id)}/metrics`, { accept: "text/csv" });
 export const cancelRun = (id) =>
   request(`/train-jobs/${part(id)}/cancel`, { method: "POST", body: {} });
 export const finishRun = (id) =>

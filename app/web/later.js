@@ -39,8 +39,7 @@ export function later(load) {
         message: "A part of the page could not be loaded.",
         details: () => `${problem}`,
       };
-      return html`<${Banner} problem=${told}>
-        <button type="button" onClick=${() => setProblem(null)}>Try again</button><//>`;
+      return html`<${Banner} problem=${told} again=${() => setProblem(null)} />`;
     }
     return Component && html`<${Component} ...${props} />`;
   };

@@ -25,6 +25,15 @@ export function announce(sentence) {
   if (region) region.textContent = sentence;
 }
 
+/** Saves a file that came. @param {Blob} content */
+export function save(content, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 async function copied(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -233,9 +233,13 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def read_record(data_dir: Path, identity: str) -> dict[str, Any]:
     path = data_dir / "datasets" / f"{identity}.json"
-    if not identity.replace("-", "").isalnum() or not path.is_file():
-        raise NotFound(f"There is no dataset {identity!r}.", field="dataset", value=identity)
-    record: dict[str, Any] = read_json(path)
+    missing = NotFound(f"There is no dataset {identity!r}.", field="dataset", value=identity)
+    if not identity.replace("-", "").isalnum():
+        raise missing
+    try:
+        record: dict[str, Any] = read_json(path)
+    except FileNotFoundError:
+        raise missing from None
     return record
 
 

@@ -1,6 +1,6 @@
 // The images as files: made again by the server, with what makes each one again inside.
 import { Problem, generateFile } from "../api.js";
-import { Banner, announce } from "../parts.js";
+import { Banner, announce, save } from "../parts.js";
 import { html, useState } from "../vendor/ui/ui.js";
 
 /** @type {[string, string, string, Record<string, any>][]} */
@@ -15,7 +15,7 @@ export default function Downloads({ body, images, chosen }) {
   const [working, setWorking] = useState("");
   const [problem, setProblem] = useState(null);
   const few = chosen.size > 0;
-  async function save([name, accept, end, more]) {
+  async function make([name, accept, end, more]) {
     setWorking(name);
     setProblem(null);
     const { model, truncation } = body;
@@ -27,11 +27,7 @@ export default function Downloads({ body, images, chosen }) {
         few ? { model, truncation, items, ...more } : { ...body, ...more },
         accept,
       );
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `${model.replace("@", "-")}-${images[0].seed}.${end}`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      save(blob, `${model.replace("@", "-")}-${images[0].seed}.${end}`);
       announce(`${name} saved`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -45,7 +41,7 @@ export default function Downloads({ body, images, chosen }) {
     <div class="bar">
       ${FORMS.map(
         (form) => html`<button type="button" class="small" key=${form[0]} disabled=${working !== ""}
-        onClick=${() => save(form)}>${working === form[0] ? "Making…" : form[0]}</button>`,
+        onClick=${() => make(form)}>${working === form[0] ? "Making…" : form[0]}</button>`,
       )}
     </div>
     <p class="hint"><a href=${`/ui/sets?model=${encodeURIComponent(body.model)}`}>Up to ten million
