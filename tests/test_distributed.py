@@ -22,12 +22,12 @@ from tests.faults.cluster import commands
 from tests.sets import decoded as decoded_of
 from tests.test_resume import assert_same_end, disturbed_run, epoch_lines, run_of, undisturbed_run
 from tests.trainer import REAL, Trainer, write_request
+from tests.training.games import CPU, tiny
 from training.batches import Batches
 from training.distributed import Team, check_divides
 from training.stopping import RESUMABLE
 
 CONFIG: dict[str, Any] = {"batch_size": 8, "epochs": 6, "checkpoint_seconds": 0}
-CPU = torch.device("cpu")
 TWO = ("--processes", "2")
 
 
@@ -57,8 +57,6 @@ def processes(request: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("size", [2, 4, 8])
 def test_any_team_sees_the_samples_of_one(data: Decoded, size: int) -> None:
-    from tests.test_training import tiny
-
     config = tiny(batch_size=8)
     alone = Batches(data, config, CPU)
     team = [Batches(data, config, CPU, Team(rank, size)) for rank in range(size)]

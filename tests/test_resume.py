@@ -138,7 +138,7 @@ def test_a_run_asked_to_stop_says_so_and_ends_in_the_same_bytes(
     assert_same_end(run, undisturbed)
 
 
-@pytest.mark.long  # test_training does the same within a process
+@pytest.mark.long  # training/test_refused_runs does the same within a process
 def test_a_second_trainer_on_a_run_folder_is_refused(
     undisturbed: RunFolder, tmp_path: Path
 ) -> None:

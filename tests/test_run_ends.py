@@ -30,6 +30,7 @@ from tests.test_resume import (
     undisturbed_run,
 )
 from tests.trainer import REAL, Trainer, write_request
+from tests.training.games import CPU, PLAIN, game_of, tiny
 from training import health
 from training.batches import Batches
 from training.events import Events
@@ -317,8 +318,6 @@ def test_a_collapse_stops_the_run_or_is_told_of(
     on_collapse: str,
     checkpoint_seconds: int,  # 0: each step, so also between the last look and the first sign
 ) -> None:
-    from tests.test_training import CPU, PLAIN, game_of, tiny
-
     # Every game is thin by these; the first two epochs are not looked at.
     monkeypatch.setattr(health, "VARIED", -1.0)
     monkeypatch.setattr(health, "THIN", 10.0)
@@ -354,8 +353,6 @@ def test_a_collapse_stops_the_run_or_is_told_of(
 
 
 def test_a_smaller_run_than_its_checkpoint_is_refused(data: Decoded, tmp_path: Path) -> None:
-    from tests.test_training import CPU, PLAIN, game_of, tiny
-
     folder = RunFolder(tmp_path)
     for epochs in (2, 1):
         config = tiny(epochs=epochs, batch_size=8)
