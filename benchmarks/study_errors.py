@@ -1,6 +1,6 @@
 """How often is a study's verdict wrong, where it is known what is right?
 
-    python -m benchmarks.study_errors [--repeats 400]
+    python -m benchmarks.study_errors [--repeats 400] [--only WORDS]
 
 Scores are planted: what all arms see in an image of a patient, what a draw's classifiers alone see,
 what a seed's alone sees, and what the arm gains.  Each repeat is a study of its own, judged by
@@ -66,6 +66,9 @@ PLANS = (
     Plan("no gain, a smaller size (paired draws)", control_draws=3, wander=0.15),
     Plan("no gain, one generator that is taken as it is", draws=1, wander=0.0),
     Plan("no gain, 80 patients", patients=80),
+    Plan("no gain, one seed, two generators", start=0.25, seeds=1, draws=2),
+    Plan("no gain, one seed, three generators", start=0.25, seeds=1),
+    Plan("no gain, one seed, five generators", start=0.25, seeds=1, draws=5),
     Plan("a gain", gain=0.4, patients=500),
     Plan("a loss", gain=-0.4, patients=500),
     Plan("no gain that matters", gain=0.01, wander=0.02, own=0.15, noise=0.15, smallest=0.03),
@@ -102,7 +105,8 @@ def study(plan: Plan, random: np.random.Generator) -> Estimate:
     paired = plan.draws == plan.control_draws > 1
     one = arm(plan.gain, plan.wander, plan.draws)
     other = arm(0.0, plan.wander if plan.control_draws > 1 else 0.0, plan.control_draws)
-    return intervals.difference(one, other, paired, intervals.patients_df(groups, positive))
+    df = intervals.patients_df(groups, positive)
+    return intervals.difference(one, other, paired, df, (True, True))
 
 
 def _draw(
@@ -135,10 +139,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", metavar="WORDS", help="plans whose names have them")
     given = parser.parse_args()
     print(f"{given.repeats} repeats of each\n")
     print(f"| planted | {' | '.join(VERDICTS)} |\n|---|{'---|' * len(VERDICTS)}")
-    for plan in PLANS:
+    for plan in (plan for plan in PLANS if given.only in plan.name):
         found = rates(plan, given.repeats, given.seed)
         shown = " | ".join(f"{found[name]:.1%}" for name in VERDICTS)
         print(f"| {plan.name} | {shown} |", flush=True)

@@ -141,7 +141,8 @@ def difference(
     """one - other.  paired: both have the same draws, whose own differences are then counted.
 
     differ: whether another training of each would end elsewhere; how far is taken from the other
-    arm's runs, where there is one alone.
+    arm's runs, where there is one alone.  Both parts then are of one estimate, and are added before
+    it is asked how well that is known.
     """
     if paired:
         found = estimated(apart(one, other), df)
@@ -154,14 +155,17 @@ def difference(
     crossed = float(np.cov(a.mean[usable], b.mean[usable])[0, 1]) if usable.sum() > 1 else math.nan
     shared = a.shared + b.shared - 2 * crossed
     both = Parts(
-        a.value - b.value, a.model + b.model, 0.0, shared, a.mean - b.mean,
+        a.value - b.value, a.model + b.model, 0.0, 0.0, shared, a.mean - b.mean,
         _together([a.draws, b.draws]), _together([a.seeds, b.seeds]),
     )  # fmt: skip
-    models = [
-        mine.lent(yours) if differs and sum(len(draw.values) for draw in runs) == 1
-        else (mine.model, mine.model_df)
-        for mine, yours, runs, differs in ((a, b, one, differ[0]), (b, a, other, differ[1]))
-    ]  # fmt: skip
+    lone = [
+        differs and sum(len(draw.values) for draw in runs) == 1
+        for runs, differs in ((one, differ[0]), (other, differ[1]))
+    ]
+    models = [(a.model, a.model_df), (b.model, b.model_df)]
+    if lone[0] != lone[1]:
+        known = b if lone[0] else a
+        models = [(known.model + known.single, known.model_df)]
     return _of(both.value, models, shared, df, both)
 
 
@@ -169,21 +173,18 @@ def difference(
 class Parts:
     """model: s²/D with model_df; shared: c; mean: of all runs in each resample, (B,).
 
+    single: the variance of one training among others, generator and all.
     draws, seeds: deviations of one among others, of draws' means and of seeds in a draw.
     """
 
     value: float
     model: float
     model_df: float
+    single: float
     shared: float
     mean: Array
     draws: float | None
     seeds: float | None
-
-    def lent(self, other: Parts) -> tuple[float, float]:
-        """The model's part of a single run: what one of another arm's has, generator and all."""
-        spread = other.seeds if other.draws is None else other.draws
-        return (0.0, 1.0) if spread is None else (spread**2, other.model_df)
 
     @classmethod
     def of(cls, draws: Sequence[Draw]) -> Parts:
@@ -202,8 +203,13 @@ class Parts:
             least = sum(w / len(d.values) for w, d in zip(within, draws, strict=True)) / count**2
             if least > model:
                 model, model_df = float(least), sum(len(draw.values) - 1 for draw in draws)
+        # A draw's mean has 1/S of what its seeds make, a single training all of it.
+        rest = [d.values.var(ddof=1) * (1 - 1 / len(d.values)) for d in draws if len(d.values) > 1]
+        single = count * model + (float(np.mean(rest)) if len(draws) > 1 and rest else 0.0)
         shared = _common(errors)
-        return cls(float(values.mean()), model, model_df, shared, resampled.mean(0), apart, seeds)
+        return cls(
+            float(values.mean()), model, model_df, single, shared, resampled.mean(0), apart, seeds
+        )  # fmt: skip
 
 
 def _common(errors: Array) -> float:

@@ -68,6 +68,12 @@ def limits(predictions: Predictions) -> list[str]:
             "One classifier was trained of each kind, an arm and a generator: what another seed "
             "would have changed is in no interval of a single generator."
         )
+        if config.kind == "usefulness" and config.generators > 1 and 1.0 in config.sizes:
+            found.append(
+                "At size 1 how far another training would have been off is taken from the "
+                "generators' trainings: with few of them a benefit or a harm is found by chance "
+                "more often than in 2.5% of studies each."
+            )
     elif lone := _once(predictions):
         found.append(
             f"There is one training of {', '.join(lone)}: how far another would have been off is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ from studies.intervals import Draw, Estimate
 from studies.predictions import Arm, Predictions, ToldApart, numbered
 from studies.words import arm_name, classifier_name
 
+# The folds' probes learn from one another's test images, so that their errors go together: twice
+# the resampled patients' variance (benchmarks.study_told_apart, docs/studies.md).
+WIDER = 2.0
+
 
 def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdicts.Check]]:
     numbers = numbered(predictions.config)
     found: list[dict[str, Any]] = []
     for i, (place, each) in enumerate(sorted(predictions.told_apart.items())):
         size, number = numbers[place]
-        estimate = _auroc(each, np.random.default_rng([predictions.config.seed, 2, i]))
+        estimate = auroc(each, np.random.default_rng([predictions.config.seed, 2, i]))
         low, high = estimate.share_interval
         found.append(
             {
@@ -36,13 +41,15 @@ def told_apart(predictions: Predictions) -> tuple[list[dict[str, Any]], list[ver
     )
 
 
-def _auroc(told: ToldApart, random: np.random.Generator) -> Estimate:
+def auroc(told: ToldApart, random: np.random.Generator) -> Estimate:
+    """Of scores out of fold, with an interval that is honest about their sharing of images."""
     weights = intervals.resamples(told.group, random)
     draw = Draw(
         metrics.auroc(told.score, told.synthetic, metrics.once(len(told.score))),
         metrics.auroc(told.score, told.synthetic, weights)[None],
     )
-    return intervals.estimated([draw], intervals.patients_df(told.group, told.synthetic))
+    found = intervals.estimated([draw], intervals.patients_df(told.group, told.synthetic))
+    return replace(found, variance=WIDER * found.variance)
 
 
 def shortcut(predictions: Predictions) -> tuple[list[dict[str, Any]], list[verdicts.Check]]:
@@ -86,7 +93,7 @@ def _called(
     """
     config = predictions.config
     seed, at = config.seed, (config.specificity, config.negatives_alone)
-    draws, synthetic, real, df = [], [], [], 1 << 30
+    draws, synthetic, real, more, df = [], [], [], 0.0, 1 << 30
     drawn: dict[bytes, Any] = {}
     for number, place in enumerate(places):
         rows = predictions.tests[place[0]]
@@ -104,11 +111,22 @@ def _called(
             values.append(rates[0][0] - rates[1][0])
             synthetic.append(rates[0][0])
             real.append(rates[1][0])
-            more = _rates(own, others, positive, weights, again, *at)
-            resampled.append(more[0] - more[1])
+            parts = _rates(own, others, positive, weights, again, *at)
+            resampled.append(parts[0] - parts[1])
+        more += _never(float(np.mean(synthetic[-len(made) :])), made.shape[1])
         draws.append(Draw(np.array(values), np.array(resampled)))
         df = min(df, intervals.patients_df(groups, positive))
-    return intervals.estimated(draws, df), float(np.mean(synthetic)), float(np.mean(real))
+    found = intervals.estimated(draws, df)
+    found = replace(found, variance=found.variance + more / len(places) ** 2)
+    return found, float(np.mean(synthetic)), float(np.mean(real))
+
+
+def _never(rate: float, images: int) -> float:
+    """A share's variance that resampling cannot see, where it is 0 or 1: Agresti and Coull's."""
+    if 0 < rate < 1:
+        return 0.0
+    share = (rate * images + 2) / (images + 4)
+    return share * (1 - share) / (images + 4)
 
 
 def _rates(

@@ -85,9 +85,18 @@ def said(
         HARM: f"The synthetic images do harm: {shown}.",
         EQUIVALENT: f"The synthetic images change nothing that matters: {shown}; less than "
         f"±{smallest:g} was said beforehand not to be useful.",
-        INCONCLUSIVE: f"No benefit shown: {shown}. A gain or a loss of {smallest:g}, the smallest "
-        "useful effect, is not excluded.",
+        INCONCLUSIVE: f"No benefit shown: {shown}. {_open(low, high, smallest)}",
     }[found]
+
+
+def _open(low: float, high: float, smallest: float) -> str:
+    """What an interval that decides nothing leaves open."""
+    effect = f"of {smallest:g}, the smallest useful effect,"
+    if high < smallest:
+        return f"A gain {effect} is excluded, a loss is not."
+    if low > -smallest:
+        return f"A loss {effect} is excluded, a gain is not."
+    return f"Neither a gain nor a loss {effect} is excluded."
 
 
 def usefulness_check(found: str, estimable: bool, text: str) -> Check:

@@ -20,6 +20,7 @@ WORDS = {
     "chose": "which chose the generator's weights",
     "folds": "learn from one another's test patients",
     "seed": "One classifier was trained of each kind",
+    "few": "is found by chance more often than",
     "once": "There is one training of",
     "silent": "had too few images of a class",
     "shared": "up to 50% of them in common",
@@ -33,6 +34,8 @@ WORDS = {
         ({"generator": {"preset": "quick"}, "sizes": [0.5]}, set()),
         ({"generator": {"images": "/made"}}, {"folder", "one", "size 1"}),
         ({"generators": 1, "seeds": 1}, {"one", "seed", "size 1"}),
+        ({"seeds": 1}, {"seed", "size 1", "few"}),
+        ({"seeds": 1, "sizes": [0.5]}, {"seed"}),
         ({"test": "validation"}, {"size 1"}),
         (
             {"generator": {"model": "m@1"}, "test": "validation"},

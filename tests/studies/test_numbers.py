@@ -29,6 +29,7 @@ from studies.verdicts import (
     Check,
     holm,
     lights,
+    said,
     shortcut_check,
     told_apart_checks,
     verdict,
@@ -229,6 +230,37 @@ def test_patients_are_drawn_whole() -> None:
     assert (weights[:, 2] == weights[:, 4]).all()
     assert (weights[:, [0, 2, 5]].sum(1) == 3).all()
     assert intervals.patients_df(groups, np.array([1, 0, 0, 0, 0, 0], bool)) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.023, 0.002, "A gain of 0.01, the smallest useful effect, is excluded, a loss is not."),
+        (-0.009, 0.038, "A loss of 0.01, the smallest useful effect, is excluded, a gain is not."),
+        (-0.02, 0.02, "Neither a gain nor a loss of 0.01, the smallest useful effect, is"),
+    ],
+)
+def test_what_an_interval_leaves_open_is_said(low: float, high: float, words: str) -> None:
+    assert words in said(INCONCLUSIVE, (low + high) / 2, low, high, 0.01, "auroc", "network", 1)
+
+
+def test_one_training_of_a_control_is_held_to_how_far_the_other_arms_were_off() -> None:
+    """Both parts are of one estimate: its degrees of freedom are not those of two."""
+    random = np.random.default_rng(4)
+    alike = np.zeros(50)  # no patient matters
+    arm = [Draw(np.array([value]), alike[None] + value) for value in (0.7, 0.8, 0.9)]
+    control = [Draw(np.array([0.75]), alike[None] + 0.75)]
+    found = intervals.difference(arm, control, False, 99, (True, True))
+    assert found.variance == pytest.approx(0.01 / 3 + 0.01)
+    assert found.df == pytest.approx(2)
+    turned = intervals.difference(control, arm, False, 99, (True, True))
+    assert (turned.value, turned.variance, turned.df) == (-found.value, found.variance, found.df)
+    given_alone = intervals.difference(arm, control, False, 99, (True, False))
+    assert given_alone.variance == pytest.approx(0.01 / 3)
+    # Of several seeds a draw's mean has a part; a single training has all they make.
+    seeds = [Draw(d.values + random.permutation([-0.1, 0.1]), np.zeros((2, 50))) for d in arm]
+    found = intervals.difference(seeds, control, False, 99, (True, True))
+    assert found.variance == pytest.approx(0.01 / 3 + 0.01 + 0.02 / 2)
 
 
 @given(st.integers(0, 2**32), st.integers(2, 4))
