@@ -3,21 +3,20 @@ beforehand, and where each part of it goes in two checklists."""
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from library.studies.config import ARMS, NETWORK, PROBE
 from studies.arms import BATCH
-from studies.design import counted, generator, left_out, tested
-from studies.folds import WIDER
+from studies.design import counted, generator, tested
 from studies.sources import cited
+from studies.statistical_methods import analysis
 from studies.words import (
     arm_name,
     classifier_name,
+    marked,
     metric_name,
-    negatives_alone,
     one_generator,
     size_name,
 )
@@ -48,27 +47,17 @@ def methods(content: Content) -> str:
         _wrapped(_training(content)),
         _list(_arms(content)),
         _wrapped(_classifiers(content)),
-        _wrapped(_numbers(content)),
-        _wrapped(_intervals(content)),
-        _wrapped(_verdicts(content)),
-        _wrapped(_checks(content)),
+        *map(_wrapped, analysis(content)),
         "## Limits",
-        _list(list(map(_marked, content["limits"]))),
+        _list(list(map(marked, content["limits"]))),
         "## Software",
-        _wrapped(", ".join(f"{_marked(k)} {_marked(v)}" for k, v in content["software"].items())
+        _wrapped(", ".join(f"{marked(k)} {marked(v)}" for k, v in content["software"].items())
                  + f"; study {content['study']}, seed {content['config']['seed']}."),
         "## Where this goes in a checklist",
         _checklists(),
     ]  # fmt: skip
     text = "\n\n".join(part for part in parts if part)
     return f"{text}\n\n## References\n\n{_list(cited(text))}\n"
-
-
-def _marked(text: Any) -> str:
-    """A user's text, so that Markdown shows it as it is, wherever in a line it comes to stand."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", str(text))
-    # Of a list or a heading, where a line begins with it.
-    return re.sub(r"(?<!\S)(\d*)([-+=.)])", r"\1\\\2", escaped)
 
 
 def _wrapped(text: str) -> str:
@@ -85,16 +74,14 @@ def _list(lines: list[str]) -> str:
 
 def _design(content: Content) -> str:
     config = content["config"]
-    others = ", ".join(
-        _marked(label) for label in content["labels"] if label != content["positive"]
-    )
+    others = ", ".join(marked(label) for label in content["labels"] if label != content["positive"])
     kind = (
         "by repeated cross-validation of a small class"
         if content["kind"] == "small_class" else "on one test set of other patients"
     )  # fmt: skip
     return (
         f"It was studied whether synthetic images help a classifier to tell "
-        f"{_marked(content['positive'])} from {others}, {kind}. The configuration was resolved and "
+        f"{marked(content['positive'])} from {others}, {kind}. The configuration was resolved and "
         "stored before the first training run and was not changed afterwards. It fixed one primary "
         f"contrast: {metric_name(content)} of the {classifier_name(config['primary_classifier'])} "
         f"trained on real and synthetic images ({config['ratio']:g} for each real one) less that "
@@ -118,10 +105,14 @@ def _data(content: Content) -> str:
         f"{config['repeats']} times; in each, {trained} were trained on the other folds alone."
         if content["kind"] == "small_class" else ""
     )  # fmt: skip
-    few = (
-        f" {config['small_count']:,} images of {_marked(content['positive'])} took part."
-        if config["small_count"] else ""
-    )  # fmt: skip
+    few, rest = "", data["large_test"]
+    if config["small_count"]:
+        few = f" {config['small_count']:,} images of {marked(content['positive'])} took part."
+    if rest and rest.get("set_aside"):
+        few += (
+            f" {rest['set_aside']:,} images of other classes took none, since their patients are "
+            "in the large test."
+        )
     smaller = " and ".join(size_name(content, size) for size in config["sizes"] if size != 1)
     shares = "drawn anew for each generator" + (
         "" if one_generator(content) else ", which was trained on the same share"
@@ -131,9 +122,10 @@ def _data(content: Content) -> str:
         else f" The study was repeated with {smaller}, {shares}." if 1 in config["sizes"]
         else f" Trained on was a share, {smaller}, {shares}."
     )  # fmt: skip
-    source = f" {_marked(dataset['attribution'])}." if dataset.get("attribution") else ""
+    owed = str(dataset.get("attribution") or "").rstrip(".")
+    source = f" {marked(owed)}." if owed else ""
     return (
-        f"Data: {_marked(dataset.get('name') or dataset.get('id'))} (fingerprint "
+        f"Data: {marked(dataset.get('name') or dataset.get('id'))} (fingerprint "
         f"{dataset.get('fingerprint')}).{source} Training: {counted(content, 'train')}; test: "
         f"{counted(content, 'test')} ({tested(content)}). {disjoint}{folds}{few}{sizes} All "
         f"images, real and synthetic, went through one pipeline to {config['resolution']} x "
@@ -144,7 +136,7 @@ def _data(content: Content) -> str:
 def _training(content: Content) -> str:
     config = content["config"]
     ratios = dict.fromkeys((config["ratio"], *config["other_ratios"]))
-    only = ", ".join(map(_marked, config["synthetic_classes"]))
+    only = ", ".join(map(marked, config["synthetic_classes"]))
     classes = (
         f"Synthetic images, and the duplicates they are held against, are of {only} alone."
         if only
@@ -152,7 +144,7 @@ def _training(content: Content) -> str:
         "class, so that “synthetic” cannot stand for one, but for the arm that says otherwise."
     )
     return (
-        f"Synthetic images came from a generator ({_marked(generator(content))}). Every arm had "
+        f"Synthetic images came from a generator ({marked(generator(content))}). Every arm had "
         f"the same budget, whatever it was trained on: {config['epochs']:g} epochs of the real "
         f"images, and no fewer than {config['steps_min']} steps of {BATCH} images. {classes} The "
         f"arms (k: images added for each real one, {', '.join(f'{k:g}' for k in ratios)}):"
@@ -175,7 +167,7 @@ def _classifiers(content: Content) -> str:
     )
     added = (
         f" Predictions of models of our own ({', '.join(map(_own, own))}), trained "
-        " on the same lists of images, were scored by the same code."
+        "on the same lists of images, were scored by the same code."
         if own else ""
     )  # fmt: skip
     seeds = config["seeds"]
@@ -199,90 +191,7 @@ def _draw(content: Content) -> str:
 
 def _own(classifier: str) -> str:
     """Of a model of the user's own, its name."""
-    return _marked(classifier.partition(":")[2] or classifier)
-
-
-def _numbers(content: Content) -> str:
-    return (
-        "Discrimination is given as the area under the ROC curve (AUROC; Hanley 1982), average "
-        f"precision (AUPRC) and {metric_name(content, 'sensitivity')}; the Brier score (Brier "
-        "1950) and slope and intercept of a logistic recalibration (Cox 1958) tell how far "
-        "probabilities may be believed."
-    )
-
-
-def _intervals(content: Content) -> str:
-    resampled = (
-        "All intervals are 95% intervals. Test patients were resampled with all their images, the "
-        "same resample for every run. "
-    )
-    if content["kind"] == "small_class":
-        return resampled + (
-            "Predictions were pooled over folds as places among the negative images of their fold, "
-            "since the scales of the folds’ classifiers differ (Airola 2011). The variance of an "
-            f"arm’s value is {WIDER:g} times that of the resampled patients, a factor found by "
-            "simulation, since the folds’ classifiers learn from one another’s test patients; that "
-            "of a difference between arms on the same folds is that of the resampled patients and, "
-            "added to it, the variance between the folds’ differences beyond what their patients "
-            "explain, over the number of folds. Intervals of shares are on the logit scale."
-        )
-    who, of = _second_sample(content)
-    return resampled + (
-        f"{who} were a second sample: their variance was added to what all of them have in common, "
-        "as that of readers is to that of cases in multi-reader studies (Obuchowski 1995), with "
-        "degrees of freedom after Satterthwaite (Hillis 2007), so that intervals speak of new "
-        f"patients and of new {of}. Intervals of shares are on the logit scale."
-    )
-
-
-def _second_sample(content: Content) -> tuple[str, str]:
-    """Beside patients: what was drawn, and what intervals speak of."""
-    if content["config"]["generators"] == 1:
-        return "Trainings of a classifier", "trainings, not of other generators"
-    if one_generator(content):
-        return "Draws of synthetic images", "samples of this generator, not of other generators"
-    return "Generators (with their share of the patients, at smaller sizes)", "generators"
-
-
-def _verdicts(content: Content) -> str:
-    delta = content["config"]["smallest_useful_effect"]
-    secondary = sum(not each["primary"] for each in content["contrasts"])
-    return (
-        f"A contrast is called equivalent when its interval lies within ±{delta:g}, else benefit "
-        "when it lies above 0, harm when it lies below 0, and inconclusive otherwise. The primary "
-        f"contrast was tested alone; the p-values of the {secondary} secondary contrasts were "
-        "corrected together (Holm 1979), and these are called benefit or harm only with a "
-        "corrected p of at most 0.05. Intervals were not corrected."
-    )
-
-
-def _checks(content: Content) -> str:
-    shares = (
-        f" {left_out(content)}, formed a large test set, on which nothing was trained or chosen; "
-        "it was compared with the cross-validated intervals."
-        if content["large_test"] else ""
-    )  # fmt: skip
-    told = "A linear probe, out of fold, was asked to tell synthetic from real images."
-    return f"{_shortcut(content)}{told}{shares}"
-
-
-def _shortcut(content: Content) -> str:
-    """Of what was looked at: a folder may have had no image to spare."""
-    if not content["shortcut"]:
-        return ""
-    positive = _marked(content["positive"])
-    alone = (
-        ", also after synthetic images had been trained on in one class alone"
-        if any(row["arm"] == "one_class" for row in content["shortcut"]) else ""
-    )  # fmt: skip
-    whose, taken = (
-        (positive, "another class") if negatives_alone(content) else ("the other classes", positive)
-    )
-    return (
-        f"For shortcuts (Geirhos 2020), classifiers were shown synthetic images of {whose} that "
-        f"they were not trained on, and the share taken for {taken} was compared with that of "
-        f"real ones{alone}. "
-    )
+    return marked(classifier.partition(":")[2] or classifier)
 
 
 def _checklists() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -159,3 +160,10 @@ def question(content: Content) -> str:
     others = [label for label in content["labels"] if label != content["positive"]]
     rest = others[0] if len(others) == 1 else "the other classes"
     return f"Do synthetic images help to tell {content['positive']} from {rest}?"
+
+
+def marked(text: Any) -> str:
+    """A user's text, so that Markdown shows it as it is, wherever in a line it comes to stand."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", str(text))
+    # Of a list or a heading, where a line begins with it.
+    return re.sub(r"(?<!\S)(\d*)([-+=.)])", r"\1\\\2", escaped)

@@ -137,7 +137,7 @@ def content(
 
 def _large_test(positive: str, patients_known: bool) -> dict[str, Any]:
     return {"images": 1234, "patients": 987 if patients_known else None,
-            "labels": {positive: 1234}}  # fmt: skip
+            "labels": {positive: 1234}, "set_aside": 56}  # fmt: skip
 
 
 def _said(verdict: str, positive: str) -> str:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from evaluation.tabular import csv_text, escaped, plain, plainly, tex
-from studies.methods import _marked, _wrapped, methods
+from studies.methods import _wrapped, methods
 from studies.page import html
+from studies.words import marked
 from tests.studies.contents import AWKWARD, FEW, content
 
 # Often of the characters that mean something somewhere.
@@ -76,7 +77,7 @@ def test_a_tabular_has_as_many_columns_as_its_rows() -> None:
 def test_markdown_shows_what_was_given(text: str) -> None:
     shown = plain(f"{text}.")
     for before in ("", "x " * 48, "x " * 50):  # in a line, and where it breaks
-        tokens = MarkdownIt().parse(_wrapped(before + _marked(shown)))
+        tokens = MarkdownIt().parse(_wrapped(before + marked(shown)))
         assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
         inline = tokens[1].children or []
         assert {token.type for token in inline} <= {"text", "softbreak"}
