@@ -25,9 +25,10 @@ from app.reader_studies.service import marked_images, operator, progress_of, sho
 from app.train_jobs.routes import IdempotencyKey
 from library.errors import Conflict
 from library.reader_studies import folder
+from library.reader_studies.answers_csv import as_csv
 from library.reader_studies.design import resolve
 from library.reader_studies.removal import remove_reader
-from library.reader_studies.results import as_csv, results
+from library.reader_studies.results import results
 
 router = APIRouter(prefix="/reader-studies", tags=["reader-studies"], responses=problems(404, 503))
 
@@ -124,7 +125,7 @@ def remove(study: Identity, reader: ReaderId, state: AppState) -> Any:
 
 @router.get("/{study}/results.json", response_model=Results)
 def get_results(study: Identity, state: AppState, response: Response) -> Any:
-    """Results of the readers who are through; with a verdict once the study is closed."""
+    """Results of the readers who are through: how often they are right once the study is closed."""
     found = folder.find(state.settings.data_dir, study)
     found.opened(operator(), "results")
     response.headers.update(_PRIVATE)

@@ -106,7 +106,7 @@ class Invited(BaseModel):
 
 
 class Estimate(BaseModel):
-    """With its 95% interval; null: it cannot be estimated."""
+    """With its 95% interval; null: it cannot be estimated, or the study is still open."""
 
     value: float | None
     interval: list[float] | None
@@ -132,7 +132,7 @@ class ReaderResult(BaseModel):
     name: str
     finished_at: str | None
     answers: int
-    right: int
+    right: int | None = Field(description="null, as all that tells of it, until the close")
     accuracy: Estimate
     sensitivity: Estimate = Field(description="synthetic images that were found out")
     specificity: Estimate = Field(description="real images that were taken for real")
@@ -144,7 +144,7 @@ class ReaderResult(BaseModel):
 
 
 class Results(BaseModel):
-    """Of the readers who are through; the verdict once the study is closed."""
+    """Of the readers who are through; how often they are right once the study is closed."""
 
     schema_version: Literal[1] = Field(alias="schema")
     study: str

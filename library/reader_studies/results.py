@@ -1,9 +1,12 @@
-"""What came of a reader study: one table of answers, and everything that is read from it."""
+"""What came of a reader study: one table of answers, and everything that is read from it.
+
+While a study is open nothing is told of how often readers are right, but to each who is through of
+themselves: who looks at an interval often, and stops when it looks right, errs more often than it
+says (of guessing readers one in eight such studies at some time says that they tell images apart).
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,7 @@ from library.reader_studies.design import REAL, SYNTHETIC
 from library.reader_studies.folder import Reader, ReaderStudy
 from library.reader_studies.removal import removed_readers
 from library.reader_studies.statistics import (
+    UNKNOWN,
     Estimate,
     area,
     cohen,
@@ -28,10 +32,13 @@ from library.reader_studies.statistics import (
 )
 
 SCHEMA = 1
-COLUMNS = (
-    "study", "reader", "place", "item", "second_showing", "label", "truth", "answer", "correct",
-    "confidence", "milliseconds", "answered_at",
-)  # fmt: skip
+_UNTIL_CLOSED = {
+    **dict.fromkeys(
+        ("accuracy", "accuracy_of_these_readers", "sensitivity", "specificity"), UNKNOWN.as_dict()
+    ),
+    **dict.fromkeys(("right", "called_synthetic", "area", "verdict")),
+    "agreement": {"fleiss_kappa": UNKNOWN.as_dict(), "pairs": []},
+}
 _TEXTS = {
     "indistinguishable": "Readers tell synthetic from real images no better than guessing, within "
     "the margin that was set beforehand.",
@@ -104,12 +111,13 @@ def of_reader(study: ReaderStudy, reader: Reader) -> dict[str, Any]:
 
 
 def results(study: ReaderStudy) -> dict[str, Any]:
-    """Everything, of the readers who are through; the verdict once the study is closed."""
+    """Of the readers who are through: everything once the study is closed, until then what does not
+    tell how often they are right."""
     reads, invited, removed = whole(study), study.readers(), removed_readers(study)
     table = _table(study, reads)
     margin, closed = float(study.record["design"]["margin"]), study.closed_at
     accuracy = mean_share(table.right, table.synthetic.astype(np.int64))
-    return {
+    found = {
         "schema": SCHEMA,
         "study": study.id,
         "name": study.record["design"]["name"],
@@ -129,44 +137,20 @@ def results(study: ReaderStudy) -> dict[str, Any]:
         "labels": [_of_label(study, table, k) for k in range(len(_groups(study)))],
         "readers": [_of_one(study, read, table, i) for i, read in enumerate(reads)],
         "agreement": _agreement(reads, table),
-        "verdict": _verdict(accuracy, margin, closed, len(reads)),
+        "verdict": _verdict(accuracy, margin, len(reads)),
         "limits": _limits(study, reads, len(invited), removed),
     }
+    return found if closed is not None else _withheld(found)
 
 
-def lines(study: ReaderStudy) -> Iterator[list[Any]]:
-    """One line an answer, after a line of names.  Texts of people are in none.
-
-    truth and correct are empty until the study is closed: together the lines are its key.
-    """
-    yield list(COLUMNS)
-    key, closed = study.key, study.closed_at is not None
-    for read in whole(study):
-        reader = read.reader
-        for place, (index, answer) in enumerate(
-            zip(reader.order, read.progress.answers, strict=True)
-        ):
-            item = key[index]
-            yield [
-                study.id,
-                reader.id,
-                place + 1,
-                item["id"],
-                int(place in reader.second),
-                item["label"] or "",
-                item["kind"] if closed else "",
-                answer["answer"],
-                int(answer["answer"] == item["kind"]) if closed else "",
-                answer.get("confidence") or "",
-                answer["milliseconds"],
-                answer["at"],
-            ]
-
-
-def as_csv(study: ReaderStudy) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines(study))
-    return text.getvalue()
+def _withheld(found: dict[str, Any]) -> dict[str, Any]:
+    """An open study's results, also of each reader and class, without what _UNTIL_CLOSED names."""
+    parts = {
+        name: [_withheld(each) for each in value]
+        for name, value in found.items()
+        if name in ("labels", "readers")
+    }
+    return {name: _UNTIL_CLOSED.get(name, value) for name, value in found.items()} | parts
 
 
 def _groups(study: ReaderStudy) -> Sequence[str | None]:
@@ -271,12 +255,8 @@ def _finite(number: float) -> float | None:
     return round(number, 6) if np.isfinite(number) else None
 
 
-def _verdict(
-    accuracy: Estimate, margin: float, closed: str | None, readers: int
-) -> dict[str, Any] | None:
-    """None while the study is open: who looks at it often, and stops when it looks right, errs
-    more often than the interval says."""
-    if closed is None or not readers:
+def _verdict(accuracy: Estimate, margin: float, readers: int) -> dict[str, Any] | None:
+    if not readers:
         return None
     found = verdict(accuracy, margin)
     if readers == 1 and found == "indistinguishable":

@@ -67,7 +67,10 @@ class ReaderStudy:
         return self
 
     def results(self) -> dict[str, Any]:
-        """accuracy, sensitivity, specificity, agreement, each reader; `verdict` once closed."""
+        """Who is through; once closed accuracy, sensitivity, specificity, agreement and `verdict`.
+
+        Until then these are None: who looks often, and stops when it looks right, errs.
+        """
         return self._transport.json("GET", f"{self._path}/results.json")
 
     def save_csv(self, path: str | os.PathLike[str]) -> Path:

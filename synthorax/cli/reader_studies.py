@@ -134,7 +134,7 @@ def results(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Results of the readers who are through; the verdict once the study is closed."""
+    """Results of the readers who are through, once the study is closed."""
     found = Client().reader_studies.get(study)
     answer = found.results()
     if csv is not None:
@@ -145,7 +145,11 @@ def results(
     rows = [(each["name"], each) for each in answer["readers"]]
     for name, each in [*rows, ("readers like these", answer)]:
         table.add_row(name, *map(_between, map(each.get, _SHARES)))
-    verdict = answer["verdict"] or {"text": "The verdict comes when the study is closed."}
+    through = f"{answer['readers_counted']} of {answer['readers_invited']} readers are through."
+    if answer["closed_at"] is None:
+        emit(answer, f"{through} The results come when the study is closed.", as_json)
+        return
+    verdict = answer["verdict"] or {"text": through}
     emit(answer, Group(table, verdict["text"], *answer["limits"]), as_json)
 
 

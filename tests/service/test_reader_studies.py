@@ -184,6 +184,8 @@ def test_a_reader_consents_answers_goes_on_and_sees_only_their_own(
     results = api.http.get(study["links"]["results"]).json()
     assert (results["readers_invited"], results["readers_counted"]) == (2, 1)
     assert results["verdict"] is None
+    assert results["accuracy"] == {"value": None, "interval": None}
+    assert results["readers"][0]["right"] is None
     table = api.http.get(study["links"]["csv"])
     assert table.headers["content-type"].startswith("text/csv")
     lines = table.text.splitlines()
@@ -516,10 +518,12 @@ def test_an_operator_makes_invites_and_closes_on_the_page(
         page.evaluate("document.hidden = false")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(page.get_by_role("cell", name="8 of 8")).to_be_visible()
-        expect(page.get_by_role("img", name="Guessing gives 50")).to_be_visible()
+        expect(page.get_by_role("heading", name="1 of 1 readers are through")).to_be_visible()
+        expect(page.get_by_role("img", name="Guessing gives 50")).to_have_count(0)
         page.get_by_role("button", name="Close", exact=True).click()
         page.get_by_role("button", name="Close the study").click()
         expect(page.get_by_text("Told apart")).to_be_visible()
+        expect(page.get_by_role("img", name="Guessing gives 50")).to_be_visible()
         page.get_by_role("button", name="Delete").click()
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(page.get_by_role("heading", name="Reader studies")).to_be_visible()
@@ -550,12 +554,15 @@ def test_client_and_command_line(api: Api, data: tuple[Path, str], tmp_path: Pat
         found = find(data[0], identity)
         read_all(found, found.readers()[0], 1.0)
         assert "8 of 8" in said("show", identity)
-        assert "100.0% (67.6 to 100.0)" in said("results", identity, "--csv", "answers.csv")
+        open_still = said("results", identity, "--csv", "answers.csv")
+        assert open_still.startswith("1 of 1 readers are through.")
+        assert "100" not in open_still
         assert len((tmp_path / "answers.csv").read_text().splitlines()) == 9
         with pytest.raises(Conflict):
             study.save_images(tmp_path / "x.zip")
         assert study.close().closed
         assert zipfile.is_zipfile(study.save_images(tmp_path / "x.zip"))
         assert study.results()["verdict"]["verdict"] == "told_apart"
+        assert "100.0% (67.6 to 100.0)" in said("results", identity)
         study.delete()
         assert identity not in [each.id for each in client.reader_studies.list()]

@@ -17,6 +17,7 @@ const kappa = ({ value, interval }) =>
 
 /** @param {{found: Record<string, any>}} props results.json */
 export function Results({ found }) {
+  if (!found.closed_at) return html`<${Waiting} found=${found} />`;
   const verdict = found.verdict && VERDICTS[found.verdict.verdict];
   const kappas = found.agreement.pairs.length > 0 && found.agreement.fleiss_kappa;
   return html`<section class="panel stack" aria-labelledby="results">
@@ -25,7 +26,7 @@ export function Results({ found }) {
       verdict
         ? html`<div class="lights"><span class=${`light ${verdict[0]}`}><strong>${verdict[1]}</strong></span></div>
           <p>${found.verdict.text}</p>`
-        : html`<p class="hint">The verdict comes when the study is closed: who looks often, and stops when it looks right, errs more often than an interval says.</p>`
+        : html`<p>Nobody judged every image.</p>`
     }
     <${Forest} found=${found} />
     <div class="table-box" tabindex="0" role="region" aria-label="Results by reader"><table>
@@ -55,6 +56,15 @@ export function Results({ found }) {
       </tbody></table></div>
     ${kappas && html`<p>Agreement between readers: Fleiss' κ ${kappa(kappas)}</p>`}
     <p class="hint">95 % intervals. “Readers like these” takes other readers and other images into account; a reader's own interval, images alone.</p>
+    <ul class="limits">${found.limits.map((each) => html`<li>${each}</li>`)}</ul>
+  </section>`;
+}
+
+/** What an open study tells: nothing of how often readers are right. */
+function Waiting({ found }) {
+  return html`<section class="panel stack" aria-labelledby="results">
+    <h2 id="results">${found.readers_counted} of ${found.readers_invited} readers are through</h2>
+    <p class="hint">How often they are right is told when the study is closed: who looks often, and stops when it looks right, errs more often than an interval says.</p>
     <ul class="limits">${found.limits.map((each) => html`<li>${each}</li>`)}</ul>
   </section>`;
 }
