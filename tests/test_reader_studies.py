@@ -25,10 +25,11 @@ from library.errors import Conflict, InvalidValue, NotFound
 from library.identity import Identity, Origin
 from library.reader_studies import design, files, folder, statistics
 from library.reader_studies.answers import Log
+from library.reader_studies.answers_csv import as_csv
 from library.reader_studies.folder import ReaderStudy, by_token
 from library.reader_studies.forgetting import forget, holding
 from library.reader_studies.removal import remove_reader
-from library.reader_studies.results import as_csv, of_reader, results
+from library.reader_studies.results import of_reader, results
 from tests import blinding
 
 SIDE = 32
@@ -303,20 +304,29 @@ def test_results_are_of_those_who_are_through_and_the_verdict_waits(tmp_path: Pa
     found = json.loads(json.dumps(results(study)))
     assert (found["readers_invited"], found["readers_counted"]) == (5, 4)
     assert found["verdict"] is None
-    assert found["accuracy"]["value"] == 1
-    assert found["agreement"]["fleiss_kappa"]["value"] == 1
-    assert found["readers"][0]["repeats"]["same"] == 4
-    assert found["readers"][0]["area"]["value"] == 1
-    assert [each["label"] for each in found["labels"]] == ["A", "B"]
+    for accuracy in (0.0, 1.0):  # nothing of an open study tells the one from the other
+        for number, reader in enumerate(study.readers()[:4]):
+            read_all(study, reader, accuracy, number)
+        assert json.loads(json.dumps(results(study))) == found
+    assert [each["items"] for each in found["labels"]] == [20, 20]
     mine = of_reader(study, study.readers()[0])
-    assert mine == results(study)["readers"][0]
+    assert (mine["accuracy"]["value"], mine["right"]) == (1, 40)
     lines = as_csv(study).splitlines()
     assert len(lines) == 1 + 4 * 44
     assert {(line.split(",")[6], line.split(",")[8]) for line in lines[1:]} == {("", "")}
     assert "reader 0" not in as_csv(study)
     assert "R. Reader" not in as_csv(study) + json.dumps(found)
     study.close()
-    assert results(study)["verdict"]["verdict"] == "told_apart"
+    found = json.loads(json.dumps(results(study)))
+    assert found["verdict"]["verdict"] == "told_apart"
+    assert found["accuracy"]["value"] == 1
+    assert found["agreement"]["fleiss_kappa"] == {"value": 1, "interval": None}
+    assert found["readers"][0] == mine
+    assert mine["repeats"]["same"] == 4
+    low, high = mine["area"]["interval"]
+    assert (mine["area"]["value"], high) == (1, 1)
+    assert low == pytest.approx(0.025 ** (1 / 20), abs=1e-6)
+    assert [each["label"] for each in found["labels"]] == ["A", "B"]
     told = {tuple(line.split(",")[6:9:2]) for line in as_csv(study).splitlines()[1:]}
     assert told == {("real", "1"), ("synthetic", "1")}
     with pytest.raises(Conflict):
@@ -339,11 +349,11 @@ def test_a_reader_who_is_removed_counts_no_more_and_is_told_of(tmp_path: Path) -
         with pytest.raises(NotFound):
             remove_reader(study, reader.id)
     assert by_token(tmp_path, kept[1]) is not None
-    for _ in range(2):
+    for accuracy in (None, 1):
         found = results(study)
         numbers = [found[f"readers_{name}"] for name in ("invited", "counted", "removed")]
         assert numbers == [1, 1, 2]
-        assert found["accuracy"]["value"] == 1
+        assert found["accuracy"]["value"] == accuracy
         assert "2 readers were removed, 1 after they had judged every image." in found["limits"]
         assert as_csv(study).count(kept[0].id) == alone == len(as_csv(study).splitlines()) - 1
         study.close()  # and afterwards
@@ -456,6 +466,31 @@ def test_a_withdrawn_patient_is_not_left_in_a_half_of_a_study(tmp_path: Path, ho
         left = study.path.rename(study.path.with_name(f".deleted-{study.id}"))
     forget(tmp_path, frozenset({"A0"}))
     assert not left.exists()
+
+
+def test_an_error_more_makes_no_interval_of_few_errors_shorter() -> None:
+    right, alike = np.ones((5, 50), np.bool_), np.zeros(50, np.int64)
+    never = statistics.mean_share(right, alike)
+    for reader, image in ((0, 0), (1, 1), (2, 0)):
+        right[reader, image] = False
+        found = statistics.mean_share(right, alike)
+        assert found.low < never.low
+        assert found.high > found.value
+
+
+def test_an_area_near_one_keeps_room_on_both_sides() -> None:
+    synthetic = np.repeat([False, True], 25)
+    ratings = np.where(synthetic, 5.0, -5.0)
+    ratings[0] = 5.0  # one real image is surely synthetic
+    found = statistics.area(ratings, synthetic)
+    assert found.value == pytest.approx(0.98)
+    assert 0.8 < found.low < 0.95 < 0.98 < found.high < 1
+    alike = statistics.area(np.full(50, 5.0), synthetic)
+    assert alike.as_dict() == {"value": 0.5, "interval": None}
+    turned = statistics.area(-ratings, synthetic)
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+    never = statistics.area(np.where(synthetic, 5.0, -5.0), synthetic)
+    assert (never.low, never.high) == pytest.approx((0.025 ** (1 / 25), 1.0))
 
 
 def test_intervals_and_agreement_are_those_of_the_books() -> None:

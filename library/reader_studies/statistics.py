@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 DRAWS = 2000  # of a bootstrap
 _Z = 1.959963984540054
+_FEW = 10  # items with an error, or with a right answer: too few for an interval by variances
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ def _told(number: float) -> float | None:
 
 def wilson(right: int, count: int) -> Estimate:
     """A share with the score interval of Wilson (1927)."""
-    if not count:
-        return UNKNOWN
-    share, z2 = right / count, _Z * _Z
+    return _score(right / count, count) if count else UNKNOWN
+
+
+def _score(share: float, count: int) -> Estimate:
+    z2 = _Z * _Z
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
@@ -54,8 +57,9 @@ def mean_share(right: Bools, strata: NDArray[np.int64], these_readers: bool = Fa
     [MS(readers) + MS(items) - MS(rest)] / RI, with t by Satterthwaite as Hillis (2007) puts it.
     Readers are taken to differ by no less than the rest does, so that a few who agree by chance
     make no narrow interval.  Items vary within their stratum alone: a study has as many real as
-    synthetic images, whatever is drawn.  One reader alone: Wilson's interval.  So where nothing
-    varies, as when all are right about all: it is of the items, since readers may all be alike.
+    synthetic images, whatever is drawn.  One reader alone: Wilson's interval, of the items.  Where
+    few items have an error at all, or few a right answer, their variance is known badly, and the
+    interval is no shorter at either end than Wilson's would be.
 
     these_readers: for items like these, and these very readers.
     """
@@ -83,10 +87,14 @@ def mean_share(right: Bools, strata: NDArray[np.int64], these_readers: bool = Fa
         ms_readers = max(items * float(by_reader.var(ddof=1)), ms_rest)
         total = ms_readers + max(ms_items - ms_rest, 0.0)
         freedom = (total / ms_readers) ** 2 * (readers - 1) if ms_readers else math.inf
+    alone = _score(mean, items)  # readers may all be alike
     if total == 0:
-        return wilson(round(mean * items), items)
+        return alone
     half = t_quantile(0.975, freedom) * math.sqrt(total / (readers * items))
-    return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
+    low, high = max(0.0, mean - half), min(1.0, mean + half)
+    if min((by_item < 1).sum(), (by_item > 0).sum()) < _FEW:
+        low, high = min(low, alone.low), max(high, alone.high)
+    return Estimate(mean, low, high)
 
 
 def t_quantile(p: float, freedom: float) -> float:
@@ -145,7 +153,10 @@ def resampled(strata: NDArray[np.int64], random: np.random.Generator) -> NDArray
 
 
 def kappa_estimate(said: Bools, strata: NDArray[np.int64], draws: int = DRAWS) -> Estimate:
-    """Fleiss' kappa with a bootstrap interval over items."""
+    """Fleiss' kappa with a bootstrap interval over items.
+
+    None where every resample has the same, as of readers who always agree; near 1 it is too short.
+    """
     if len(said) < 2 or not said.shape[1]:
         return UNKNOWN
     random = np.random.default_rng(0)  # the same answers give the same interval
@@ -154,12 +165,17 @@ def kappa_estimate(said: Bools, strata: NDArray[np.int64], draws: int = DRAWS) -
     value = kappa(said)
     if not len(found) or not math.isfinite(value):
         return UNKNOWN
-    low, high = np.quantile(found, (0.025, 0.975))
-    return Estimate(value, float(low), float(high))
+    low, high = map(float, np.quantile(found, (0.025, 0.975)))
+    return Estimate(value, low, high) if low < high else replace(UNKNOWN, value=value)
 
 
 def area(ratings: Floats, synthetic: Bools, draws: int = DRAWS) -> Estimate:
-    """Area under the ROC curve of one reader's ratings, ties half; bootstrap over images."""
+    """Area under the ROC curve of one reader's ratings, ties half.
+
+    The interval is the bootstrap's over images, on the logit's scale, so that it holds near 1; of
+    an area of 0 or 1 that of Clopper and Pearson for as many as there are of the rarer kind.  None
+    of ratings that are all the same.
+    """
     up, down = ratings[synthetic], ratings[~synthetic]
     if not len(up) or not len(down):
         return UNKNOWN
@@ -167,9 +183,15 @@ def area(ratings: Floats, synthetic: Bools, draws: int = DRAWS) -> Estimate:
     random = np.random.default_rng(0)
     one = random.multinomial(len(up), np.full(len(up), 1 / len(up)), draws) / len(up)
     other = random.multinomial(len(down), np.full(len(down), 1 / len(down)), draws) / len(down)
-    found = ((one @ above) * other).sum(1)
-    low, high = np.quantile(found, (0.025, 0.975))
-    return Estimate(float(above.mean()), float(low), float(high))
+    error, value = float(((one @ above) * other).sum(1).std(ddof=1)), float(above.mean())
+    if value in (0.0, 1.0):
+        least = 0.025 ** (1 / min(len(up), len(down)))
+        return Estimate(value, least, 1.0) if value else Estimate(value, 0.0, 1 - least)
+    if error < 1e-9:  # of rounding alone
+        return replace(UNKNOWN, value=value)
+    logit, half = math.log(value / (1 - value)), _Z * error / (value * (1 - value))
+    low, high = (1 / (1 + math.exp(-end)) for end in (logit - half, logit + half))
+    return Estimate(value, low, high)
 
 
 def verdict(accuracy: Estimate, margin: float) -> str:
