@@ -48,6 +48,11 @@ def limits(predictions: Predictions) -> list[str]:
             f"Of {silent[1]} generators {silent[0]} had too few images of a class among those that "
             "chose the checkpoint: the other classes chose alone."
         )
+    if fallen := sum(each["collapsed"] is not None for each in predictions.generators):
+        found.append(
+            f"Of {len(predictions.generators)} generators {fallen} collapsed in training and are "
+            "used as they were before the signs: their images of a class may be much alike."
+        )
     if config.generator.images is not None:
         found.append(
             "The synthetic images are a folder's. Whether their generator was trained on patients "

@@ -56,8 +56,8 @@ def _intervals(content: Content) -> str:
         f"{who} were a second sample: their variance was added to what all of them have in common, "
         "as that of readers is to that of cases in multi-reader studies (Obuchowski 1995), with "
         "degrees of freedom after Satterthwaite (Hillis 2007), so that intervals speak of new "
-        f"patients and of new {of}. It was taken as no less than what the trainings of one of them "
-        f"make of it.{_without(content)} {ends}"
+        f"patients and of new {of}. That variance was taken as no less than what the trainings of "
+        f"one of them make of it.{_without(content)} {ends}"
     )
 
 
@@ -89,8 +89,8 @@ def _verdicts(content: Content) -> str:
         "when it lies above 0, harm when it lies below 0, and inconclusive otherwise. The primary "
         f"contrast was tested alone; the p-values of the {secondary} secondary contrasts were "
         "corrected together (Holm 1979), and these are called benefit or harm only with a "
-        "corrected p of at most 0.05. Intervals were not corrected, and with them which secondary "
-        "contrasts are called equivalent."
+        "corrected p of at most 0.05. Intervals, and with them which secondary contrasts are "
+        "called equivalent, were not corrected."
     )
 
 

@@ -58,6 +58,9 @@ def test_what_units_have_told_is_a_limit_too(tmp_path: Path) -> None:
         each["chose"] = names
     assert WORDS["silent"] in " ".join(limits(found))
     assert "Of 2 generators 1 had" in " ".join(limits(found))
+    assert "collapsed" not in " ".join(limits(found))
+    found.generators[0]["collapsed"] = 80_000
+    assert "Of 2 generators 1 collapsed" in " ".join(limits(found))
 
     given = {"generator": {"images": "/made"}}
     found = read(planted_study(tmp_path / "b", given, {}))
