@@ -98,6 +98,13 @@ def _small(table: Table, config: StudyConfig) -> tuple[Rows, Rows]:
     return rows[~elsewhere], large
 
 
+def set_aside(table: Table, large: Rows) -> int:
+    """Images of other classes that take no part, since their patients are in the large test."""
+    groups = table.images.groups
+    theirs = np.isin(groups[table.rows("train", "validation")], groups[large])
+    return int(theirs.sum()) - len(large)
+
+
 def _share(table: Table, rows: Rows, share: float, random: np.random.Generator) -> Rows:
     """That share of the patients of each class, whole, and of one at least; the rows sorted."""
     images, taken = table.images, []

@@ -15,7 +15,7 @@ from library.studies.folder import Study
 from library.versions import ModelLibrary
 from studies.arrays import write_array, write_arrays
 from studies.images import SPLITS, Table, read_table
-from studies.partitions import Parts, draw
+from studies.partitions import Parts, draw, set_aside
 
 Tell = Callable[[str, float], None]
 
@@ -77,7 +77,7 @@ def prepare(study: Study, tell: Tell) -> dict[str, Any]:
             name: {"train": _counted(table, part.train), "test": _counted(table, part.test)}
             for name, part in parts.items()
         },
-        "large": {**_counted(table, large), "set_aside": _set_aside(table, parts, large)},
+        "large": {**_counted(table, large), "set_aside": set_aside(table, large)},
         "folder": None if folder is None else _folder(study, Path(folder), tell),
     }
 
@@ -104,14 +104,6 @@ def _counted(table: Table, rows: Rows) -> dict[str, Any]:
         "patients": len(np.unique(table.images.groups[rows])) if table.patients_known else None,
         "labels": dict(zip(table.labels, map(int, counts), strict=True)),
     }
-
-
-def _set_aside(table: Table, parts: Mapping[str, Parts], large: Rows) -> int:
-    """Images that take no part, since their patients are in the large test."""
-    if not len(large):
-        return 0
-    used = np.concatenate([large, *(np.r_[part.train, part.test] for part in parts.values())])
-    return len(table.rows("train", "validation")) - len(np.unique(used))
 
 
 def levels_path(study: Study) -> Path:

@@ -105,15 +105,16 @@ def _called(
         made = predictions.shortcut[arm][place]
         random = np.random.default_rng([seed, 4, number])
         again = intervals.resamples(np.arange(made.shape[1]), random)
-        values, resampled = [], []
+        called, values, resampled = [], [], []
         for own, others in zip(predictions.runs[arm][place], made, strict=True):
             rates = _rates(own, others, positive, metrics.once(len(rows)), None, *at)
             values.append(rates[0][0] - rates[1][0])
-            synthetic.append(rates[0][0])
+            called.append(rates[0][0])
             real.append(rates[1][0])
             parts = _rates(own, others, positive, weights, again, *at)
             resampled.append(parts[0] - parts[1])
-        more += _never(float(np.mean(synthetic[-len(made) :])), made.shape[1])
+        synthetic += called
+        more += _never(float(np.mean(called)), made.shape[1])
         draws.append(Draw(np.array(values), np.array(resampled)))
         df = min(df, intervals.patients_df(groups, positive))
     found = intervals.estimated(draws, df)

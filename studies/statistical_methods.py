@@ -23,8 +23,8 @@ def _numbers(content: Content) -> str:
     return (
         "Discrimination is given as the area under the ROC curve (AUROC; Hanley 1982), average "
         f"precision (AUPRC) and {metric_name(content, 'sensitivity')}, at a threshold chosen on "
-        "the test images themselves; the Brier score (Brier 1950) and slope "
-        "and intercept of a logistic recalibration (Cox 1958) tell how far probabilities may be "
+        "the test images themselves; the Brier score (Brier 1950) and slope and "
+        "intercept of a logistic recalibration (Cox 1958) tell how far probabilities may be "
         "believed."
     )
 
@@ -44,12 +44,11 @@ def _intervals(content: Content) -> str:
             "For AUROC, AUPRC and sensitivity predictions were pooled over folds as places among "
             "the negative images of their fold, since the scales of the folds’ classifiers differ "
             "(Airola 2011); Brier score and calibration are of the probabilities as they are. The "
-            "variance of an "
-            f"arm’s value is {WIDER:g} times that of the resampled patients, a factor found by "
-            "simulation, since the folds’ classifiers learn from one another’s test patients; that "
-            "of a difference between arms on the same folds is that of the resampled patients and, "
-            "added to it, the variance between the folds’ differences beyond what their patients "
-            f"explain, over the number of folds. {ends}"
+            f"variance of an arm’s value is {WIDER:g} times that of the resampled patients, a "
+            "factor found by simulation, since the folds’ classifiers learn from one another’s "
+            "test patients; that of a difference between arms on the same folds is that of the "
+            "resampled patients and, added to it, the variance between the folds’ differences "
+            f"beyond what their patients explain, over the number of folds. {ends}"
         )
     who, of = _second_sample(content)
     return resampled + (

@@ -13,7 +13,7 @@ from library.studies.config import StudyConfig
 from library.studies.resolving import resolve
 from library.studies.units import partitions
 from studies.images import SPLITS, Table
-from studies.partitions import SMALLEST, draw
+from studies.partitions import SMALLEST, draw, set_aside
 
 
 def table(seed: int, classes: int = 3, patients: int = 400) -> Table:
@@ -73,6 +73,8 @@ def test_every_image_of_a_small_class_study_is_tested_on_once_a_repeat(seed: int
         shares = [(of[found[f"r{repeat}f{f}"].test] == 2).sum() for f in range(4)]
         assert max(shares) - min(shares) <= 6  # whole patients, of up to four images
     assert (of[large] == 2).all()
+    rows = images.rows("train", "validation")
+    assert set_aside(images, large) == len(rows) - len(tested) - len(large)
     assert not np.array_equal(found["r0f0"].test, found["r1f0"].test)
 
 
