@@ -15,7 +15,14 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from library.reader_studies.statistics import area, mean_share, verdict, wilson
+from library.reader_studies.statistics import (
+    above,
+    area,
+    mean_share,
+    resampled_areas,
+    verdict,
+    wilson,
+)
 
 STUDIES = 1500
 # readers, images, accuracy (probit), standard deviations of skill, easiness, bias; a bias of None:
@@ -43,6 +50,22 @@ SETTINGS = (
 AREAS = ((25, 0.5), (25, 2.0), (25, 3.0), (50, 2.5), (50, 3.0))  # images a kind, distance
 
 
+def drawn(
+    random: np.random.Generator, strata: NDArray[np.int64], readers: int,
+    level: float, skill: float, easiness: float, bias: float,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Who is right about what in one study, (readers, images)."""
+    images = len(strata)
+    mean = (
+        level
+        + random.normal(0, skill, (readers, 1))
+        + random.normal(0, easiness, (1, images))
+        + random.normal(0, bias, (readers, 1)) * np.where(strata == 1, 1, -1)
+    )
+    right: NDArray[np.bool_] = random.normal(size=(readers, images)) < mean
+    return right
+
+
 def shares() -> None:
     random = np.random.default_rng(1)
     print("| readers | images | accuracy | held | half width | held, if answers were independent |")
@@ -54,13 +77,7 @@ def shares() -> None:
         truth = NormalDist().cdf(level / spread)
         held, naive, widths = 0, 0, []
         for _ in range(STUDIES):
-            mean = (
-                level
-                + random.normal(0, skill, (readers, 1))
-                + random.normal(0, easiness, (1, images))
-                + random.normal(0, bias, (readers, 1)) * np.where(strata == 1, 1, -1)
-            )
-            right = random.normal(size=(readers, images)) < mean
+            right = drawn(random, strata, readers, level, skill, easiness, bias)
             found = mean_share(right, strata)
             held += found.low <= truth <= found.high
             widths.append((found.high - found.low) / 2)
@@ -85,33 +102,21 @@ def areas() -> None:
         truth = float((shares[1] * below).sum())
         held = percentiles = 0
         for _ in range(STUDIES):
-            ratings = np.digitize(random.normal(size=2 * images) + distance * synthetic, cuts)
-            found = area(ratings.astype(np.float64), synthetic, 500)
+            seen = random.normal(size=2 * images) + distance * synthetic
+            ratings = np.digitize(seen, cuts).astype(np.float64)
+            found = area(ratings, synthetic, 500)
             held += found.low <= truth <= found.high
-            low, high = np.quantile(_again(ratings, images, random), (0.025, 0.975))
+            again = resampled_areas(above(ratings, synthetic), 500)
+            low, high = np.quantile(again, (0.025, 0.975))
             percentiles += low <= truth <= high
         print(f"| {images} | {truth:.3f} | {held / STUDIES:.1%} | {percentiles / STUDIES:.1%} |")
-
-
-def _again(
-    ratings: NDArray[np.int64], images: int, random: np.random.Generator, draws: int = 500
-) -> NDArray[np.float64]:
-    """The area of resampled images, (draws,)."""
-    real, synthetic = ratings[:images], ratings[images:]
-    above = (synthetic[:, None] > real) + 0.5 * (synthetic[:, None] == real)
-    one, other = random.multinomial(images, np.full(images, 1 / images), (2, draws)) / images
-    found: NDArray[np.float64] = ((one @ above) * other).sum(1)
-    return found
 
 
 def looks(readers: int = 12, images: int = 100) -> None:
     random, strata = np.random.default_rng(3), np.repeat([0, 1], images // 2)
     at_some = at_last = 0
     for _ in range(STUDIES):
-        bias = random.normal(0, 0.3, (readers, 1)) * np.where(strata == 1, 1, -1)
-        skill = random.normal(0, 0.15, (readers, 1))
-        easiness = random.normal(0, 0.4, (1, images))
-        right = random.normal(size=(readers, images)) < skill + easiness + bias
+        right = drawn(random, strata, readers, 0.0, 0.15, 0.4, 0.3)
         found = [verdict(mean_share(right[:n], strata), 0.1) for n in range(2, readers + 1)]
         wrong = [each in ("told_apart", "reversed") for each in found]
         at_some, at_last = at_some + any(wrong), at_last + wrong[-1]

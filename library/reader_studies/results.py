@@ -2,7 +2,7 @@
 
 While a study is open nothing is told of how often readers are right, but to each who is through of
 themselves: who looks at an interval often, and stops when it looks right, errs more often than it
-says (of guessing readers one in eight such studies at some time says that they tell images apart).
+says (of guessing readers one in ten such studies at some time says that they tell images apart).
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from library.reader_studies.statistics import (
 )
 
 SCHEMA = 1
-_UNTIL_CLOSED = {
-    **dict.fromkeys(
-        ("accuracy", "accuracy_of_these_readers", "sensitivity", "specificity"), UNKNOWN.as_dict()
-    ),
-    **dict.fromkeys(("right", "called_synthetic", "area", "verdict")),
+# Of an open study.
+_UNTOLD = dict.fromkeys(("accuracy", "sensitivity", "specificity"), UNKNOWN.as_dict())
+_UNTOLD_OF_READER = _UNTOLD | dict.fromkeys(("right", "called_synthetic", "area"))
+_UNTOLD_OF_ALL = _UNTOLD | {
+    "accuracy_of_these_readers": UNKNOWN.as_dict(),
     "agreement": {"fleiss_kappa": UNKNOWN.as_dict(), "pairs": []},
+    "verdict": None,
 }
 _TEXTS = {
     "indistinguishable": "Readers tell synthetic from real images no better than guessing, within "
@@ -114,43 +115,25 @@ def results(study: ReaderStudy) -> dict[str, Any]:
     """Of the readers who are through: everything once the study is closed, until then what does not
     tell how often they are right."""
     reads, invited, removed = whole(study), study.readers(), removed_readers(study)
-    table = _table(study, reads)
-    margin, closed = float(study.record["design"]["margin"]), study.closed_at
-    accuracy = mean_share(table.right, table.synthetic.astype(np.int64))
-    found = {
+    table, told = _table(study, reads), study.closed_at is not None
+    margin = float(study.record["design"]["margin"])
+    return {
         "schema": SCHEMA,
         "study": study.id,
         "name": study.record["design"]["name"],
         "model": study.record["model"],
         "dataset": study.record["dataset"],
-        "closed_at": closed,
+        "closed_at": study.closed_at,
         "items": len(table.synthetic),
         "readers_invited": len(invited),
         "readers_counted": len(reads),
         "readers_removed": len(removed),
         "margin": margin,
-        "accuracy": accuracy.as_dict(),
-        "accuracy_of_these_readers": mean_share(
-            table.right, table.synthetic.astype(np.int64), these_readers=True
-        ).as_dict(),
-        **_by_kind(table),
-        "labels": [_of_label(study, table, k) for k in range(len(_groups(study)))],
-        "readers": [_of_one(study, read, table, i) for i, read in enumerate(reads)],
-        "agreement": _agreement(reads, table),
-        "verdict": _verdict(accuracy, margin, len(reads)),
+        **(_of_all(reads, table, margin) if told else _UNTOLD_OF_ALL),
+        "labels": [_of_label(study, table, k, told) for k in range(len(_groups(study)))],
+        "readers": [_of_one(study, read, table, i, told) for i, read in enumerate(reads)],
         "limits": _limits(study, reads, len(invited), removed),
     }
-    return found if closed is not None else _withheld(found)
-
-
-def _withheld(found: dict[str, Any]) -> dict[str, Any]:
-    """An open study's results, also of each reader and class, without what _UNTIL_CLOSED names."""
-    parts = {
-        name: [_withheld(each) for each in value]
-        for name, value in found.items()
-        if name in ("labels", "readers")
-    }
-    return {name: _UNTIL_CLOSED.get(name, value) for name, value in found.items()} | parts
 
 
 def _groups(study: ReaderStudy) -> Sequence[str | None]:
@@ -180,22 +163,32 @@ def _by_kind(table: Table, rows: NDArray[np.bool_] | None = None) -> dict[str, A
     return found
 
 
-def _of_label(study: ReaderStudy, table: Table, k: int) -> dict[str, Any]:
-    rows = table.classes == k
-    right, strata = table.right[:, rows], table.synthetic[rows].astype(np.int64)
+def _of_all(reads: Sequence[Read], table: Table, margin: float) -> dict[str, Any]:
+    strata = table.synthetic.astype(np.int64)
+    accuracy = mean_share(table.right, strata)
     return {
-        "label": _groups(study)[k],
-        "items": int(rows.sum()),
-        "accuracy": mean_share(right, strata).as_dict(),
-        **_by_kind(table, rows),
+        "accuracy": accuracy.as_dict(),
+        "accuracy_of_these_readers": mean_share(table.right, strata, these_readers=True).as_dict(),
+        **_by_kind(table),
+        "agreement": _agreement(reads, table),
+        "verdict": _verdict(accuracy, margin, len(reads)),
     }
 
 
-def _of_one(study: ReaderStudy, read: Read, table: Table, row: int = 0) -> dict[str, Any]:
-    right, synthetic = table.right[row], table.synthetic
-    answers = [answer for _, answer in read.first]
-    mine = Table(synthetic, table.classes, table.said[row : row + 1])
-    said = dict(read.first)
+def _of_label(study: ReaderStudy, table: Table, k: int, told: bool) -> dict[str, Any]:
+    rows = table.classes == k
+    found = {"label": _groups(study)[k], "items": int(rows.sum())}
+    if not told:
+        return found | _UNTOLD
+    right, strata = table.right[:, rows], table.synthetic[rows].astype(np.int64)
+    return found | {"accuracy": mean_share(right, strata).as_dict(), **_by_kind(table, rows)}
+
+
+def _of_one(
+    study: ReaderStudy, read: Read, table: Table, row: int = 0, told: bool = True
+) -> dict[str, Any]:
+    mine = Table(table.synthetic, table.classes, table.said[row : row + 1])
+    said, answers = dict(read.first), [answer for _, answer in read.first]
     first = np.array([said[item]["answer"] == SYNTHETIC for item, _ in read.again], np.bool_)
     second = np.array([answer["answer"] == SYNTHETIC for _, answer in read.again], np.bool_)
     same = int((first == second).sum())
@@ -204,12 +197,8 @@ def _of_one(study: ReaderStudy, read: Read, table: Table, row: int = 0) -> dict[
         "name": read.reader.name,
         "finished_at": read.progress.finished_at,
         "answers": len(read.progress.answers),
-        "right": int(right.sum()),
-        "accuracy": wilson(int(right.sum()), len(right)).as_dict(),
-        **_by_kind(mine),
-        "called_synthetic": float(np.mean(table.said[row])) if len(right) else None,
-        "area": _area(study, read).as_dict() if _all_sure(answers) else None,
-        "labels": [_of_label(study, mine, k) for k in range(len(_groups(study)))],
+        **(_shares(study, read, mine) if told else _UNTOLD_OF_READER),
+        "labels": [_of_label(study, mine, k, told) for k in range(len(_groups(study)))],
         "seconds_median": median([answer["milliseconds"] / 1000 for answer in answers]),
         "repeats": None
         if not len(first)
@@ -222,8 +211,17 @@ def _of_one(study: ReaderStudy, read: Read, table: Table, row: int = 0) -> dict[
     }
 
 
-def _all_sure(answers: Sequence[dict[str, Any]]) -> bool:
-    return all(answer.get("confidence") for answer in answers)
+def _shares(study: ReaderStudy, read: Read, mine: Table) -> dict[str, Any]:
+    """mine: the one reader's table."""
+    right, items = int(mine.right.sum()), mine.right.size
+    sure = all(answer.get("confidence") for _, answer in read.first)
+    return {
+        "right": right,
+        "accuracy": wilson(right, items).as_dict(),
+        **_by_kind(mine),
+        "called_synthetic": float(np.mean(mine.said)) if items else None,
+        "area": _area(study, read).as_dict() if sure else None,
+    }
 
 
 def _area(study: ReaderStudy, read: Read) -> Estimate:

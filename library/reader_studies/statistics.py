@@ -169,6 +169,21 @@ def kappa_estimate(said: Bools, strata: NDArray[np.int64], draws: int = DRAWS) -
     return Estimate(value, low, high) if low < high else replace(UNKNOWN, value=value)
 
 
+def above(ratings: Floats, synthetic: Bools) -> Floats:
+    """Whether each synthetic image is rated above each real one, (S, R): 1, 0, and 0.5 for ties."""
+    up, down = ratings[synthetic][:, None], ratings[~synthetic]
+    found: Floats = (up > down).astype(np.float64) + 0.5 * (up == down)
+    return found
+
+
+def resampled_areas(above: Floats, draws: int = DRAWS) -> Floats:
+    """The area of images drawn with replacement, as many of each kind as there are; (draws,)."""
+    random = np.random.default_rng(0)
+    one, other = (random.multinomial(n, np.full(n, 1 / n), draws) / n for n in above.shape)
+    found: Floats = ((one @ above) * other).sum(1)
+    return found
+
+
 def area(ratings: Floats, synthetic: Bools, draws: int = DRAWS) -> Estimate:
     """Area under the ROC curve of one reader's ratings, ties half.
 
@@ -176,16 +191,12 @@ def area(ratings: Floats, synthetic: Bools, draws: int = DRAWS) -> Estimate:
     an area of 0 or 1 that of Clopper and Pearson for as many as there are of the rarer kind.  None
     of ratings that are all the same.
     """
-    up, down = ratings[synthetic], ratings[~synthetic]
-    if not len(up) or not len(down):
+    found = above(ratings, synthetic)
+    if not found.size:
         return UNKNOWN
-    above = (up[:, None] > down).astype(np.float64) + 0.5 * (up[:, None] == down)
-    random = np.random.default_rng(0)
-    one = random.multinomial(len(up), np.full(len(up), 1 / len(up)), draws) / len(up)
-    other = random.multinomial(len(down), np.full(len(down), 1 / len(down)), draws) / len(down)
-    error, value = float(((one @ above) * other).sum(1).std(ddof=1)), float(above.mean())
+    error, value = float(resampled_areas(found, draws).std(ddof=1)), float(found.mean())
     if value in (0.0, 1.0):
-        least = 0.025 ** (1 / min(len(up), len(down)))
+        least = 0.025 ** (1 / min(found.shape))
         return Estimate(value, least, 1.0) if value else Estimate(value, 0.0, 1 - least)
     if error < 1e-9:  # of rounding alone
         return replace(UNKNOWN, value=value)
